@@ -1,0 +1,1 @@
+"""The mixing stage for NVIDIA DALI."""
