@@ -1,0 +1,22 @@
+"""Labels to targets."""
+
+from typing import Any
+
+from mixdali.checks import fraction, positive_int
+from mixdali.worlds import world_of
+
+
+def one_hot(labels: Any, num_classes: int, smoothing: float = 0.0) -> Any:
+    """Class indices (N,) -> probabilities (N, num_classes), float32, each row summing to one.
+
+    smoothing in [0, 1] moves that share of the probability to all classes alike: the label's class gets
+    1 - smoothing + smoothing / num_classes, every other one smoothing / num_classes (Szegedy et al., "Rethinking the
+    Inception Architecture for Computer Vision", CVPR 2016, section 7).
+
+    labels: a node of a DALI graph (one integer an image) or a torch tensor of integers. A label outside
+    [0, num_classes) is an error: ValueError for tensors, in a graph DALI's own when the graph runs.
+    """
+    positive_int("num_classes", num_classes)
+    fraction("smoothing", smoothing)
+    off = smoothing / num_classes
+    return world_of(labels).one_hot(labels, num_classes, on=1.0 - smoothing + off, off=off)

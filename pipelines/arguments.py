@@ -1,0 +1,55 @@
+"""The arguments that all loaders share: what they may be, and what they mean to DALI."""
+
+import os
+from typing import Literal
+
+Device = Literal["auto", "cpu", "gpu"]
+Size = int | tuple[int, int]
+
+
+def device_id(device: Device) -> int | None:
+    """DALI's device_id: None is the CPU, else the number of torch's current GPU. "auto" takes a GPU if there is one."""
+    import torch
+
+    if device not in ("auto", "cpu", "gpu"):
+        raise ValueError(f'device must be "auto", "cpu" or "gpu", got {device!r}')
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return None
+    if not torch.cuda.is_available():
+        raise ValueError('device is "gpu" but torch sees no CUDA GPU; use "cpu" or "auto"')
+    return torch.cuda.current_device()
+
+
+def thread_count(num_threads: int | None) -> int:
+    """As many as asked for; None: one for each core this process may use."""
+    if num_threads is None:
+        return len(os.sched_getaffinity(0))
+    check_count("num_threads", num_threads)
+    return num_threads
+
+
+def height_width(size: Size) -> tuple[int, int]:
+    """A number is a square."""
+    height, width = (size, size) if isinstance(size, int) else size
+    check_count("size", height)
+    check_count("size", width)
+    return height, width
+
+
+def run_settings(batch_size: int, num_threads: int | None, device: Device) -> dict[str, int | None]:
+    """The arguments that DALI itself takes."""
+    check_count("batch_size", batch_size)
+    return {"batch_size": batch_size, "num_threads": thread_count(num_threads), "device_id": device_id(device)}
+
+
+def check_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
+
+
+def check_shard(shard: tuple[int, int], num_images: int) -> None:
+    rank, ranks = shard
+    if not 0 <= rank < ranks:
+        raise ValueError(f"shard must be (rank, number of ranks) with 0 <= rank < number, got {shard!r}")
+    if num_images < ranks:
+        raise ValueError(f"{num_images} images cannot be shared by {ranks} ranks")

@@ -1,0 +1,245 @@
+"""ImageNet, and any other folder of encoded images with a subfolder for each class.
+
+Training images are decoded and cropped at once (a random area of 8 to 100 % of the image at an aspect ratio of 3/4 to
+4/3), resized, flipped half of the time, and mixed. Validation images are resized so that the crop is 7/8 of the shorter
+side, and cropped in the middle, as torchvision's Resize(256) and CenterCrop(224) do with PIL images. Both resizes are
+bilinear with antialiasing; the orientation in EXIF data is ignored, as torchvision's ImageFolder does.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from nvidia.dali import fn, math, pipeline_def, types
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import Pipeline
+
+from mixdali import Loader, Mix, derive_seed
+from pipelines.arguments import Device, Size, check_shard, height_width, run_settings
+from pipelines.files import read_folder
+from pipelines.outputs import TRAIN, VAL, needs, output_names, output_nodes
+from pipelines.source import Source
+
+CROP_SHARE = 7 / 8
+
+
+@pipeline_def(enable_checkpointing=True, seed=0)
+def train_pipeline(
+    source: Source,
+    *,
+    num_classes: int,
+    mix: Mix | None = None,
+    size: Size = 224,
+    outputs: Sequence[str] = ("images", "targets"),
+    smoothing: float = 0.0,
+    shard: tuple[int, int] = (0, 1),
+    augment: bool = True,
+) -> Any:
+    """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
+
+    The reader pads the last batch of an epoch, so that the next epoch begins at its own first image; that batch is not
+    for use. `mixdali.Loader` throws it away, and so does an iterator of DALI's with LastBatchPolicy.DROP.
+    """
+    pipeline = Pipeline.current()
+    encoded, nodes = _read(source, outputs, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
+    seed = derive_seed(pipeline.seed, "shard", shard[0])
+    nodes["images"] = (
+        _random_crop(encoded, height_width(size), seed) if augment else _centre_crop(encoded, height_width(size))
+    )
+    return output_nodes(
+        output_names(outputs, TRAIN, mix),
+        nodes,
+        num_classes=num_classes,
+        smoothing=smoothing,
+        mix=mix,
+        seed=derive_seed(seed, "mix"),
+    )
+
+
+@pipeline_def(enable_checkpointing=True)
+def val_pipeline(
+    source: Source,
+    *,
+    num_classes: int,
+    size: Size = 224,
+    outputs: Sequence[str] = ("images", "targets"),
+    shard: tuple[int, int] = (0, 1),
+) -> Any:
+    """Arguments as in `val_loader`, and those of every DALI pipeline. The reader pads the last batch of an epoch."""
+    encoded, nodes = _read(source, outputs, shard, stick_to_shard=True)
+    nodes["images"] = _centre_crop(encoded, height_width(size))
+    return output_nodes(output_names(outputs, VAL), nodes, num_classes=num_classes)
+
+
+def train_loader(
+    source: Source | str | os.PathLike[str],
+    *,
+    batch_size: int,
+    num_classes: int,
+    mix: Mix | None = None,
+    size: Size = 224,
+    outputs: Sequence[str] = ("images", "targets"),
+    smoothing: float = 0.0,
+    shard: tuple[int, int] = (0, 1),
+    augment: bool = True,
+    seed: int = 0,
+    device: Device = "auto",
+    num_threads: int | None = None,
+) -> Loader:
+    """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
+
+    source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file that
+                 cannot be decoded stops the run with DALI's error, which names it.
+    batch_size   images in a batch of this shard.
+    mix          `mixdali.MixUp()`, ...; None: no mixing.
+    size         (height, width) of what comes out, or one number for a square.
+    outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
+                 "index" (N,) int32 (the place in the full data set), "unmixed" like images, "plan" a `mixdali.Plan`.
+    smoothing    label smoothing in [0, 1].
+    shard        (rank, number of ranks); every rank takes its part of one order, another part every epoch.
+    augment      False: the crop of the validation images and no flip.
+    seed         the same seed gives the same bytes, whatever the number of threads.
+    device       "gpu", "cpu", or "auto": a GPU if there is one.
+    num_threads  of DALI's; None: one for each core.
+    """
+    source = _source(source, "train", num_classes, shard)
+    names = output_names(outputs, TRAIN, mix)
+
+    pipeline = partial(
+        train_pipeline,
+        source,
+        num_classes=num_classes,
+        mix=mix,
+        size=size,
+        outputs=outputs,
+        smoothing=smoothing,
+        shard=shard,
+        augment=augment,
+        **run_settings(batch_size, num_threads, device),
+    )
+
+    def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
+        return pipeline(seed=derive_seed(seed, "epoch", epoch), checkpoint=checkpoint)
+
+    return Loader(make, names)
+
+
+def val_loader(
+    source: Source | str | os.PathLike[str],
+    *,
+    batch_size: int,
+    num_classes: int,
+    size: Size = 224,
+    outputs: Sequence[str] = ("images", "targets"),
+    shard: tuple[int, int] = (0, 1),
+    device: Device = "auto",
+    num_threads: int | None = None,
+) -> Loader:
+    """Batches of validation images, every image once and in order; the last batch may be smaller.
+
+    Arguments as in `train_loader`; a folder stands for its `val` images. outputs: "images", "targets", "labels" and
+    "index".
+    """
+    source = _source(source, "val", num_classes, shard)
+    names = output_names(outputs, VAL)
+
+    pipeline = partial(
+        val_pipeline,
+        source,
+        num_classes=num_classes,
+        size=size,
+        outputs=outputs,
+        shard=shard,
+        **run_settings(batch_size, num_threads, device),
+    )
+    return Loader(lambda epoch, checkpoint: pipeline(checkpoint=checkpoint), names, last_batch="partial")
+
+
+def _source(source: Source | str | os.PathLike[str], split: Any, num_classes: int, shard: tuple[int, int]) -> Source:
+    if not isinstance(source, Source):
+        source = read_folder(source, split)
+    if isinstance(source.items, np.ndarray):
+        raise TypeError(
+            "pipelines.imagenet reads files, got a source of images in memory; use pipelines.cifar for them"
+        )
+    source.check(num_classes)
+    check_shard(shard, len(source))
+    return source
+
+
+def _read(
+    source: Source, outputs: Sequence[str], shard: tuple[int, int], **order: Any
+) -> tuple[DataNode, dict[str, DataNode]]:
+    """Encoded images, and the labels and index that the outputs need.
+
+    The reader's own label is the row of the source; constant tables turn it into label and index.
+    """
+    encoded, row = fn.readers.file(
+        files=list(source.items),
+        labels=list(range(len(source))),
+        shard_id=shard[0],
+        num_shards=shard[1],
+        pad_last_batch=True,
+        name="reader",
+        **order,
+    )
+    row = fn.reshape(row, shape=[])
+    tables = {"labels": source.labels, "index": source.index}
+    return encoded, {name: types.Constant(tables[name])[row] for name in needs(outputs) if name in tables}
+
+
+def _decoder_device() -> str:
+    return "cpu" if Pipeline.current().device_id is None else "mixed"
+
+
+def _random_crop(encoded: DataNode, size: tuple[int, int], seed: int) -> DataNode:
+    """Encoded images -> uint8 HWC of this size; the flip costs nothing, as the resize reads the columns backwards."""
+    images = fn.decoders.image_random_crop(
+        encoded,
+        device=_decoder_device(),
+        output_type=types.RGB,
+        adjust_orientation=False,
+        random_area=(0.08, 1.0),
+        random_aspect_ratio=(3 / 4, 4 / 3),
+        num_attempts=10,
+        seed=derive_seed(seed, "crop"),
+    )
+    flip = fn.cast(fn.random.coin_flip(seed=derive_seed(seed, "flip")), dtype=types.FLOAT)
+    return fn.resize(
+        images,
+        size=size,
+        roi_start=fn.stack(0.0 * flip, flip),
+        roi_end=fn.stack(0.0 * flip + 1.0, 1.0 - flip),
+        roi_relative=True,
+        interp_type=types.INTERP_LINEAR,
+        antialias=True,
+    )
+
+
+def _centre_crop(encoded: DataNode, size: tuple[int, int]) -> DataNode:
+    """Encoded images -> uint8 HWC of this size: torchvision's resize and centre crop, computed in one go."""
+    images = fn.decoders.image(encoded, device=_decoder_device(), output_type=types.RGB, adjust_orientation=False)
+    sides = images.shape(dtype=types.FLOAT)
+    height, width = sides[0], sides[1]
+    scale = math.max(size[0] / CROP_SHARE / height, size[1] / CROP_SHARE / width)
+    start_y, end_y = _middle(height, math.floor(height * scale + 1e-3), size[0])
+    start_x, end_x = _middle(width, math.floor(width * scale + 1e-3), size[1])
+    return fn.resize(
+        images,
+        size=size,
+        roi_start=fn.stack(start_y, start_x),
+        roi_end=fn.stack(end_y, end_x),
+        interp_type=types.INTERP_LINEAR,
+        antialias=True,
+    )
+
+
+def _middle(side: DataNode, resized: DataNode, crop: int) -> tuple[DataNode, DataNode]:
+    """The part of `side` pixels that becomes the middle `crop` pixels once they are resized to `resized`."""
+    twice = resized - crop
+    below = math.floor(twice * 0.5)
+    # a half is rounded to the even neighbour, as Python's round does in torchvision
+    start = below + (twice - 2.0 * below) * (below - 2.0 * math.floor(below * 0.5))
+    return start * side / resized, (start + crop) * side / resized

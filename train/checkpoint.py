@@ -1,0 +1,61 @@
+"""Checkpoints: written whole or not at all, and read without running code from them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from train.models import build_model
+
+FORMAT = 1
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` (tensors, numbers, strings, lists and dicts) so that `path` is always a whole file."""
+    temporary = path.with_name(f".{path.name}.writing")
+    with open(temporary, "wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, with its tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, no checkpoint, or of another version.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is no readable checkpoint ({_first_line(error)}); move it away") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path} is no checkpoint of this version of train; move it away")
+    return content
+
+
+def load_model(path: Path, *, average: bool = True) -> nn.Module:
+    """The network of a checkpoint in evaluation mode, on the CPU: images (N, 3, H, W) in [0, 1] -> logits.
+
+    Args:
+        path: a last.pt or best.pt.
+        average: take the averaged weights where the run kept them.
+    """
+    content = load(path)
+    model = build_model(**content["network"], seed=0)
+    weights = content["ema"] if average and content["ema"] is not None else content["model"]
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,110 @@
+"""One process or several: who am I, on which device, and what do all of us together have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run. Every method is called by all of them, in the same order."""
+
+    device: torch.device
+    """Where this process computes."""
+    rank: int = 0
+    """This process, 0 to size - 1; rank 0 alone writes and prints."""
+    size: int = 1
+    """Number of processes."""
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def kind(self) -> Literal["cpu", "gpu"]:
+        """The device in the words of the pipelines."""
+        return "gpu" if self.device.type == "cuda" else "cpu"
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum of `values` over all processes."""
+        total = values.clone()
+        if self.size > 1:
+            dist.all_reduce(total)
+        return total
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says yes."""
+        return flag if self.size == 1 else bool(self.sum(torch.tensor(int(flag))))
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every process, by rank."""
+        values = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
+    def from_main(self, value: Any) -> Any:
+        """What rank 0 passes in; the others' values are ignored."""
+        values = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(values)
+        return values[0]
+
+    @torch.no_grad()
+    def copy_buffers(self, *modules: nn.Module) -> None:
+        """Give all processes rank 0's buffers (running means and variances), one transfer for each dtype."""
+        if self.size == 1:
+            return
+        groups: dict[torch.dtype, list[Tensor]] = {}
+        for module in modules:
+            for buffer in module.buffers():
+                groups.setdefault(buffer.dtype, []).append(buffer)
+        for buffers in groups.values():
+            flat = torch.cat([buffer.flatten() for buffer in buffers])
+            dist.broadcast(flat, src=0)
+            pieces = flat.split([buffer.numel() for buffer in buffers])
+            for buffer, piece in zip(buffers, pieces, strict=True):
+                buffer.copy_(piece.view_as(buffer))
+
+
+@contextmanager
+def open_world(device: Device) -> Iterator[World]:
+    """This process among those torchrun started, or alone.
+
+    Args:
+        device: "gpu" takes the GPU of the local rank, "auto" a GPU if there is one.
+
+    Raises:
+        ValueError: "gpu" without enough GPUs.
+    """
+    count = 0 if device == "cpu" else torch.cuda.device_count()
+    local_rank, local_size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if count and count < local_size:
+        raise ValueError(
+            f"{local_size} processes need {local_size} GPUs, found {count}; start fewer or pass --device cpu"
+        )
+    if device == "gpu" and not count:
+        raise ValueError("device gpu: torch finds no GPU; pass --device cpu")
+    chosen = torch.device("cuda", local_rank) if count else torch.device("cpu")
+    if count:
+        torch.cuda.set_device(chosen)
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1:
+        yield World(chosen)
+        return
+    # Both, so that objects and flags travel without touching the GPU.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if count else "gloo")
+    try:
+        yield World(chosen, dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()

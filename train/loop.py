@@ -1,0 +1,170 @@
+"""The training loop: epochs, steps, and what is measured on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from train.batch import Batch
+from train.clock import Clock
+from train.data import Loader
+from train.distributed import World
+from train.evaluate import evaluate, to_device
+from train.precision import autocast
+from train.progress import Progress
+from train.recipe import Recipe
+from train.state import State
+from train.stop import Stop, Stopped
+
+
+@dataclass
+class Training:
+    """What a run needs to train: its recipe (precision resolved), its data, and where it stands."""
+
+    recipe: Recipe
+    state: State
+    train: Loader
+    held_out: Loader
+    world: World
+    progress: Progress = field(default_factory=Progress)
+    stop: Stop = field(default_factory=Stop)
+
+
+def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict[str, float]], None]) -> bool:
+    """Train to the last epoch, or until the run is asked to stop.
+
+    Args:
+        training: moved on in place.
+        save: called with whether this is the best epoch so far: after every epoch, and when asked to stop.
+        record: called with what was measured in an epoch, after `save`.
+
+    Returns:
+        True if the last epoch is done.
+
+    Raises:
+        ValueError: the loss is no longer a number. Nothing is saved then.
+    """
+    state = training.state
+    try:
+        while state.epoch < training.recipe.num_epochs:
+            row = _train_epoch(training) | _evaluate_epoch(training)
+            score = row["ema_accuracy"] if state.ema is not None else row["accuracy"]
+            is_best = score > state.best or not state.history
+            state.best = max(state.best, score)
+            state.history.append(row)
+            state.epoch, state.epoch_step, state.sums = state.epoch + 1, 0, {}
+            state.clock = Clock(state.clock.total)
+            save(is_best)
+            record(row)
+            if state.epoch < training.recipe.num_epochs and training.world.any(training.stop.requested):
+                return False
+    except Stopped:
+        save(False)
+        return False
+    return True
+
+
+def _train_epoch(training: Training) -> dict[str, float]:
+    """The rest of the current epoch. -> its averages over all steps and processes."""
+    recipe, state, world = training.recipe, training.state, training.world
+    num_steps = len(training.train)
+    training.progress.start_epoch(state.epoch, recipe.num_epochs, num_steps, state.epoch_step)
+    state.parallel.train()
+    if state.epoch_step < num_steps:
+        for raw in state.clock.watch(training.train):
+            train_step(recipe, state, make_batch(raw, state.epoch, state.step, world.device), world)
+            if state.clock.tick() and world.is_main:
+                _check(state)
+                training.progress.update(state.epoch_step, _reading(training))
+            if world.any(training.stop.requested):
+                _check(state)
+                raise Stopped
+    if state.epoch_step != num_steps:
+        raise RuntimeError(f"the training loader gave {state.epoch_step} batches instead of {num_steps}")
+    world.copy_buffers(state.model, *([] if state.ema is None else [state.ema.module]))
+    _check(state)
+    reading = _reading(training)
+    training.progress.update(num_steps, reading)
+    names = list(state.sums)
+    totals = world.sum(torch.stack([state.sums[name] for name in names])).tolist()
+    means = {f"train_{name}": total / num_steps / world.size for name, total in zip(names, totals, strict=True)}
+    speed = {name: round(reading[name], 4) for name in ("lr", "images_per_second", "waiting")}
+    return {"epoch": state.epoch + 1, "step": state.step, **means, **speed, "seconds": round(state.clock.total, 3)}
+
+
+def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None:
+    """One step of the optimiser. Reads nothing back from the device."""
+    objective = recipe.objective
+    world.copy_buffers(state.model)
+    draws = objective.draw(batch, state.generator)
+    with autocast(recipe.precision, world.device):
+        loss, metrics = objective(state.parallel, batch, state.objective, draws)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.schedule.step()
+    objective.after_step(state.model, batch, state.objective)
+    if state.ema is not None:
+        state.ema.update_parameters(state.model)
+    for name, value in metrics.items():
+        total = state.sums.get(name)
+        state.sums[name] = value.detach().double() if total is None else total + value
+    state.step += 1
+    state.epoch_step += 1
+
+
+def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
+    """What a loader yields -> `Batch` on `device`."""
+    moved: dict[str, Any] = {
+        name: to_device(value, device) if isinstance(value, torch.Tensor) else value
+        for name, value in raw._asdict().items()
+    }
+    return Batch(epoch=epoch, step=step, **moved)
+
+
+def _evaluate_epoch(training: Training) -> dict[str, float]:
+    """Loss and accuracy on the held-out images, of the weights and of their average."""
+    state = training.state
+
+    def measure(model: nn.Module) -> dict[str, float]:
+        return evaluate(model, training.held_out, training.recipe.precision, training.world, training.stop)
+
+    plain = measure(state.model)
+    row = {"loss": plain["loss"], "accuracy": plain["accuracy"], "held_out_images": plain["images"]}
+    if state.ema is not None:
+        average = measure(state.ema.module)
+        row |= {"ema_loss": average["loss"], "ema_accuracy": average["accuracy"]}
+    return row
+
+
+def _reading(training: Training) -> dict[str, float]:
+    """The averages of this epoch so far in this process. Waits for the device, so not once a step."""
+    recipe, state = training.recipe, training.state
+    return {
+        **{name: float(value) / state.epoch_step for name, value in state.sums.items()},
+        "images_per_second": state.epoch_step * recipe.batch_size / state.clock.seconds,
+        "waiting": state.clock.waited / state.clock.seconds,
+        "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / len(training.train), recipe.num_epochs),
+    }
+
+
+def _check(state: State) -> None:
+    if all(math.isfinite(float(total)) for total in state.sums.values()) and _is_finite(state.model):
+        return
+    raise ValueError(
+        f"the loss is no longer a number in epoch {state.epoch + 1}, step {state.epoch_step}; the last checkpoint is "
+        "kept. Try a smaller --lr"
+    )
+
+
+@torch.no_grad()
+def _is_finite(model: nn.Module) -> bool:
+    # A norm is nan or inf as soon as one number is.
+    norms = torch._foreach_norm([tensor.detach() for tensor in model.parameters()])
+    return bool(torch.isfinite(torch.stack(norms)).all())

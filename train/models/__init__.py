@@ -1,0 +1,5 @@
+"""Networks by name; the first layer of each normalises, so a model takes images in [0, 1]."""
+
+from train.models.build import build_model as build_model
+from train.models.normalise import Normalise as Normalise
+from train.models.preact_resnet import PreActResNet as PreActResNet

@@ -1,0 +1,14 @@
+"""Help for mistyped names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+
+def nearest(word: str, known: Sequence[str], otherwise: Sequence[str] | None = None) -> str:
+    """The end of an error message: the known names that look like `word`; if none does, `otherwise` or all of them."""
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    if close:
+        return f"nearest: {', '.join(close)}"
+    return f"there are: {', '.join(known if otherwise is None else otherwise) or 'none'}"

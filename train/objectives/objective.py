@@ -1,0 +1,43 @@
+"""What every objective has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from train.batch import Batch
+
+Draws = dict[str, Tensor]
+Metrics = dict[str, Tensor]
+
+
+class Objective(ABC):
+    """Turns a batch into a loss. Subclasses are frozen dataclasses that hold the paper's settings.
+
+    The loop calls, for every step: `draw`, the objective itself, then (the optimiser has stepped) `after_step`.
+    """
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The fields of `Batch` that the loader has to fill."""
+        return ("images", "targets")
+
+    def setup(self, model: nn.Module, num_samples: int, num_classes: int) -> nn.Module:
+        """What the objective remembers between steps, as buffers of a module that is saved in the checkpoint."""
+        return nn.Module()
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
+        """All the randomness of one step, by name. `generator` lives on the device of the batch."""
+        return {}
+
+    @abstractmethod
+    def __call__(
+        self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
+    ) -> tuple[Tensor, Metrics]:
+        """-> loss () to minimise, and metrics: mean numbers () of the batch, among them "loss" and "accuracy"."""
+
+    def after_step(self, model: nn.Module, batch: Batch, state: nn.Module) -> None:
+        """Runs after the optimiser's step, also after a skipped one, and before the weight average sees the model."""
+        return None

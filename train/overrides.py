@@ -1,0 +1,104 @@
+"""Fields of a recipe set on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from train.names import nearest
+from train.recipe import Recipe, to_plain
+from train.run import Run
+
+
+@dataclass(frozen=True)
+class Command:
+    """All that a command line can set."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    run: Annotated[Run, tyro.conf.arg(name="")]
+
+
+def parse_overrides(title: str, summary: str, stored: Recipe, arguments: Sequence[str]) -> tuple[Recipe, Run]:
+    """The recipe `stored` with the fields that `arguments` set, and the settings of the run.
+
+    Raises:
+        ValueError: an unknown field, with the nearest ones, or a value that it cannot take.
+        SystemExit: after `--help`.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            command, unknown = tyro.cli(
+                Command,
+                args=list(arguments),
+                default=Command(stored, Run()),
+                prog=f"python -m train {title}",
+                description=summary,
+                use_underscores=True,
+                return_unknown_args=True,
+                registry=_registry(),
+                config=(tyro.conf.AvoidSubcommands,),
+            )
+    except SystemExit as error:
+        if not error.code:
+            raise
+        raise ValueError(_plain_sentence(said.getvalue())) from None
+    if unknown:
+        raise ValueError(_refuse(unknown[0], field_names(command)))
+    return command.recipe, command.run
+
+
+def field_names(value: object) -> list[str]:
+    """The dotted names that can be set: of a `Command`, `lr`, `mix.alpha`, `mix.mixes.0.alpha`, `root`."""
+    fixed = ("paper", "claim")
+    return [
+        name for part in vars(value).values() for name in _dotted(to_plain(part), ()) if name.split(".")[0] not in fixed
+    ]
+
+
+def _registry() -> ConstructorRegistry:
+    """tyro's rules, and one for several numbers or None, whose default tyro cannot show by itself."""
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[tuple[float, ...] | None] | None:
+        if info.type != Sequence[float] | None:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="[FLOAT [FLOAT ...]]",
+            instance_from_str=lambda words: tuple(map(float, words)) or None,
+            is_instance=lambda value: value is None or isinstance(value, Sequence),
+            str_from_instance=lambda value: [] if value is None else [str(number) for number in value],
+        )
+
+    return registry
+
+
+def _dotted(plain: object, path: tuple[str, ...]) -> list[str]:
+    if isinstance(plain, dict):
+        return [name for key, item in plain.items() if key != "type" for name in _dotted(item, (*path, key))]
+    if isinstance(plain, list) and any(isinstance(item, dict) for item in plain):
+        return [name for number, item in enumerate(plain) for name in _dotted(item, (*path, str(number)))]
+    return [".".join(path)]
+
+
+def _refuse(word: str, fields: Sequence[str]) -> str:
+    if not word.startswith("--"):
+        return f"{word!r} is neither a variant nor the value of a field; fields are set as --lr 0.1"
+    name = word.partition("=")[0].lstrip("-").replace("-", "_")
+    return f"--{name} is no field of the recipe or the run; {nearest(name, fields)}"
+
+
+def _plain_sentence(boxed: str) -> str:
+    """The message in a box that tyro drew, without its frame and its advice."""
+    inner = [line.strip("│ ") for line in boxed.splitlines() if line.strip("│ ")]
+    start = next((i for i, line in enumerate(inner) if line.startswith("╭")), -1) + 1
+    end = next((i for i, line in enumerate(inner) if i > start and line[0] in "─╰"), len(inner))
+    return " ".join(inner[start:end])

@@ -1,0 +1,97 @@
+"""curves.png and mixed.png."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK, GREY = "#222222", "#9a9a9a"
+BLUE, ORANGE, GREEN = "#2f6db5", "#e07b39", "#3c9a5f"
+
+
+def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str) -> None:
+    """Loss, accuracy and learning rate by epoch, from the lines of metrics.jsonl."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1, 1, 0.6))
+    _curve(loss, history, "train_loss", GREY, "training (mixed)")
+    _curve(loss, history, "loss", BLUE, "held-out")
+    _curve(loss, history, "ema_loss", ORANGE, "held-out, averaged weights")
+    _curve(accuracy, history, "train_accuracy", GREY, "training (mixed, weighted by lam)", 100)
+    _curve(accuracy, history, "accuracy", BLUE, "held-out", 100)
+    _curve(accuracy, history, "ema_accuracy", ORANGE, "held-out, averaged weights", 100)
+    _curve(rate, history, "lr", GREEN, "")
+    for axes, name in ((loss, "loss"), (accuracy, "accuracy, %"), (rate, "learning rate")):
+        axes.set_title(name, fontsize=11, color=INK, loc="left")
+        axes.set_xlabel("epoch", fontsize=9, color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.tick_params(labelsize=8, colors=INK)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    loss.set_ylim(bottom=0)
+    rate.set_ylim(bottom=0)
+    accuracy.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left")
+    _write(figure, path)
+
+
+def _curve(
+    axes: Axes, history: Sequence[dict[str, float]], name: str, colour: str, label: str, scale: float = 1
+) -> None:
+    points = [(row["epoch"], scale * row[name]) for row in history if name in row]
+    if points:
+        epochs, values = zip(*points, strict=True)
+        marker = "o" if len(points) < 3 else None
+        axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
+
+
+def draw_mixed(path: Path, batches: Sequence[Any], classes: Sequence[str], title: str) -> None:
+    """One row for each batch: its images, each under the names of its two classes and their weights.
+
+    Args:
+        path: where the picture is written.
+        batches: objects with images (N, 3, H, W) in [0, 1], labels (N,), and, if mixed, plan; CPU tensors.
+        classes: name of each class.
+        title: above the grid.
+    """
+    columns = max(len(batch.labels) for batch in batches)
+    figure = Figure(figsize=(1.45 * columns + 0.1, 1.85 * len(batches) + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(batches), columns, squeeze=False)
+    for row, batch in zip(grid, batches, strict=True):
+        for axes in row:
+            axes.axis("off")
+        for number, axes in enumerate(row[: len(batch.labels)]):
+            axes.imshow(batch.images[number].permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
+            axes.set_title(_caption(batch, number, classes), fontsize=8, color=INK, pad=3)
+    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
+    _write(figure, path)
+
+
+def _caption(batch: Any, number: int, classes: Sequence[str]) -> str:
+    own = classes[int(batch.labels[number])]
+    plan = getattr(batch, "plan", None)
+    if plan is None:
+        return _short(own, 22)
+    lam = float(plan.lam[number])
+    other = classes[int(batch.labels[int(plan.partner[number])])]
+    if lam == 1:
+        return f"{_short(own, 16)}  1\n"
+    return f"{_short(own, 16)}  {lam:.2f}\n{_short(other, 16)}  {1 - lam:.2f}"
+
+
+def _short(name: str, length: int) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _write(figure: Figure, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.writing")
+    figure.savefig(temporary, format="png", dpi=130)
+    os.replace(temporary, path)

@@ -1,0 +1,161 @@
+"""What decides a training run: the recipe, and its plain form for checkpoints and comparisons."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from mixdali import Mix
+from train.objectives import CrossEntropy, Objective
+from train.schedules import Cosine, OneCycle, Steps
+
+Data = Literal["cifar", "imagenet"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+PLAIN = CrossEntropy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A number of the paper, the data it was reached on, and where it stands.
+
+    `accuracy` and `baseline` (the same network without the method) are top-1 in percent. `num_images` training images
+    in `num_classes` classes tell whether a run saw the data of the claim.
+    """
+
+    data: str
+    num_images: int
+    num_classes: int
+    accuracy: float
+    baseline: float | None = None
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the weights a run ends with. Two recipes that print the same train the same."""
+
+    paper: Annotated[str, tyro.conf.Suppress, tyro.conf.Fixed]
+    """arXiv number, or "" for settings of our own."""
+    data: Data
+    """Which pipeline reads the images: CIFAR's pickles or a folder of image files."""
+    model: str
+    """preact_resnet{8,14,20,18,34}[_wWIDTH], or a classification model of torchvision by its name."""
+    num_epochs: int
+    """Passes over the training images."""
+    batch_size: int
+    """Images a step, over all processes together."""
+    lr: float
+    """Highest learning rate of SGD; the schedule multiplies it."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    nesterov: bool = False
+    """Nesterov's form of the momentum."""
+    weight_decay: float
+    """L2 decay of every parameter, as in the papers' code."""
+    schedule: Steps | Cosine | OneCycle
+    """How the learning rate moves."""
+    mix: Mix | None = None
+    """How batches are mixed; None trains on clean images."""
+    objective: Objective = PLAIN
+    """What is minimised."""
+    smoothing: float = 0.0
+    """Label smoothing: this share of the target is spread evenly over all classes, before mixing."""
+    ema_decay: float | None = None
+    """Keep an exponential average of the weights with this decay a step, and evaluate it too."""
+    size: tuple[int, int] | None = None
+    """Height and width of the training images; None is the pipeline's own (32 x 32, 224 x 224)."""
+    augment: bool = True
+    """Random crop and flip."""
+    seed: int = 0
+    """The one seed all randomness is derived from."""
+    precision: Precision = "auto"
+    """Number format of the forward pass; auto takes the fastest safe one the device computes natively."""
+    claim: Annotated[Claim | None, tyro.conf.Suppress, tyro.conf.Fixed] = None
+    """The paper's own number, shown beside the result of a run with the paper's settings."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_epochs", "batch_size", "lr"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
+        for name in ("momentum", "weight_decay", "seed"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        _require(self.momentum > 0 or not self.nesterov, "momentum", self.momentum, "must be above 0 with nesterov")
+        _require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
+        if self.ema_decay is not None:
+            _require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
+        if self.size is not None:
+            _require(min(self.size) > 0, "size", self.size, "must be a positive height and width")
+        self.schedule.check(self.num_epochs)
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} {rule}, got {value}")
+
+
+def to_plain(value: Any) -> Any:
+    """A recipe (or any part of one) as dicts, lists, numbers and strings, ready for JSON and `torch.save`.
+
+    A dataclass becomes a dict whose key `type` names its class, so that `from_plain` can build it again.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"type": _type_name(type(value)), **fields}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a recipe may hold dataclasses, tuples, numbers and strings, got {type(value).__name__}")
+
+
+def from_plain(value: Any) -> Any:
+    """The inverse of `to_plain`; lists become tuples. ValueError for a class that is not of mixdali or train."""
+    if isinstance(value, dict):
+        fields = {name: from_plain(item) for name, item in value.items() if name != "type"}
+        try:
+            return _find_type(value["type"])(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"cannot rebuild a part of a stored recipe, {value.get('type')!r}: {error}") from error
+    if isinstance(value, list | tuple):
+        return tuple(from_plain(item) for item in value)
+    return value
+
+
+def _type_name(kind: type) -> str:
+    # The public name outlives a move between files.
+    package = kind.__module__.partition(".")[0]
+    public = getattr(importlib.import_module(package), kind.__name__, None)
+    return f"{package if public is kind else kind.__module__}.{kind.__name__}"
+
+
+def _find_type(name: str) -> type:
+    module, _, attribute = name.rpartition(".")
+    if module.partition(".")[0] not in ("mixdali", "train"):
+        raise ValueError(f"a stored recipe names the class {name!r}; only classes of mixdali and train are built")
+    kind = getattr(importlib.import_module(module), attribute, None)
+    if not dataclasses.is_dataclass(kind) or not isinstance(kind, type):
+        raise ValueError(f"a stored recipe names the class {name!r}, which this version does not have")
+    return kind
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """What differs between two plain recipes, one short text a field: `lr 0.1, now 0.05`."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
+        names = [name for name in {**old, **new} if name != "type"]
+        found = [differences(old.get(name), new.get(name), f"{prefix}{name}.") for name in names]
+        return [text for texts in found for text in texts]
+    if old == new:
+        return []
+    return [f"{prefix.removesuffix('.')} {_brief(old)}, now {_brief(new)}"]
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict) and "type" in value:
+        return str(value["type"]).rpartition(".")[2]
+    if isinstance(value, list):
+        return "(" + ", ".join(_brief(item) for item in value) + ")"
+    return str(value)

@@ -1,0 +1,1 @@
+"""One file a paper: its settings, its number, and what differs from it."""

@@ -1,0 +1,22 @@
+"""A first look: the embedded digits, mixed by mixup and CutMix, learned in a minute or two on two CPU cores.
+
+Settings of our own, for a small network and few epochs.
+"""
+
+from mixdali import Choose, CutMix, MixUp
+from train.recipe import Recipe
+from train.schedules import OneCycle
+
+recipe = Recipe(
+    paper="",
+    data="cifar",
+    model="preact_resnet8_w16",
+    num_epochs=20,
+    batch_size=64,
+    lr=0.2,
+    nesterov=True,
+    weight_decay=5e-4,
+    schedule=OneCycle(warmup=4),
+    mix=Choose((MixUp(alpha=0.2), CutMix(alpha=1.0)), (0.5, 0.5), prob=0.7),
+    ema_decay=0.99,
+)

@@ -1,0 +1,50 @@
+"""CutMix: paste a box of one image into another, and mix the labels by the area.
+
+Yun, Han, Oh, Chun, Choe and Yoo, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
+Features", ICCV 2019, arXiv:1905.04899.
+
+Settings of the authors' commands: alpha (their beta) 1, one box and one permutation a batch; on CIFAR half of the
+batches are mixed, batch 64, rate 0.25, a tenth of it from half and again from three quarters of 300 epochs, Nesterov;
+on ImageNet every batch is mixed and the rate falls every 75 epochs.
+Differs: the paper's CIFAR-100 network is PyramidNet-200, ours the pre-activation ResNet-18, so there is no number of
+the paper to compare with; on ImageNet their colour jitter and lighting noise are left out.
+"""
+
+from dataclasses import replace
+
+from mixdali import CutMix
+from train.recipe import Claim
+from train.recipes import baseline
+from train.schedules import Steps
+
+recipe = replace(
+    baseline.recipe,
+    paper="1905.04899",
+    num_epochs=300,
+    batch_size=64,
+    lr=0.25,
+    nesterov=True,
+    schedule=Steps(at=(150, 225)),
+    mix=CutMix(alpha=1.0, prob=0.5, per="batch", partner="permutation"),
+)
+
+small = replace(baseline.small, paper=recipe.paper, mix=recipe.mix)
+
+imagenet = replace(
+    baseline.imagenet,
+    paper=recipe.paper,
+    num_epochs=300,
+    nesterov=True,
+    schedule=Steps(at=(75, 150, 225)),
+    mix=CutMix(alpha=1.0, per="batch", partner="permutation"),
+    claim=Claim(
+        data="ImageNet",
+        num_images=1_281_167,
+        num_classes=1000,
+        accuracy=78.6,
+        baseline=76.32,
+        where="ImageNet results, ResNet-50, best epoch (21.40 % error)",
+    ),
+)
+
+small_imagenet = replace(baseline.small_imagenet, paper=recipe.paper, mix=recipe.mix)
