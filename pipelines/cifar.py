@@ -169,13 +169,16 @@ def val_loader(
 def _source(source: Source | str | os.PathLike[str], split: Any, num_classes: int, shard: tuple[int, int]) -> Source:
     if not isinstance(source, Source):
         source = read_cifar(source, split)
-    if not isinstance(source.items, np.ndarray):
-        raise TypeError(
-            "pipelines.cifar reads images in memory, got a source of files; use pipelines.imagenet for them"
-        )
+    _pixels(source)
     source.check(num_classes)
     check_shard(shard, len(source))
     return source
+
+
+def _pixels(source: Source) -> np.ndarray:
+    if not isinstance(source.items, np.ndarray):
+        raise TypeError("pipelines.cifar reads images in memory, got a source of files; use pipelines.imagenet")
+    return source.items
 
 
 def _read(
