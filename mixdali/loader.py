@@ -30,8 +30,8 @@ class Loader:
     thrown away ("drop") or cut off ("partial"). A reader without padding runs on instead, so that a batch can hold
     images of two epochs; with "partial" it is refused.
 
-    The pipeline is built when it is first needed. Errors: ValueError for settings that cannot be right, RuntimeError
-    from DALI for files that cannot be decoded.
+    The pipeline is built when it is first needed. Errors: ValueError for settings that cannot be right and for an image
+    that cannot be decoded, RuntimeError for whatever else stops DALI.
     """
 
     def __init__(
@@ -216,6 +216,12 @@ class Loader:
                 ) from None
             pipeline.reset()
             return pipeline.run()
+        except RuntimeError as error:
+            if "fn.decoders." not in str(error):
+                raise
+            raise ValueError(
+                "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
+            ) from error
 
     def _handed_over(self, outputs: Any, size: int) -> Any:
         if len(outputs) != len(self.outputs):

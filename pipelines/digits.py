@@ -8,9 +8,9 @@ a digit. The same library versions make the same bytes.
 from __future__ import annotations
 
 import colorsys
+import functools
 import math
 from dataclasses import dataclass
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,6 @@ from pipelines.cache import make_once, user_cache
 from pipelines.pickles import dump_pickle
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-_HALO = [round(0.85 * level) for level in range(256)]
 
 
 def cifar_folder(cache: Path | None = None) -> Path:
@@ -45,21 +43,23 @@ def image_folder(cache: Path | None = None) -> Path:
 
 def _write_cifar(folder: Path) -> None:
     material = _load()
-    for part, count, names in (
+    for part, count, files in (
         ("train", 6000, [f"data_batch_{i}" for i in range(1, 6)]),
         ("test", 1000, ["test_batch"]),
     ):
-        images, labels = _draw_all(material, part, count, 32)
+        images, digits = _draw_all(material, part, count, 32)
         rows = np.stack([np.asarray(image).transpose(2, 0, 1).ravel() for image in images])
+        labels = material.labels[digits].tolist()
         order = np.random.default_rng(derive_seed(1, "digits", part, "order")).permutation(count)
-        for name, chosen in zip(names, np.split(order, len(names)), strict=True):
+        for file, chosen in zip(files, np.split(order, len(files)), strict=True):
             content = {
-                "batch_label": name,
+                "batch_label": file,
                 "labels": [labels[i] for i in chosen],
                 "data": rows[chosen],
-                "filenames": [f"{CLASSES[labels[i]]}_{i:04}.png" for i in chosen],
+                # Named by class, number in load_digits, and place in the order of making.
+                "filenames": [f"{CLASSES[labels[i]]}_{digits[i]:04}_{i:04}.png" for i in chosen],
             }
-            dump_pickle(folder / name, content)
+            dump_pickle(folder / file, content)
     meta = {"num_cases_per_batch": 1200, "label_names": list(CLASSES), "num_vis": 3 * 32 * 32}
     dump_pickle(folder / "batches.meta", meta)
 
@@ -69,7 +69,8 @@ def _write_images(folder: Path) -> None:
     for split, part, count in (("train", "train", 1200), ("val", "test", 300)):
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
-        for i, (image, label) in enumerate(zip(*_draw_all(material, part, count, 256), strict=True)):
+        images, digits = _draw_all(material, part, count, 256)
+        for i, (image, label) in enumerate(zip(images, material.labels[digits], strict=True)):
             image.save(folder / split / CLASSES[label] / f"{i // len(CLASSES) + 1:04}.jpg", quality=90)
 
 
@@ -92,7 +93,7 @@ def _load() -> _Material:
 
 
 def _pools(labels: np.ndarray, part: str) -> list[np.ndarray]:
-    """For each class the numbers of the digits that one part draws from: four fifths for "train", the rest for "test"."""
+    """For each class the digits that one part draws from, by number: four fifths for "train", the rest for "test"."""
     pools = []
     for label in range(len(CLASSES)):
         rng = np.random.default_rng(derive_seed(1, "digits", "split", label))
@@ -102,20 +103,19 @@ def _pools(labels: np.ndarray, part: str) -> list[np.ndarray]:
     return pools
 
 
-def _draw_all(material: _Material, part: str, count: int, size: int) -> tuple[list[Image.Image], list[int]]:
-    """`count` images of size x size and their labels, which go round through the classes."""
+def _draw_all(material: _Material, part: str, count: int, size: int) -> tuple[list[Image.Image], np.ndarray]:
+    """`count` images of size x size, going round through the classes, and the number of the digit in each."""
     rng = np.random.default_rng(derive_seed(1, "digits", part, size))
     # As large as the crops need, and no larger: this decides how long it takes.
     photographs = [_shrink(photograph, 3 * size) for photograph in material.photographs]
     pools = _pools(material.labels, part)
-    labels = [i % len(CLASSES) for i in range(count)]
-    images = []
-    for i, label in enumerate(labels):
-        pool = pools[label]
-        ink = material.digits[pool[i // len(CLASSES) % len(pool)]]
+    images, digits = [], []
+    for i in range(count):
+        turn, label = divmod(i, len(CLASSES))
+        digits.append(pools[label][turn % len(pools[label])])
         photograph = photographs[rng.integers(len(photographs))]
-        images.append(_compose(_glyph(ink, size, rng), _crop(photograph, size, rng), rng))
-    return images, labels
+        images.append(_compose(_glyph(material.digits[digits[-1]], size, rng), _crop(photograph, size, rng), rng))
+    return images, np.array(digits)
 
 
 def _shrink(image: Image.Image, shorter: int) -> Image.Image:
@@ -138,7 +138,7 @@ def _glyph(ink: np.ndarray, size: int, rng: np.random.Generator) -> Image.Image:
     # Maps the middle of the result to the middle of the ink, and steps of one pixel to steps of 1 / cell.
     affine = (a, b, 6 - (a + b) * side / 2, -b, a, 6 - (a - b) * side / 2)
     soft = Image.fromarray(ink).transform((side, side), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
-    sharp = soft.point(_outline(size))
+    sharp = Image.fromarray(_outline(size)[np.asarray(soft)])
     sharp = sharp.crop(sharp.getbbox())
     mask = Image.new("L", (size, size))
     x, y = (int(rng.integers(max(1, size - length + 1))) for length in sharp.size)
@@ -147,21 +147,23 @@ def _glyph(ink: np.ndarray, size: int, rng: np.random.Generator) -> Image.Image:
 
 
 @functools.cache
-def _outline(size: int) -> list[int]:
-    """For each level of the enlarged ink how much of the pixel is covered.
+def _outline(size: int) -> np.ndarray:
+    """For each level of the enlarged ink how much of the pixel is covered, (256,) uint8.
 
-    The ink says how much of a cell is covered, so the outline lies about half way up; an edge is one or two pixels wide.
+    The ink says how much of a cell is covered, so the outline lies about half way up. An edge is one or two
+    pixels wide.
     """
     slope = max(2.0, size / 16)
-    return [round(min(255.0, max(0.0, 128 + slope * (level - 112)))) for level in range(256)]
+    return np.clip(128 + slope * (np.arange(256) - 112), 0, 255).round().astype(np.uint8)
 
 
 def _compose(glyph: Image.Image, background: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The glyph in a tint that stands out, with a soft shadow (or glow, for a dark tint) between it and the photograph."""
+    """The glyph in a tint that stands out, with a soft shadow or glow between it and the photograph."""
     covered = np.asarray(glyph, np.int64)
     behind = float((np.asarray(background.convert("L")) * covered).sum() / covered.sum())
     shade = Image.new("RGB", glyph.size, "black" if behind < 128 else "white")
-    halo = glyph.filter(ImageFilter.GaussianBlur(glyph.width / 16)).point(_HALO)
+    blurred = np.asarray(glyph.filter(ImageFilter.GaussianBlur(glyph.width / 16)))
+    halo = Image.fromarray((blurred * 0.85).round().astype(np.uint8))
     tint = Image.new("RGB", glyph.size, _tint(behind, rng))
     return Image.composite(tint, Image.composite(shade, background, halo), glyph)
 

@@ -66,7 +66,7 @@ def read_cifar(root: str | os.PathLike[str], split: Literal["train", "test"]) ->
 
 
 def read_folder(root: str | os.PathLike[str], split: Literal["train", "val"]) -> Source:
-    """An image folder: the path and class of every image in ROOT/SPLIT/CLASS, or in ROOT/CLASS where there are no splits.
+    """An image folder: path and class of each image in ROOT/SPLIT/CLASS, or in ROOT/CLASS where there are no splits.
 
     Classes are numbered by sorted name, as torchvision's ImageFolder does; those of val are those of train, if that is
     there. Folders inside a class folder belong to it. Files with other endings than EXTENSIONS (in any case) are passed

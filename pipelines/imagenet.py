@@ -90,8 +90,8 @@ def train_loader(
 ) -> Loader:
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
-    source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file that
-                 cannot be decoded stops the run with DALI's error, which names it.
+    source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file
+                 that cannot be decoded stops the run; `python -m pipelines.check FOLDER` finds such files.
     batch_size   images in a batch of this shard.
     mix          `mixdali.MixUp()`, ...; None: no mixing.
     size         (height, width) of what comes out, or one number for a square.

@@ -41,11 +41,16 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+# numpy's own functions that make an array from a pickle, by protocol, found without naming where numpy keeps them.
+_REBUILD: dict[int, Any] = {protocol: np.empty(1).__reduce_ex__(protocol)[0] for protocol in (4, 5)}
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         wanted = module.replace("numpy.core.", "numpy._core.")  # numpy 2 moved it
         allowed = {
-            ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # type: ignore[index]
+            ("numpy._core.multiarray", "_reconstruct"): _REBUILD[4],
+            ("numpy._core.numeric", "_frombuffer"): _REBUILD[5],
             ("numpy", "ndarray"): np.ndarray,
             ("numpy", "dtype"): np.dtype,
             ("_codecs", "encode"): _encode,
@@ -80,22 +85,25 @@ def _dumped(value: Any) -> bytes:
 
 
 def _dumped_array(array: np.ndarray) -> bytes:
-    """An empty array is made first and then given (version, shape, dtype, Fortran order, raw bytes) as its state."""
-
-    def values(*parts: bytes) -> bytes:
-        return pickle.MARK + b"".join(parts) + pickle.TUPLE
-
+    """An empty array is made first, and then given its state, as numpy's own pickles do."""
     raw = array.tobytes()
-    dtype = (
-        b"cnumpy\ndtype\n" + values(_dumped("u1"), _dumped(0), _dumped(1)) + pickle.REDUCE
-        # (version, byte order, subtype, names, fields, item size, alignment, flags)
-        + values(_dumped(3), _dumped("|"), pickle.NONE * 3, _dumped(-1), _dumped(-1), _dumped(0)) + pickle.BUILD
-    )  # fmt: skip
-    return (
-        b"cnumpy.core.multiarray\n_reconstruct\n"
-        + values(b"cnumpy\nndarray\n", values(_dumped(0)), _dumped("b"))
-        + pickle.REDUCE
-        + values(_dumped(1), values(*map(_dumped, array.shape)), dtype, pickle.NEWFALSE,
-                 pickle.BINSTRING + struct.pack("<i", len(raw)) + raw)
-        + pickle.BUILD
-    )  # fmt: skip
+    dtype = _call("numpy dtype", _dumped("u1"), _dumped(0), _dumped(1))
+    # Version, byte order, subtype, names, fields, item size, alignment, flags.
+    dtype += _tuple(_dumped(3), _dumped("|"), pickle.NONE * 3, _dumped(-1), _dumped(-1), _dumped(0)) + pickle.BUILD
+    empty = _call("numpy.core.multiarray _reconstruct", _global("numpy ndarray"), _tuple(_dumped(0)), _dumped("b"))
+    shape = _tuple(*map(_dumped, array.shape))
+    pixels = pickle.BINSTRING + struct.pack("<i", len(raw)) + raw
+    # Version, shape, dtype, whether in Fortran's order, data.
+    return empty + _tuple(_dumped(1), shape, dtype, pickle.NEWFALSE, pixels) + pickle.BUILD
+
+
+def _tuple(*parts: bytes) -> bytes:
+    return pickle.MARK + b"".join(parts) + pickle.TUPLE
+
+
+def _global(name: str) -> bytes:
+    return pickle.GLOBAL + name.replace(" ", "\n").encode() + b"\n"
+
+
+def _call(name: str, *arguments: bytes) -> bytes:
+    return _global(name) + _tuple(*arguments) + pickle.REDUCE

@@ -45,7 +45,8 @@ class Source:
         return len(self.items)
 
     def __repr__(self) -> str:
-        kind = f"{self.items.shape[1]}x{self.items.shape[2]} images" if self._decoded else "image files"
+        items = self.items
+        kind = f"{items.shape[1]}x{items.shape[2]} images" if isinstance(items, np.ndarray) else "image files"
         return f"Source({len(self)} {kind}, {len(self.classes) or 'unnamed'} classes)"
 
     def select(self, indices: Any) -> Source:
@@ -74,17 +75,15 @@ class Source:
         if not len(wrong):
             return
         first = int(wrong[0])
-        where = f"image {self.index[first]}" if self._decoded else self.items[first]
-        label = int(self.labels[first])
-        advice = "relabel it or leave it out with select" if label < 0 else f"num_classes must be at least {label + 1}"
+        where = f"image {self.index[first]}" if isinstance(self.items, np.ndarray) else self.items[first]
+        label, highest = int(self.labels[first]), int(self.labels.max())
+        advice = (
+            "relabel it or leave it out with select" if label < 0 else f"num_classes must be at least {highest + 1}"
+        )
         raise ValueError(
             f"{where} has label {label}, outside 0 to {num_classes - 1} ({len(wrong)} such labels, "
             f"num_classes={num_classes}); {advice}"
         )
-
-    @property
-    def _decoded(self) -> bool:
-        return isinstance(self.items, np.ndarray)
 
 
 def _items(items: Any) -> np.ndarray | tuple[str, ...]:

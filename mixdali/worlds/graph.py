@@ -88,7 +88,7 @@ class GraphWorld:
                 fill_value=plan.weight,
             )
         if plan.mask is not None:
-            mask = fn.expand_dims(plan.mask, axes=self.layout.index("C"), new_axis_names="C")
+            mask = fn.expand_dims(fn.reshape(plan.mask, layout="HW"), axes=self.layout.index("C"), new_axis_names="C")
             kept = kept * _beside(images, mask)
         return 1.0 - kept
 

@@ -1,0 +1,44 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.cache import make_once, user_cache
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _unpacked(archive: Path, tmp: Path) -> Path:
+    """The one folder that an archive holds, unpacked once and kept in the user's cache, or else in a temporary one."""
+    facts = archive.stat()
+    name = f"{archive.name.split('.')[0]}-{facts.st_size}-{facts.st_mtime_ns}"
+
+    def unpack(folder: Path) -> None:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+
+    try:
+        folder = make_once(user_cache() / "test-data" / name, unpack)
+    except OSError:
+        folder = make_once(tmp / name, unpack)
+    (inside,) = folder.iterdir()
+    return inside
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """shared_data("cifar10/cifar-10-python.tar.xz"): what that archive holds; a file that is no archive as it is."""
+    tmp = tmp_path_factory.getbasetemp()
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.is_file():
+            pytest.skip(f"needs {name} in ../shared/data, which is not there")
+        return _unpacked(path, tmp) if ".tar" in path.suffixes else path
+
+    return find

@@ -1,0 +1,69 @@
+"""Images painted with their own label: after mixing, the mean colour of an image must be its target."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from methods import METHODS
+from worlds import WORLDS
+
+from mixdali import Choose, Mix
+
+
+def painted(number: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image n is white in channel n and black in all others; its target is class n."""
+    targets = np.eye(number, dtype=np.float32)
+    images = np.broadcast_to(np.eye(number, dtype=np.uint8)[:, None, None] * 255, (number, height, width, number))
+    return np.ascontiguousarray(images), targets
+
+
+@pytest.mark.parametrize("size", [(7, 9), (16, 5)])
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+@pytest.mark.parametrize("prob", [0, 0.3, 1])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("world", WORLDS)
+def test_target_follows_the_pixels(world: str, method: str, prob: float, number: int, size: tuple[int, int]) -> None:
+    images, targets = painted(number, *size)
+    mixed = WORLDS[world](replace(METHODS[method], prob=prob), images, targets, seed=number)
+    np.testing.assert_allclose(mixed.images.mean((2, 3), dtype=np.float64), mixed.targets, atol=1e-6)
+    np.testing.assert_allclose(mixed.targets.sum(1), 1, atol=1e-6)
+    assert mixed.images.dtype == mixed.targets.dtype == np.float32
+    assert mixed.images.shape == (number, number, *size)
+    assert mixed.images.min() >= 0
+    assert mixed.images.max() <= 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("world", WORLDS)
+def test_an_image_left_alone_is_untouched_to_the_bit(world: str, method: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 7, 9, 3), dtype=np.uint8)
+    targets = np.random.default_rng(1).dirichlet(np.ones(4), 5).astype(np.float32)
+    mixed = WORLDS[world](never(METHODS[method]), images, targets)
+    np.testing.assert_array_equal(mixed.targets, targets)
+    np.testing.assert_allclose(mixed.images, images.transpose(0, 3, 1, 2) / np.float32(255), atol=6e-8, rtol=0)
+    np.testing.assert_array_equal(np.rint(mixed.images * 255).transpose(0, 2, 3, 1), images)
+
+
+def never(mix: Mix) -> Mix:
+    """prob=0, by the members of a choice and not by the choice itself."""
+    if isinstance(mix, Choose):
+        return replace(mix, mixes=[never(member) for member in mix.mixes])
+    return replace(mix, prob=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("world", WORLDS)
+def test_white_stays_white_and_never_passes_it(world: str, method: str) -> None:
+    images = np.full((64, 4, 6, 3), 255, dtype=np.uint8)
+    mixed = WORLDS[world](METHODS[method], images, np.eye(64, dtype=np.float32))
+    assert mixed.images.max() == 1
+    np.testing.assert_allclose(mixed.images, 1, atol=2e-7)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_one_image_alone_passes_unmixed(world: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 7, 9, 3), dtype=np.uint8)
+    for mix in METHODS.values():
+        mixed = WORLDS[world](mix, images, np.eye(1, 4, dtype=np.float32))
+        np.testing.assert_array_equal(np.rint(mixed.images * 255).transpose(0, 2, 3, 1), images)
+        np.testing.assert_allclose(mixed.targets, np.eye(1, 4), atol=1e-7)

@@ -1,0 +1,80 @@
+"""One way to call a mix in every world: numpy in, numpy out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from nvidia.dali import fn as dali
+from nvidia.dali import pipeline_def
+
+import mixdali
+from mixdali import Mix, Plan
+
+
+@dataclass(frozen=True)
+class Mixed:
+    images: np.ndarray  # (N, C, H, W) float32
+    targets: np.ndarray  # (N, num_classes) float32
+    plan: Plan  # of arrays
+
+
+def torch_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, **how: Any) -> Mixed:
+    """images (N, H, W, C) uint8. how: `plan`, or draws to give."""
+    pixels = mixdali.to_float(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous())
+    plan = how.pop("plan", None)
+    if plan is None:
+        rng = torch.Generator().manual_seed(seed)
+        plan = mix.draw(pixels, rng=rng, **{name: torch.as_tensor(value) for name, value in how.items()})
+    else:
+        plan = _each(plan, torch.as_tensor)
+    out = mix.apply(pixels, torch.from_numpy(targets), plan)
+    return Mixed(out[0].numpy(), out[1].numpy(), _each(plan, lambda value: value.numpy()))
+
+
+def graph_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, **how: Any) -> Mixed:
+    """The same in a DALI graph."""
+    return next(graph_batches(mix, images, targets, seed, **how))
+
+
+def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, **how: Any):
+    """Batch after batch of the same images, each with new draws."""
+    names: list[str] = []
+
+    def constant(value: np.ndarray, **settings: Any) -> Any:
+        return dali.external_source(source=lambda i: np.ascontiguousarray(value), batch=True, **settings)
+
+    @pipeline_def(batch_size=len(images), num_threads=2, device_id=None, seed=seed)
+    def pipeline():
+        pixels = constant(images, layout="HWC")
+        given = how.get("plan")
+        if given is None:
+            nodes = {name: constant(np.asarray(value, np.float32)) for name, value in how.items() if name != "partner"}
+            if "partner" in how:
+                nodes["partner"] = constant(np.asarray(how["partner"], np.int32))
+            plan = mix.draw(pixels, **nodes)
+        else:
+            kinds = {"partner": np.int32, "box": np.int32}
+            plan = Plan(**{k: constant(np.asarray(v, kinds.get(k, np.float32))) for k, v in _parts(given).items()})
+        out = mix.apply(pixels, constant(targets), plan)
+        names[:] = _parts(plan)
+        return (*out, *_parts(plan).values())
+
+    pipe = pipeline()
+    pipe.build()
+    while True:
+        outputs = [np.array(output.as_array()) for output in pipe.run()]
+        yield Mixed(outputs[0], outputs[1], Plan(**dict(zip(names, outputs[2:], strict=True))))
+
+
+def _parts(plan: Plan) -> dict[str, Any]:
+    values = {field.name: getattr(plan, field.name) for field in fields(Plan)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _each(plan: Plan, change: Callable[[Any], Any]) -> Plan:
+    return Plan(**{name: change(value) for name, value in _parts(plan).items()})
+
+
+WORLDS = {"torch": torch_mix, "graph": graph_mix}
