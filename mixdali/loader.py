@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mixdali.checks import one_of, positive_int
 from mixdali.epochs import Epoch, epoch_of, epoch_of_reader
+from mixdali.explain import explained
 from mixdali.handover import to_torch
 from mixdali.plan import Plan
 
@@ -30,8 +31,9 @@ class Loader:
     thrown away ("drop") or cut off ("partial"). A reader without padding runs on instead, so that a batch can hold
     images of two epochs; with "partial" it is refused.
 
-    The pipeline is built when it is first needed. Errors: ValueError for settings that cannot be right and for an image
-    that cannot be decoded, RuntimeError for whatever else stops DALI.
+    The pipeline is built when it is first needed. Errors: ValueError for settings that cannot be right, for an image
+    that cannot be decoded and for a label outside its classes, TypeError for images that a mix cannot take,
+    RuntimeError for whatever else stops DALI.
     """
 
     def __init__(
@@ -217,11 +219,10 @@ class Loader:
             pipeline.reset()
             return pipeline.run()
         except RuntimeError as error:
-            if "fn.decoders." not in str(error):
+            clearer = explained(error)
+            if clearer is None:
                 raise
-            raise ValueError(
-                "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
-            ) from error
+            raise clearer from error
 
     def _handed_over(self, outputs: Any, size: int) -> Any:
         if len(outputs) != len(self.outputs):

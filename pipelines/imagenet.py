@@ -22,6 +22,7 @@ from pipelines.files import read_folder
 from pipelines.outputs import TRAIN, VAL, needs, output_names, output_nodes
 from pipelines.source import Source
 
+SIZE = 224
 CROP_SHARE = 7 / 8
 
 
@@ -31,7 +32,7 @@ def train_pipeline(
     *,
     num_classes: int,
     mix: Mix | None = None,
-    size: Size = 224,
+    size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
@@ -46,7 +47,9 @@ def train_pipeline(
     encoded, nodes = _read(source, outputs, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
     nodes["images"] = (
-        _random_crop(encoded, height_width(size), seed) if augment else _centre_crop(encoded, height_width(size))
+        _random_crop(encoded, height_width(size), seed)
+        if augment
+        else _centre_crop(encoded, height_width(size or SIZE))
     )
     return output_nodes(
         output_names(outputs, TRAIN, mix),
@@ -63,13 +66,13 @@ def val_pipeline(
     source: Source,
     *,
     num_classes: int,
-    size: Size = 224,
+    size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     shard: tuple[int, int] = (0, 1),
 ) -> Any:
     """Arguments as in `val_loader`, and those of every DALI pipeline. The reader pads the last batch of an epoch."""
     encoded, nodes = _read(source, outputs, shard, stick_to_shard=True)
-    nodes["images"] = _centre_crop(encoded, height_width(size))
+    nodes["images"] = _centre_crop(encoded, height_width(size or SIZE))
     return output_nodes(output_names(outputs, VAL), nodes, num_classes=num_classes)
 
 
@@ -79,7 +82,7 @@ def train_loader(
     batch_size: int,
     num_classes: int,
     mix: Mix | None = None,
-    size: Size = 224,
+    size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
@@ -94,7 +97,7 @@ def train_loader(
                  that cannot be decoded stops the run; `python -m pipelines.check FOLDER` finds such files.
     batch_size   images in a batch of this shard.
     mix          `mixdali.MixUp()`, ...; None: no mixing.
-    size         (height, width) of what comes out, or one number for a square.
+    size         (height, width) of what comes out, or one number for a square; None: 224.
     outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
                  "index" (N,) int32 (the place in the full data set), "unmixed" like images, "plan" a `mixdali.Plan`.
     smoothing    label smoothing in [0, 1].
@@ -131,7 +134,7 @@ def val_loader(
     *,
     batch_size: int,
     num_classes: int,
-    size: Size = 224,
+    size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     shard: tuple[int, int] = (0, 1),
     device: Device = "auto",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Before torch is loaded, here and in the processes that tests start: OpenMP's threads wait for each other by spinning,
+# and beside DALI's threads, or another busy process, that makes small networks ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pipelines.cache import make_once, user_cache
 

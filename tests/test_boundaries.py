@@ -15,6 +15,7 @@ ALLOWED = {
     "mixdali": set(),
     "mixdali/worlds/tensor.py": {TORCH},
     "mixdali/worlds/graph.py": {DALI, "numpy"},
+    "mixdali/worlds/kernel.py": {DALI, "numpy", "numba"},
     "pipelines": {DALI, "mixdali", "numpy", "PIL"},
     "train": None,  # anything but DALI
 }

@@ -11,6 +11,7 @@ from PIL import Image
 
 import mixdali
 from mixdali import CutMix, Loader, MixUp, Plan, derive_seed, one_hot
+from mixdali.worlds.graph import GraphWorld
 
 
 @pytest.fixture(scope="module")
@@ -268,11 +269,35 @@ def test_float_images_stop_with_an_error_rather_than_come_out_black(files: list[
         images = fn.crop_mirror_normalize(images, std=[255.0], output_layout=layout or "HWC")
         return MixUp()(images, fn.constant(fdata=[0.5, 0.5]), layout=layout)
 
-    with pytest.raises(RuntimeError, match="_refuse_float_images"):
+    with pytest.raises(TypeError, match=r'takes uint8 HWC images, got floats.*layout="CHW"'):
         next(iter(Loader(pipeline(None))))
     images, _ = next(iter(Loader(pipeline("CHW"))))
     assert images.shape == (2, 3, 6, 8)
     assert 0 < images.max() <= 1 / 255
+
+
+def test_the_operators_refuse_float_images_as_the_kernel_does(files: list[str]) -> None:
+    @pipeline_def(num_threads=1, device_id=None, batch_size=2)
+    def pipeline(mixed: bool):
+        images = fn.constant(fdata=[0.5] * 12, shape=[2, 2, 3])
+        world = GraphWorld(images)
+        if not mixed:
+            return world.to_float_by_operators(images)
+        return world.blend_by_operators(images, MixUp().draw(images))
+
+    for mixed in (True, False):
+        with pytest.raises(TypeError, match="takes uint8 HWC images"):
+            next(iter(Loader(pipeline(mixed), ("images",), num_samples=2)))
+
+
+def test_a_label_outside_its_classes_is_refused(files: list[str]) -> None:
+    @pipeline_def(num_threads=1, device_id=None, batch_size=11)
+    def pipeline():
+        encoded, labels = fn.readers.file(files=files, labels=list(range(len(files))))
+        return mixdali.to_float(fn.decoders.image(encoded)), one_hot(labels, 10)
+
+    with pytest.raises(ValueError, match="a label is outside 0 to num_classes - 1"):
+        next(iter(Loader(pipeline())))
 
 
 def test_mistakes_get_one_clear_line(files: list[str]) -> None:

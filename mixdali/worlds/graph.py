@@ -7,6 +7,8 @@ images too; only the numbers that meet pixels or targets on the GPU are moved th
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,13 @@ class GraphWorld:
         return replace(plan, partner=fn.cast(plan.partner, dtype=types.INT32), box=box)
 
     def blend(self, images: DataNode, plan: Plan) -> DataNode:
+        if self.layout == "HWC" and plan.mask is None and (kernel := _kernel_for(images)) is not None:
+            other = fn.permute_batch(images, indices=plan.partner)
+            return _as_chw(kernel.blend(images, other, plan.weight, plan.box))
+        return self.blend_by_operators(images, plan)
+
+    def blend_by_operators(self, images: DataNode, plan: Plan) -> DataNode:
+        """`blend` with DALI's own operators: on the GPU, with masks, of floats, and where numba is not installed."""
         images = fn.reshape(images, layout=self.layout)
         other = fn.permute_batch(images, indices=plan.partner)
         shown = self._shown(images, plan)
@@ -71,7 +80,7 @@ class GraphWorld:
             return images - shown * (images - other)
         shown = shown + _refuse_float_images(images)
         # Between integers this is exact at both ends, and it never passes 255; w * a + (1 - w) * b does.
-        return self.to_float(images - shown * (images * 1.0 - other))
+        return _scaled(images - shown * (images * 1.0 - other), mean=0.0)
 
     def _shown(self, images: DataNode, plan: Plan) -> DataNode:
         """The partner's share of every pixel: a number for each image, or a map (H, W, 1) or (1, H, W)."""
@@ -104,13 +113,13 @@ class GraphWorld:
         return fn.one_hot(checked, num_classes=num_classes, on_value=on, off_value=off, dtype=types.FLOAT)
 
     def to_float(self, images: DataNode) -> DataNode:
-        return fn.crop_mirror_normalize(
-            fn.reshape(images, layout=self.layout),
-            dtype=types.FLOAT,
-            output_layout="CHW",
-            mean=[0.0],
-            std=[255.0],
-        )
+        if (kernel := _kernel_for(images)) is not None:
+            return _as_chw(kernel.to_float(images))
+        return self.to_float_by_operators(images)
+
+    def to_float_by_operators(self, images: DataNode) -> DataNode:
+        """`to_float` with DALI's own operators."""
+        return _scaled(fn.reshape(images, layout=self.layout), mean=_refuse_float_images(images))
 
 
 class GraphRandomness:
@@ -142,6 +151,24 @@ class GraphRandomness:
         raise TypeError(f"a draw given to a graph must be a node or a number, got {type(value).__name__}")
 
 
+def _kernel_for(images: DataNode) -> ModuleType | None:
+    """The compiled operators, where they can be used: on the CPU, with numba installed."""
+    if images.device == "gpu" or find_spec("numba") is None:
+        return None
+    from mixdali.worlds import kernel
+
+    return kernel
+
+
+def _scaled(images: DataNode, mean: DataNode | float) -> DataNode:
+    """HWC from 0 to 255 -> float CHW in [0, 1], less `mean`, which is zero."""
+    return fn.crop_mirror_normalize(images, dtype=types.FLOAT, output_layout="CHW", mean=mean, std=[255.0])
+
+
+def _as_chw(images: DataNode) -> DataNode:
+    return fn.reshape(images, layout="CHW")
+
+
 def _current_pipeline() -> Pipeline:
     pipeline = Pipeline.current()
     if pipeline is None:
@@ -168,9 +195,10 @@ def _beside(data: DataNode, value: Any) -> Any:
 
 
 def _refuse_float_images(images: DataNode) -> DataNode:
-    """0.0, or DALI's error that a bitwise operator needs integers: images that are floats already would come out black.
+    """(1,) 0.0, or DALI's error that a bitwise operator needs integers.
 
-    A graph does not know its types before it runs. One pixel is enough to ask.
+    Images that are floats already would come out black, and a graph does not know its types before it runs. One pixel is
+    enough to ask.
     """
     pixel = fn.slice(images, start=(0, 0, 0), shape=(1, 1, 1), axes=(0, 1, 2))
-    return 0.0 * (pixel & 0)
+    return 0.0 * fn.reshape(pixel & 0, shape=[1])

@@ -1,0 +1,18 @@
+"""DALI's errors in one clear line, where the cause is known."""
+
+
+def explained(error: RuntimeError) -> Exception | None:
+    """The error to raise instead of one that a pipeline raised while it ran; None if it speaks for itself."""
+    text = str(error)
+    if "operator `nvidia.dali.fn.decoders." in text:
+        return ValueError(
+            "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
+        )
+    if "_refuse_float_images" in text or ("MixKernel" in text and "float != uint8" in text):
+        return TypeError(
+            "a mix in a DALI graph takes uint8 HWC images, got floats: leave the conversion to the mix, or pass "
+            'layout="CHW" for float CHW images'
+        )
+    if "operator `nvidia.dali.fn._tensor_subscript`" in text and "in one_hot" in text:
+        return ValueError("a label is outside 0 to num_classes - 1; give one_hot the right num_classes")
+    return None
