@@ -46,11 +46,8 @@ def train_pipeline(
     pipeline = Pipeline.current()
     encoded, nodes = _read(source, outputs, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
-    nodes["images"] = (
-        _random_crop(encoded, height_width(size), seed)
-        if augment
-        else _centre_crop(encoded, height_width(size or SIZE))
-    )
+    crop = partial(_random_crop, seed=seed) if augment else _centre_crop
+    nodes["images"] = crop(encoded, _sides(size))
     return output_nodes(
         output_names(outputs, TRAIN, mix),
         nodes,
@@ -72,7 +69,7 @@ def val_pipeline(
 ) -> Any:
     """Arguments as in `val_loader`, and those of every DALI pipeline. The reader pads the last batch of an epoch."""
     encoded, nodes = _read(source, outputs, shard, stick_to_shard=True)
-    nodes["images"] = _centre_crop(encoded, height_width(size or SIZE))
+    nodes["images"] = _centre_crop(encoded, _sides(size))
     return output_nodes(output_names(outputs, VAL), nodes, num_classes=num_classes)
 
 
@@ -191,6 +188,10 @@ def _read(
     row = fn.reshape(row, shape=[])
     tables = {"labels": source.labels, "index": source.index}
     return encoded, {name: types.Constant(tables[name])[row] for name in needs(outputs) if name in tables}
+
+
+def _sides(size: Size | None) -> tuple[int, int]:
+    return height_width(SIZE if size is None else size)
 
 
 def _decoder_device() -> str:

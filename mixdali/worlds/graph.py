@@ -197,8 +197,8 @@ def _beside(data: DataNode, value: Any) -> Any:
 def _refuse_float_images(images: DataNode) -> DataNode:
     """(1,) 0.0, or DALI's error that a bitwise operator needs integers.
 
-    Images that are floats already would come out black, and a graph does not know its types before it runs. One pixel is
-    enough to ask.
+    Images that are floats already would come out black, and a graph does not know its types before it runs. One pixel
+    is enough to ask.
     """
     pixel = fn.slice(images, start=(0, 0, 0), shape=(1, 1, 1), axes=(0, 1, 2))
     return 0.0 * fn.reshape(pixel & 0, shape=[1])
