@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 
 class Randomness(Protocol):
-    """Where a world's numbers come from. `same` makes one draw for the whole batch."""
+    """Where a world's numbers come from; `per` as in `mixdali.Mix`."""
 
-    def uniform(self, name: str, same: bool) -> Any:
+    def uniform(self, name: str, per: str) -> Any:
         """(N,) in [0, 1)."""
 
-    def beta(self, name: str, alpha: float, same: bool) -> Any:
+    def beta(self, name: str, alpha: float, per: str) -> Any:
         """(N,) ~ Beta(alpha, alpha)."""
 
     def partner(self, name: str, rule: str) -> Any:
@@ -28,14 +28,14 @@ class Draws:
     source: Randomness
     given: Mapping[str, Any]
     prefix: str = ""
-    same: bool = False
+    each: str = "image"
     drawn: dict[str, Any] = field(default_factory=dict)
 
     def uniform(self, name: str) -> Any:
-        return self._once(self.prefix + name, lambda full: self.source.uniform(full, self.same))
+        return self._once(self.prefix + name, lambda full: self.source.uniform(full, self.each))
 
     def beta(self, name: str, alpha: float) -> Any:
-        return self._once(self.prefix + name, lambda full: self.source.beta(full, alpha, self.same))
+        return self._once(self.prefix + name, lambda full: self.source.beta(full, alpha, self.each))
 
     def partner(self, rule: str) -> Any:
         """One draw for each rule, shared by all members of a composed method; a given `partner` serves them all."""
@@ -44,7 +44,7 @@ class Draws:
         return self._once(f"partner.{rule}", lambda full: self.source.partner(full, rule))
 
     def per(self, per: str) -> "Draws":
-        return replace(self, same=per == "batch")
+        return replace(self, each=per)
 
     def member(self, i: int) -> "Draws":
         return replace(self, prefix=f"{self.prefix}{i}.")

@@ -9,7 +9,7 @@ from mixdali.draws import Draws
 from mixdali.plan import Plan
 from mixdali.worlds import World, world_of
 
-Per = Literal["image", "batch"]
+Per = Literal["image", "batch", "pair"]
 Partner = Literal["cycle", "permutation", "flip", "roll"]
 Layout = Literal["HWC", "CHW"]
 
@@ -20,6 +20,8 @@ class Mix(ABC):
 
     prob  chance that an image is mixed (`per="batch"`: that the batch is). One left alone is one mixed with lam = 1.
     per   "image": every image has its own draws. "batch": one set of draws for all, as most papers' code has it.
+          "pair": image n and image N - 1 - n share theirs; with partner="flip" the two are each other's partners, which
+          is timm's mode of that name.
 
     A method adds its own fields and says what follows from its draws (`plan`) and what a plan may leave out (`fill`).
     """
@@ -29,7 +31,7 @@ class Mix(ABC):
 
     def __post_init__(self) -> None:
         fraction(f"{type(self).__name__}: prob", self.prob)
-        one_of(f"{type(self).__name__}: per", self.per, ("image", "batch"))
+        one_of(f"{type(self).__name__}: per", self.per, ("image", "batch", "pair"))
 
     def __call__(self, images: Any, targets: Any, *, rng: Any = None, layout: Layout | None = None) -> tuple[Any, Any]:
         """Draw and apply: images and targets, mixed. Arguments as in `draw` and `apply`."""
@@ -47,7 +49,7 @@ class Mix(ABC):
                 image is mixed where coin < prob.
         """
         world = world_of(images, layout)
-        draws = Draws(world.randomness(rng), given, same=self.per == "batch")
+        draws = Draws(world.randomness(rng), given, each=self.per)
         plan = world.finish(self.fill(self.plan(draws, world)))
         draws.check_used()
         return plan

@@ -8,6 +8,7 @@ METHODS: dict[str, Mix] = {
     "mixup-batch": MixUp(per="batch", partner="permutation"),
     "mixup-flip": MixUp(partner="flip"),
     "mixup-roll": MixUp(partner="roll"),
+    "mixup-pair": MixUp(per="pair", partner="flip"),
     "cutmix": CutMix(),
     "cutmix-batch": CutMix(per="batch", partner="permutation"),
     "choose": Choose([MixUp(alpha=0.8), CutMix()], weights=[1, 2]),

@@ -95,6 +95,15 @@ def test_per_batch_shares_every_draw_but_the_partner(world: str) -> None:
     assert len(np.unique(drawn.lam[:, 0])) > 10
 
 
+@pytest.mark.parametrize("number", [4, 5])
+def test_per_pair_gives_both_of_a_pair_the_same_draws(world: str, number: int) -> None:
+    drawn = draws(world, CutMix(per="pair", partner="flip"), batches=200, number=number)
+    assert (drawn.partner == np.arange(number)[::-1]).all()
+    assert (drawn.lam == drawn.lam[:, ::-1]).all()
+    assert (drawn.box == drawn.box[:, ::-1]).all()
+    assert abs(np.corrcoef(drawn.lam[:, 0], drawn.lam[:, 1])[0, 1]) < 4 / np.sqrt(200)
+
+
 def test_images_of_a_batch_are_drawn_independently(world: str) -> None:
     drawn = draws(world, CutMix(alpha=1.0), batches=400, number=4)
     quantities = (drawn.lam, drawn.box[..., 0] + drawn.box[..., 2], drawn.box[..., 1] + drawn.box[..., 3])

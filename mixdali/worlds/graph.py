@@ -129,11 +129,11 @@ class GraphRandomness:
         self.data = data
         self.seed = seed
 
-    def uniform(self, name: str, same: bool) -> DataNode:
-        return _spread(fn.random.uniform(range=(0.0, 1.0), seed=derive_seed(self.seed, name)), same)
+    def uniform(self, name: str, per: str) -> DataNode:
+        return _spread(fn.random.uniform(range=(0.0, 1.0), seed=derive_seed(self.seed, name)), per)
 
-    def beta(self, name: str, alpha: float, same: bool) -> DataNode:
-        return _spread(fn.random.beta(alpha=alpha, beta=alpha, seed=derive_seed(self.seed, name)), same)
+    def beta(self, name: str, alpha: float, per: str) -> DataNode:
+        return _spread(fn.random.beta(alpha=alpha, beta=alpha, seed=derive_seed(self.seed, name)), per)
 
     def partner(self, name: str, rule: str) -> DataNode:
         if rule in ("cycle", "permutation"):
@@ -185,8 +185,13 @@ def _pipeline_seed() -> int:
     return derive_seed(seed, "mix", earlier)
 
 
-def _spread(draw: DataNode, same: bool) -> DataNode:
-    return fn.permute_batch(draw, indices=fn.zeros_like(draw, dtype=types.INT32)) if same else draw
+def _spread(draw: DataNode, per: str) -> DataNode:
+    if per == "batch":
+        return fn.permute_batch(draw, indices=fn.zeros_like(draw, dtype=types.INT32))
+    if per == "pair":
+        last = _current_pipeline().max_batch_size - 1
+        return fn.permute_batch(draw, indices=[min(place, last - place) for place in range(last + 1)])
+    return draw
 
 
 def _beside(data: DataNode, value: Any) -> Any:

@@ -104,12 +104,21 @@ class TensorRandomness:
         self.number = number
         self.rng = rng
 
-    def uniform(self, name: str, same: bool) -> Tensor:
-        return torch.rand(1 if same else self.number, generator=self.rng, dtype=torch.float64).expand(self.number)
+    def uniform(self, name: str, per: str) -> Tensor:
+        return self._spread(torch.rand(self._draws(per), generator=self.rng, dtype=torch.float64), per)
 
-    def beta(self, name: str, alpha: float, same: bool) -> Tensor:
-        number = 1 if same else self.number
-        return torch.sigmoid(self._log_gamma(alpha, number) - self._log_gamma(alpha, number)).expand(self.number)
+    def beta(self, name: str, alpha: float, per: str) -> Tensor:
+        number = self._draws(per)
+        return self._spread(torch.sigmoid(self._log_gamma(alpha, number) - self._log_gamma(alpha, number)), per)
+
+    def _draws(self, per: str) -> int:
+        return {"image": self.number, "batch": 1, "pair": (self.number + 1) // 2}[per]
+
+    def _spread(self, draws: Tensor, per: str) -> Tensor:
+        if per == "pair":
+            places = torch.arange(self.number)
+            return draws[torch.minimum(places, places.flip(0))]
+        return draws.expand(self.number)
 
     def _log_gamma(self, alpha: float, number: int) -> Tensor:
         # The logarithm of a Gamma(alpha) draw, by Gamma(alpha + 1) times U ** (1 / alpha): a Gamma draw itself is 0 in
