@@ -6,9 +6,14 @@ The same line works on the nodes of a DALI graph and on torch tensors. Importing
 """
 
 from mixdali.choose import Choose as Choose
+from mixdali.collate import collate as collate
 from mixdali.cutmix import CutMix as CutMix
+from mixdali.dataset import DatasetSource as DatasetSource
 from mixdali.loader import Loader as Loader
+from mixdali.losses import mixed_accuracy as mixed_accuracy
+from mixdali.losses import mixed_loss as mixed_loss
 from mixdali.mix import Mix as Mix
+from mixdali.mixed import mixed as mixed
 from mixdali.mixup import MixUp as MixUp
 from mixdali.pixels import to_float as to_float
 from mixdali.plan import Plan as Plan

@@ -66,7 +66,7 @@ class Loader:
         self._batch = 0  # batches of this epoch handed out
         self._skip = 0  # batches to throw away before the next one
         self._continue = False  # the next iteration is the rest of this epoch
-        self._current: _EpochIterator | None = None
+        self._pass = 0  # times that iterating was begun; a number, since an iterator here would be a reference cycle
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -77,8 +77,8 @@ class Loader:
         if self._batch and not self._continue:
             self._end_epoch()
         self._continue = False
-        self._current = _EpochIterator(self)
-        return self._current
+        self._pass += 1
+        return _EpochIterator(self, self._pass)
 
     @property
     def epoch(self) -> int:
@@ -131,7 +131,7 @@ class Loader:
                 raise ValueError(f"the state is of another loader: its {name} is {state.get(name)!r}, here {here!r}")
         self._start, self._epoch, self._batch, self._skip = (state[k] for k in ("start", "epoch", "batch", "skip"))
         self._continue = self._batch > 0
-        self._current = None
+        self._pass += 1
         self._build(bytes(state["pipeline"].numpy()))
 
     def _signature(self) -> dict[str, Any]:
@@ -241,8 +241,9 @@ class Loader:
 class _EpochIterator:
     """One pass over an epoch of a loader; a new pass ends it."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, number: int) -> None:
         self._loader: Loader | None = loader
+        self._number = number
 
     def __iter__(self) -> "_EpochIterator":
         return self
@@ -251,7 +252,7 @@ class _EpochIterator:
         loader = self._loader
         if loader is None:
             raise StopIteration
-        if loader._current is not self:
+        if loader._pass != self._number:
             raise RuntimeError("this iterator's epoch was left when the loader was iterated anew or its state replaced")
         try:
             return loader._next()

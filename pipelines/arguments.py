@@ -45,11 +45,3 @@ def run_settings(batch_size: int, num_threads: int | None, device: Device) -> di
 def check_count(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
-
-
-def check_shard(shard: tuple[int, int], num_images: int) -> None:
-    rank, ranks = shard
-    if not 0 <= rank < ranks:
-        raise ValueError(f"shard must be (rank, number of ranks) with 0 <= rank < number, got {shard!r}")
-    if num_images < ranks:
-        raise ValueError(f"{num_images} images cannot be shared by {ranks} ranks")

@@ -17,7 +17,8 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader, Mix, derive_seed
-from pipelines.arguments import Device, Size, check_shard, height_width, run_settings
+from mixdali.sampling import check_shard
+from pipelines.arguments import Device, Size, height_width, run_settings
 from pipelines.files import read_folder
 from pipelines.outputs import TRAIN, VAL, needs, output_names, output_nodes
 from pipelines.source import Source

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,11 @@ def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return _unpacked(path, tmp) if ".tar" in path.suffixes else path
 
     return find
+
+
+@pytest.fixture
+def forking() -> Iterator[None]:
+    """For tests that fork: a DALI pipeline that is garbage must not be collected in the child, which would hang."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

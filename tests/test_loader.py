@@ -1,5 +1,7 @@
 """Batches, epochs, lengths and resuming, for pipelines of one's own."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +121,20 @@ def test_an_epoch_left_early_is_over(files: list[str]) -> None:
         with pytest.raises(RuntimeError, match="left"):
             next(first)
     assert epoch == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+
+
+def test_a_loader_left_in_mid_epoch_frees_its_pipeline_at_once(files: list[str]) -> None:
+    """Without waiting for the garbage collector, which in a forked process would meet the pipeline's threads."""
+    gc.disable()
+    try:
+        loader = Loader(reading(files, batch_size=2), NAMES)
+        for _ in loader:
+            break
+        pipeline = weakref.ref(loader._pipeline)
+        del loader
+        assert pipeline() is None
+    finally:
+        gc.enable()
 
 
 def test_epochs_differ_and_an_iterator_that_ended_stays_ended(files: list[str]) -> None:
