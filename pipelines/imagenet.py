@@ -93,17 +93,10 @@ def train_loader(
 
     source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file
                  that cannot be decoded stops the run; `python -m pipelines.check FOLDER` finds such files.
-    batch_size   images in a batch of this shard.
-    mix          `mixdali.MixUp()`, ...; None: no mixing.
     size         (height, width) of what comes out, or one number for a square; None: 224.
-    outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
-                 "index" (N,) int32 (the place in the full data set), "unmixed" like images, "plan" a `mixdali.Plan`.
-    smoothing    label smoothing in [0, 1].
-    shard        (rank, number of ranks); every rank takes its part of one order, another part every epoch.
     augment      False: the crop of the validation images and no flip.
-    seed         the same seed gives the same bytes, whatever the number of threads.
-    device       "gpu", "cpu", or "auto": a GPU if there is one.
-    num_threads  of DALI's; None: one for each core.
+
+    The other arguments as in `pipelines.cifar.train_loader`.
     """
     source = _source(source, "train", num_classes, shard)
     names = output_names(outputs, TRAIN, mix)

@@ -80,7 +80,7 @@ class GraphWorld:
             return images - shown * (images - other)
         shown = shown + _refuse_float_images(images)
         # Between integers this is exact at both ends, and it never passes 255; w * a + (1 - w) * b does.
-        return _scaled(images - shown * (images * 1.0 - other), mean=0.0)
+        return _scaled(images - shown * (images * 1.0 - other), 0.0)
 
     def _shown(self, images: DataNode, plan: Plan) -> DataNode:
         """The partner's share of every pixel: a number for each image, or a map (H, W, 1) or (1, H, W)."""
@@ -119,7 +119,10 @@ class GraphWorld:
 
     def to_float_by_operators(self, images: DataNode) -> DataNode:
         """`to_float` with DALI's own operators."""
-        return _scaled(fn.reshape(images, layout=self.layout), mean=_refuse_float_images(images))
+        images = fn.reshape(images, layout=self.layout)
+        nothing = _refuse_float_images(images)
+        # arguments of operators are on the CPU
+        return _scaled(images, nothing) if images.device == "cpu" else _scaled(images, 0.0) + nothing
 
 
 class GraphRandomness:
