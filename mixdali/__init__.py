@@ -2,7 +2,8 @@
 
     images, targets = mixdali.CutMix(alpha=1.0)(images, mixdali.one_hot(labels, num_classes))
 
-The same line works on the nodes of a DALI graph and on torch tensors. Importing this package loads neither.
+The same line works on the nodes of a DALI graph, on the batches of DALI's dynamic mode and on torch tensors. Importing
+this package loads neither DALI nor torch.
 """
 
 from mixdali.choose import Choose as Choose

@@ -8,11 +8,11 @@ def explained(error: RuntimeError) -> Exception | None:
         return ValueError(
             "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
         )
-    if "_refuse_float_images" in text or ("MixKernel" in text and "float != uint8" in text):
+    if "in check_uint8" in text or ("MixKernel" in text and "float != uint8" in text):
         return TypeError(
             "a mix in a DALI graph takes uint8 HWC images, got floats: leave the conversion to the mix, or pass "
             'layout="CHW" for float CHW images'
         )
-    if "operator `nvidia.dali.fn._tensor_subscript`" in text and "in one_hot" in text:
+    if "operator `nvidia.dali.fn._tensor_subscript`" in text and "in check_labels" in text:
         return ValueError("a label is outside 0 to num_classes - 1; give one_hot the right num_classes")
     return None

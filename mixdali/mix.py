@@ -43,7 +43,8 @@ class Mix(ABC):
 
         rng     torch: a CPU torch.Generator; None takes fresh entropy (never the global generator), so the draws cannot
                 be repeated. DALI graph: an int seed; None derives one from the pipeline's seed, another for every mix.
-        layout  DALI graph: what the images are, "HWC" (default) or "CHW".
+                Dynamic mode: an RNG of its `random`; None takes fresh entropy.
+        layout  DALI: what the images are, "HWC" (default) or "CHW".
         given   draws by name that are not to be drawn but taken, (N,) or one for all: `mix.draw(images, lam=lam)`. A
                 method's docstring lists its names. Every method whose prob is not 1 has `coin`, (N,) in [0, 1): an
                 image is mixed where coin < prob.
@@ -57,7 +58,7 @@ class Mix(ABC):
     def apply(self, images: Any, targets: Any, plan: Plan, *, layout: Layout | None = None) -> tuple[Any, Any]:
         """Mix as the plan says; nothing is drawn. Targets of None stay None.
 
-        DALI graph: images uint8 HWC -> float32 CHW in [0, 1], so that the mix is the conversion too. With
+        DALI, both modes: images uint8 HWC -> float32 CHW in [0, 1], so that the mix is the conversion too. With
         layout="CHW" they are float CHW before and after. targets (num_classes,) float.
         Torch: images (N, C, H, W) float and targets (N, num_classes) float, before and after; any device.
         """

@@ -8,7 +8,7 @@ from mixdali.worlds import world_of
 def to_float(images: Any) -> Any:
     """What a mix does to pixels when it mixes nothing.
 
-    DALI graph: uint8 HWC -> float32 CHW in [0, 1].
+    DALI, both modes: uint8 HWC -> float32 CHW in [0, 1].
     Torch: uint8 (N, C, H, W) -> float32 in [0, 1]; floats stay as they are.
     """
     return world_of(images).to_float(images)

@@ -15,7 +15,8 @@ class Plan:
     mask     (N, H, W) float in [0, 1]: weight of the own pixels, one by one; it multiplies what box and weight say.
 
     What a method says itself may be left out: `MixUp` takes `weight` from `lam`, `CutMix` takes 0.
-    The values are torch tensors, or nodes of a DALI graph (there without the N, as DALI counts).
+    The values are torch tensors, or nodes of a DALI graph or batches of its dynamic mode (there without the N, as DALI
+    counts).
     """
 
     partner: Any

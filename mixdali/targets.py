@@ -13,8 +13,8 @@ def one_hot(labels: Any, num_classes: int, smoothing: float = 0.0) -> Any:
     1 - smoothing + smoothing / num_classes, every other one smoothing / num_classes (Szegedy et al., "Rethinking the
     Inception Architecture for Computer Vision", CVPR 2016, section 7).
 
-    labels: a node of a DALI graph (one integer an image) or a torch tensor of integers. A label outside
-    [0, num_classes) is an error: ValueError for tensors, in a graph DALI's own when the graph runs.
+    labels: a torch tensor of integers, or a node of a DALI graph or a batch of its dynamic mode, one integer an image.
+    A label outside [0, num_classes) is an error: ValueError, but in a graph DALI's own when the graph runs.
     """
     positive_int("num_classes", num_classes)
     fraction("smoothing", smoothing)

@@ -14,7 +14,9 @@ DALI, TORCH = "nvidia.dali", "torch"
 ALLOWED = {
     "mixdali": set(),
     "mixdali/worlds/tensor.py": {TORCH},
+    "mixdali/worlds/operators.py": {"numpy"},
     "mixdali/worlds/graph.py": {DALI, "numpy"},
+    "mixdali/worlds/dynamic.py": {DALI, "numpy"},
     "mixdali/worlds/kernel.py": {DALI, "numpy", "numba"},
     "pipelines": {DALI, "mixdali", "numpy", "PIL"},
     "train": None,  # anything but DALI

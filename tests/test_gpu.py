@@ -81,7 +81,7 @@ class TestPipelinesOnTheGPU:
             )
             for batch in loader:
                 assert all(value.is_cuda for value in batch[:-1])
-                assert 0 <= batch.images.min()
+                assert batch.images.min() >= 0
                 assert batch.images.max() <= 1
                 images, targets = mix.apply(batch.unmixed, mixdali.one_hot(batch.labels, 7), batch.plan)
                 torch.testing.assert_close(batch.images, images, rtol=0, atol=1e-6)

@@ -10,6 +10,7 @@ from nvidia.dali import fn, pipeline_def
 import mixdali
 from mixdali import Mix
 from mixdali.worlds.graph import GraphWorld
+from mixdali.worlds.operators import OperatorWorld
 
 pytest.importorskip("numba", reason="the kernel is for numba, the extra mixdali[fast]")
 
@@ -21,7 +22,7 @@ def both(images: np.ndarray, mix: Mix) -> tuple[np.ndarray, np.ndarray]:
     def pipeline():
         pixels = fn.external_source(source=lambda i: images, batch=True, layout="HWC")
         drawn = mix.draw(pixels)
-        return mix.apply(pixels, None, drawn)[0], GraphWorld(pixels).blend_by_operators(pixels, mix.fill(drawn))
+        return mix.apply(pixels, None, drawn)[0], OperatorWorld.blend(GraphWorld(pixels), pixels, mix.fill(drawn))
 
     return tuple(np.array(output.as_array()) for output in pipeline().run())
 
@@ -40,7 +41,7 @@ def test_so_do_they_without_a_mix() -> None:
     @pipeline_def(batch_size=1, num_threads=1, device_id=None)
     def pipeline():
         pixels = fn.external_source(source=lambda i: images, batch=True, layout="HWC")
-        return mixdali.to_float(pixels), GraphWorld(pixels).to_float_by_operators(pixels)
+        return mixdali.to_float(pixels), OperatorWorld.to_float(GraphWorld(pixels), pixels)
 
     kernel, operators = (np.array(output.as_array()) for output in pipeline().run())
     np.testing.assert_array_equal(kernel, operators)

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
 import pytest
 import reference
 import torch
 from scipy import stats
 from worlds import graph_batches
 
-from mixdali import Choose, CutMix, Mix, MixUp
+from mixdali import Choose, CutMix, Mix, MixUp, Plan
 
 HEIGHT, WIDTH = 8, 12
+NAMES = ("partner", "lam", "box", "weight")
 # Seeds are fixed, so a test passes always or never; the level only says how surprising a passing draw may be.
 LEVEL = 1e-3
 
@@ -41,15 +43,30 @@ def graph_draws(mix: Mix, batches: int, number: int) -> Draws:
     return _stacked([next(stream).plan for _ in range(batches)])
 
 
+def dynamic_draws(mix: Mix, batches: int, number: int) -> Draws:
+    rng = ndd.random.RNG(seed=5)
+    images = ndd.as_batch(np.zeros((number, HEIGHT, WIDTH, 1), np.uint8), layout="HWC")
+    plans = [mix.draw(images, rng=rng) for _ in range(batches)]
+    return _stacked([Plan(**{name: batch_array(getattr(plan, name)) for name in NAMES}) for plan in plans])
+
+
+def batch_array(batch: ndd.Batch | None) -> np.ndarray | None:
+    return None if batch is None else np.stack([np.array(tensor) for tensor in batch.tensors])
+
+
 def _stacked(plans: list) -> Draws:
     values = {
         name: None if getattr(plans[0], name) is None else np.stack([np.asarray(getattr(p, name)) for p in plans])
-        for name in ("partner", "lam", "box", "weight")
+        for name in NAMES
     }
     return Draws(**values)
 
 
-DRAW: dict[str, Callable[[Mix, int, int], Draws]] = {"torch": torch_draws, "graph": graph_draws}
+DRAW: dict[str, Callable[[Mix, int, int], Draws]] = {
+    "torch": torch_draws,
+    "graph": graph_draws,
+    "dynamic": dynamic_draws,
+}
 
 
 @cache

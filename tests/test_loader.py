@@ -14,6 +14,7 @@ from PIL import Image
 import mixdali
 from mixdali import CutMix, Loader, MixUp, Plan, derive_seed, one_hot
 from mixdali.worlds.graph import GraphWorld
+from mixdali.worlds.operators import OperatorWorld
 
 
 @pytest.fixture(scope="module")
@@ -298,8 +299,8 @@ def test_the_operators_refuse_float_images_as_the_kernel_does(files: list[str]) 
         images = fn.constant(fdata=[0.5] * 12, shape=[2, 2, 3])
         world = GraphWorld(images)
         if not mixed:
-            return world.to_float_by_operators(images)
-        return world.blend_by_operators(images, MixUp().draw(images))
+            return OperatorWorld.to_float(world, images)
+        return OperatorWorld.blend(world, images, MixUp().draw(images))
 
     for mixed in (True, False):
         with pytest.raises(TypeError, match="takes uint8 HWC images"):

@@ -5,12 +5,15 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
 import torch
 from nvidia.dali import fn as dali
 from nvidia.dali import pipeline_def
 
 import mixdali
 from mixdali import Mix, Plan
+
+_KINDS = {"partner": np.int32, "box": np.int32}
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,10 @@ def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int =
         pixels = constant(images, layout="HWC")
         given = how.get("plan")
         if given is None:
-            nodes = {name: constant(np.asarray(value, np.float32)) for name, value in how.items() if name != "partner"}
-            if "partner" in how:
-                nodes["partner"] = constant(np.asarray(how["partner"], np.int32))
+            nodes = {name: constant(np.asarray(value, _KINDS.get(name, np.float32))) for name, value in how.items()}
             plan = mix.draw(pixels, **nodes)
         else:
-            kinds = {"partner": np.int32, "box": np.int32}
-            plan = Plan(**{k: constant(np.asarray(v, kinds.get(k, np.float32))) for k, v in _parts(given).items()})
+            plan = Plan(**{k: constant(np.asarray(v, _KINDS.get(k, np.float32))) for k, v in _parts(given).items()})
         out = mix.apply(pixels, constant(targets), plan)
         names[:] = _parts(plan)
         return (*out, *_parts(plan).values())
@@ -68,6 +68,24 @@ def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int =
         yield Mixed(outputs[0], outputs[1], Plan(**dict(zip(names, outputs[2:], strict=True))))
 
 
+def dynamic_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, **how: Any) -> Mixed:
+    """The same in DALI's dynamic mode."""
+    pixels = ndd.as_batch(images, layout="HWC")
+    plan = how.pop("plan", None)
+    if plan is None:
+        given = {name: ndd.as_batch(np.asarray(value, _KINDS.get(name, np.float32))) for name, value in how.items()}
+        plan = mix.draw(pixels, rng=ndd.random.RNG(seed=seed), **given)
+    else:
+        values = {name: np.asarray(value, _KINDS.get(name, np.float32)) for name, value in _parts(plan).items()}
+        plan = Plan(**{name: ndd.as_batch(value) for name, value in values.items()})
+    out = mix.apply(pixels, ndd.as_batch(targets), plan)
+    return Mixed(_stacked(out[0]), _stacked(out[1]), _each(plan, _stacked))
+
+
+def _stacked(batch: ndd.Batch) -> np.ndarray:
+    return np.stack([np.array(tensor) for tensor in batch.tensors])
+
+
 def _parts(plan: Plan) -> dict[str, Any]:
     values = {field.name: getattr(plan, field.name) for field in fields(Plan)}
     return {name: value for name, value in values.items() if value is not None}
@@ -77,4 +95,4 @@ def _each(plan: Plan, change: Callable[[Any], Any]) -> Plan:
     return Plan(**{name: change(value) for name, value in _parts(plan).items()})
 
 
-WORLDS = {"torch": torch_mix, "graph": graph_mix}
+WORLDS = {"torch": torch_mix, "graph": graph_mix, "dynamic": dynamic_mix}

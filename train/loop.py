@@ -81,7 +81,8 @@ def _train_epoch(training: Training) -> dict[str, float]:
             if state.clock.tick() and world.is_main:
                 _check(state)
                 training.progress.update(state.epoch_step, _reading(training))
-            if world.any(training.stop.requested):
+            # After the last batch the loader still has to end its epoch; the validation then hears of the stop.
+            if state.epoch_step < num_steps and world.any(training.stop.requested):
                 _check(state)
                 raise Stopped
     if state.epoch_step != num_steps:

@@ -16,15 +16,16 @@ INK, GREY = "#222222", "#9a9a9a"
 BLUE, ORANGE, GREEN = "#2f6db5", "#e07b39", "#3c9a5f"
 
 
-def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str) -> None:
-    """Loss, accuracy and learning rate by epoch, from the lines of metrics.jsonl."""
+def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, mixed: bool) -> None:
+    """Loss, accuracy and learning rate by epoch, from the lines of metrics.jsonl; `mixed`: whether training mixes."""
+    training = "training (mixed, weighted by lam)" if mixed else "training"
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1, 1, 0.6))
-    _curve(loss, history, "train_loss", GREY, "training (mixed)")
+    _curve(loss, history, "train_loss", GREY, training)
     _curve(loss, history, "loss", BLUE, "held-out")
     _curve(loss, history, "ema_loss", ORANGE, "held-out, averaged weights")
-    _curve(accuracy, history, "train_accuracy", GREY, "training (mixed, weighted by lam)", 100)
+    _curve(accuracy, history, "train_accuracy", GREY, training, 100)
     _curve(accuracy, history, "accuracy", BLUE, "held-out", 100)
     _curve(accuracy, history, "ema_accuracy", ORANGE, "held-out, averaged weights", 100)
     _curve(rate, history, "lr", GREEN, "")

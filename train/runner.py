@@ -94,6 +94,8 @@ def describe_run(recipe: Recipe, sources: Sources, world: World) -> dict[str, An
             "images": sources.identity(),
             "device": world.kind,
             "processes": world.size,
+            # Sums on a CPU depend on how they are split.
+            **({"threads": torch.get_num_threads()} if world.kind == "cpu" else {}),
             "versions": _versions(),
         },
     }
@@ -179,13 +181,13 @@ def _fit_and_show(
         log.add(row)
         training.progress.end_epoch(row)
         if time.perf_counter() - drawn > SECONDS_BETWEEN_PICTURES:
-            draw_curves(path / "curves.png", state.history, title)
+            draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
             drawn = time.perf_counter()
 
     with closing(Log(path, header, state.history)) as log, closing(new_progress(console)) as training.progress:
         finished = fit(training, save, record)
     if state.history:
-        draw_curves(path / "curves.png", state.history, title)
+        draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
     if finished:
         console.print(result_table(title, state.history, recipe, sources))
         console.print(

@@ -46,7 +46,8 @@ class Cosine:
 
     def check(self, num_epochs: int) -> None:
         """ValueError if the warm-up takes the whole run."""
-        _check_warmup(self.warmup, num_epochs)
+        if self.warmup >= num_epochs:
+            raise ValueError(f"schedule.warmup {self.warmup:g} takes all of num_epochs={num_epochs}; set it as well")
 
     def rate(self, epoch: float, num_epochs: int) -> float:
         """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
@@ -58,30 +59,26 @@ class Cosine:
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycle:
-    """Linear rise from `start` to the full rate, then linear fall to zero: for short runs."""
+    """Linear rise from `start` to the full rate, then linear fall to zero: for short runs of any length."""
 
-    warmup: float
-    """Epochs of the rise."""
+    warmup: float = 0.2
+    """Share of the run that the rise takes."""
     start: float = 0.1
     """Share of the full rate to begin with."""
 
     def __post_init__(self) -> None:
-        if self.warmup <= 0:
-            raise ValueError(f"schedule.warmup must be above 0, got {self.warmup}")
+        if not 0 < self.warmup < 1:
+            raise ValueError(f"schedule.warmup must be in (0, 1), got {self.warmup}")
         if not 0 <= self.start <= 1:
             raise ValueError(f"schedule.start must be in [0, 1], got {self.start}")
 
     def check(self, num_epochs: int) -> None:
-        """ValueError if the rise takes the whole run."""
-        _check_warmup(self.warmup, num_epochs)
+        """Fits every number of epochs."""
+        return None
 
     def rate(self, epoch: float, num_epochs: int) -> float:
         """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
-        if epoch < self.warmup:
-            return self.start + (1 - self.start) * epoch / self.warmup
-        return max(0.0, (num_epochs - epoch) / (num_epochs - self.warmup))
-
-
-def _check_warmup(warmup: float, num_epochs: int) -> None:
-    if warmup >= num_epochs:
-        raise ValueError(f"schedule.warmup {warmup:g} leaves nothing of num_epochs={num_epochs}; set it as well")
+        share = epoch / num_epochs
+        if share < self.warmup:
+            return self.start + (1 - self.start) * share / self.warmup
+        return max(0.0, (1 - share) / (1 - self.warmup))

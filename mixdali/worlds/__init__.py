@@ -1,6 +1,6 @@
-"""Where a mix runs: a DALI graph or torch tensors, told apart by what the images are.
+"""Where a mix runs: a DALI graph, DALI's dynamic mode or torch tensors, told apart by what the images are.
 
-Methods are written once, with Python's operators, which nodes and tensors share. What differs is listed here.
+Methods are written once, with Python's operators, which nodes, batches and tensors share. What differs is listed here.
 """
 
 import sys
@@ -43,7 +43,7 @@ class World(Protocol):
 
 
 def world_of(data: Any, layout: str | None = None) -> Any:
-    """The world of a DALI node or a torch tensor; TypeError for anything else."""
+    """The world of a DALI node, a DALI batch or a torch tensor; TypeError for anything else."""
     # Data of a framework cannot be at hand before the framework was imported, so neither is imported to find out.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
@@ -55,7 +55,12 @@ def world_of(data: Any, layout: str | None = None) -> Any:
         from mixdali.worlds.graph import GraphWorld
 
         return GraphWorld(data, layout)
+    dynamic = sys.modules.get("nvidia.dali.experimental.dynamic")
+    if dynamic is not None and isinstance(data, dynamic.Batch):
+        from mixdali.worlds.dynamic import DynamicWorld
+
+        return DynamicWorld(data, layout)
     raise TypeError(
-        f"mixdali works on the nodes of a DALI graph and on torch tensors, got {type(data).__module__}."
+        f"mixdali works on the nodes of a DALI graph, DALI's batches and torch tensors, got {type(data).__module__}."
         f"{type(data).__qualname__}; turn arrays into tensors with torch.from_numpy"
     )

@@ -1,0 +1,76 @@
+"""The networks: what they are called, how large they are, and where they normalise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from train.models import Normalise, PreActResNet, build_model
+
+
+def build(name: str, num_classes: int = 10, seed: int = 0) -> nn.Module:
+    return build_model(name, num_classes=num_classes, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), seed=seed)
+
+
+def size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_known_networks_have_their_known_size() -> None:
+    # Three by three convolutions of 64, 128, 256, 512 channels; torchvision's own count for ResNet-50.
+    assert size(build("preact_resnet18")) == 11_172_170
+    assert size(build("resnet50", num_classes=1000)) == 25_557_032
+    assert size(build("preact_resnet8")) == size(build("preact_resnet8_w16")) == 77_850
+
+
+@pytest.mark.parametrize(("name", "depth"), [("8", 8), ("14", 14), ("20", 20), ("18", 18), ("34", 34)])
+def test_a_network_is_as_deep_as_its_name_says(name: str, depth: int) -> None:
+    layers = [m for m in build(f"preact_resnet{name}_w4").modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    assert len(layers) - len(shortcuts) == depth
+
+
+def test_a_block_that_keeps_the_shape_starts_from_its_input() -> None:
+    block = PreActResNet((1,), 4, 2).blocks[0]
+    for convolution in (block.conv1, block.conv2):
+        nn.init.zeros_(convolution.weight)
+    x = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(block(x.clone()), x)
+
+
+def test_the_first_layer_normalises() -> None:
+    model = build("preact_resnet8_w4")
+    assert isinstance(model[0], Normalise)
+    grey = torch.tensor([0.4, 0.8, 0.6]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    torch.testing.assert_close(model[0](grey)[0, :, 0, 0], torch.tensor([0.0, 1.0, 0.0]))
+
+
+def test_in_double_precision_a_network_has_the_right_gradient() -> None:
+    model = build("preact_resnet8_w4", num_classes=3).double()
+    images = torch.rand(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    logits = model(images)
+    assert logits.shape == (2, 3)
+    assert logits.dtype == torch.float64
+    assert torch.autograd.gradcheck(model, images, fast_mode=True)
+
+
+def test_the_seed_alone_decides_the_weights() -> None:
+    before = torch.get_rng_state()
+    first, again, other = (build("preact_resnet8_w4", seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["1.stem.weight"], other["1.stem.weight"])
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "googlenet"])
+def test_a_network_of_torchvision_gives_plain_logits_in_training(name: str) -> None:
+    assert build(name, num_classes=5).train()(torch.rand(2, 3, 64, 64)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "offered"), [("resnet51", "resnet50"), ("preact_resnet16", "preact_resnet18"), ("zzz", "preact_resnet8")]
+)
+def test_an_unknown_network_is_answered_with_its_neighbours(name: str, offered: str) -> None:
+    with pytest.raises(ValueError, match=f"model '{name}' is unknown.*{offered}"):
+        build(name)
