@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from train.names import nearest
 if TYPE_CHECKING:
     from train.recipe import Recipe
 
+SECONDS_TO_SPEAK = 3.0
 USAGE = "python -m train RECIPE [VARIANT] [--field value ...]"
 
 
@@ -28,9 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_command(arguments)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        # All processes of a run meet the same mistake; one of them says so.
+        # All processes of a run meet the same mistake and one of them says so. torchrun stops them all as soon as one
+        # ends, so the others leave it the time to.
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        else:
+            time.sleep(SECONDS_TO_SPEAK)
         return 2
 
 

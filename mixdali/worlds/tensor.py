@@ -138,7 +138,10 @@ class TensorRandomness:
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
     def given(self, value: Any) -> Tensor:
-        return torch.as_tensor(value, device="cpu").expand(self.number)
+        tensor = torch.as_tensor(value, device="cpu")
+        if tensor.is_floating_point() and not isinstance(value, Tensor):
+            tensor = torch.as_tensor(value, dtype=torch.float64)
+        return tensor.expand(self.number)
 
 
 def _checked(images: Tensor) -> Tensor:
