@@ -98,7 +98,7 @@ class Loader:
         """
         import torch
 
-        pipeline, _ = self._built()
+        pipeline, shape = self._built()
         if self._refusal:
             raise RuntimeError(f"this pipeline cannot be resumed: {self._refusal}")
         try:
@@ -108,7 +108,7 @@ class Loader:
                 "a pipeline that is to be resumed must be made with enable_checkpointing=True"
             ) from error
         return {
-            **self._signature(),
+            **self._signature(pipeline, shape),
             "start": self._start,
             "epoch": self._epoch,
             "batch": self._batch,
@@ -119,43 +119,46 @@ class Loader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
 
-        ValueError if the state is another loader's; RuntimeError if the loader was given a bare pipeline.
+        ValueError if the state is another loader's, which then stays as it was; RuntimeError if the loader was given a
+        bare pipeline.
         """
         if self._bare is not None:
             raise RuntimeError(
                 "a state is loaded into a new pipeline: make the loader with a function, "
                 "Loader(lambda epoch, checkpoint: my_pipeline(..., checkpoint=checkpoint))"
             )
-        for name, here in self._signature().items():
+        try:
+            pipeline, shape = self._new(state["start"], bytes(state["pipeline"].numpy()))
+        except RuntimeError as error:
+            raise ValueError("the state is of another pipeline: DALI cannot restore this one from it") from error
+        for name, here in self._signature(pipeline, shape).items():
             if state.get(name) != here:
                 raise ValueError(f"the state is of another loader: its {name} is {state.get(name)!r}, here {here!r}")
+        self._pipeline, self._shape = pipeline, shape
         self._start, self._epoch, self._batch, self._skip = (state[k] for k in ("start", "epoch", "batch", "skip"))
         self._continue = self._batch > 0
         self._pass += 1
-        self._build(bytes(state["pipeline"].numpy()))
 
-    def _signature(self) -> dict[str, Any]:
+    def _signature(self, pipeline: Any, shape: Epoch) -> dict[str, Any]:
         """What must be alike for a state to fit."""
         import nvidia.dali
 
-        pipeline, shape = self._built()
         return {
             "outputs": list(self.outputs),
             "batch_size": int(pipeline.max_batch_size),
             "batches": shape.batches,
             "last": shape.last,
+            "seed": pipeline.seed,
             "dali": nvidia.dali.__version__,
         }
 
     def _built(self) -> tuple[Any, Epoch]:
         if self._shape is None:
-            self._build(None)
-        assert self._shape is not None
+            self._pipeline, self._shape = self._new(self._start, None)
         return self._pipeline, self._shape
 
-    def _build(self, checkpoint: bytes | None) -> None:
-        self._pipeline = None  # frees the threads and memory of the one before
-        pipeline = self._make(self._start, checkpoint)
+    def _new(self, start: int, checkpoint: bytes | None) -> tuple[Any, Epoch]:
+        pipeline = self._make(start, checkpoint)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             pipeline.build()
@@ -164,8 +167,7 @@ class Loader:
                 self._refusal = "it has an external source that cannot be rewound; use a callable with one argument"
             else:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        self._shape = self._shape_of(pipeline)
-        self._pipeline = pipeline
+        return pipeline, self._shape_of(pipeline)
 
     def _shape_of(self, pipeline: Any) -> Epoch:
         if self.num_samples is not None:
@@ -184,8 +186,9 @@ class Loader:
         self._epoch += 1
         self._batch = 0
         if left and self._bare is None:
+            self._pipeline = None  # frees its threads and memory before the next one takes its own
             self._start, self._skip = self._epoch, 0
-            self._build(None)
+            self._pipeline, self._shape = self._new(self._start, None)
         else:
             self._skip += left + shape.discarded
 
@@ -197,15 +200,17 @@ class Loader:
         while self._skip:
             self._run(pipeline)
             self._skip -= 1
+        size = shape.last if self._batch == shape.batches - 1 else int(pipeline.max_batch_size)
         outputs = self._run(pipeline)
-        while self._batch == 0 and len(outputs[0]) < self._size_of(0):
-            outputs = self._run(pipeline)  # the short end of an epoch that is to be dropped
+        if self._batch == 0 and len(outputs[0]) < size:
+            outputs = self._run(pipeline)  # that was the short end of the epoch before, which is to be dropped
+        if len(outputs[0]) < size:
+            raise RuntimeError(
+                f"the pipeline gave {len(outputs[0])} images for batch {self._batch} instead of {size}; "
+                f"num_samples is {self.num_samples}"
+            )
         self._batch += 1
-        return self._handed_over(outputs, self._size_of(self._batch - 1))
-
-    def _size_of(self, batch: int) -> int:
-        pipeline, shape = self._built()
-        return shape.last if batch == shape.batches - 1 else int(pipeline.max_batch_size)
+        return self._handed_over(outputs, size)
 
     def _run(self, pipeline: Any) -> Any:
         try:

@@ -50,9 +50,11 @@ def _reading(files: list[str], mix: mixdali.Mix | None, reader: dict):
 NAMES = ("images", "targets", "index")
 
 
-def shuffling(files: list[str], batch_size: int, shard: tuple[int, int] = (0, 1), **settings) -> Loader:
+def shuffling(
+    files: list[str], batch_size: int, shard: tuple[int, int] = (0, 1), seed_of: int = 3, **settings
+) -> Loader:
     def make(epoch: int, checkpoint: bytes | None):
-        seed = derive_seed(3, epoch)
+        seed = derive_seed(seed_of, epoch)
         order = {"shuffle_after_epoch": True, "shuffle_after_epoch_seed": seed % 2**31}
         order |= {"shard_id": shard[0], "num_shards": shard[1]}
         return reading(
@@ -198,8 +200,31 @@ def test_a_state_of_another_loader_is_refused(files: list[str]) -> None:
         shuffling(files, 3).load_state_dict(state)
     with pytest.raises(ValueError, match="batches is 5, here 4"):
         shuffling(files[:8], 2).load_state_dict(state)
+    with pytest.raises(ValueError, match="its seed is"):
+        shuffling(files, 2, seed_of=4).load_state_dict(state)
+    with pytest.raises(ValueError, match="another pipeline"):
+        Loader(lambda epoch, checkpoint: reading(files, batch_size=2, checkpoint=checkpoint)).load_state_dict(state)
     with pytest.raises(RuntimeError, match="function"):
         Loader(reading(files, batch_size=2), NAMES).load_state_dict(state)
+
+
+def test_a_loader_that_refuses_a_state_goes_on_as_before(files: list[str]) -> None:
+    loader, same = shuffling(files, 2), shuffling(files, 2)
+    iterator = iter(loader)
+    first = next(iterator).index.tolist()
+    with pytest.raises(ValueError, match="batch_size is 3, here 2"):
+        loader.load_state_dict(shuffling(files, 3).state_dict())
+    assert [first, *indices(iterator)] == indices(same)
+
+
+def test_a_pipeline_that_gives_too_few_images_is_no_endless_wait() -> None:
+    @pipeline_def(num_threads=1, device_id=None, batch_size=4)
+    def pipeline():
+        return fn.external_source(source=lambda i: np.zeros((3, 2), np.float32), batch=True)
+
+    for last_batch in ("drop", "partial"):
+        with pytest.raises(RuntimeError, match="gave 3 images for batch 0 instead of 4"):
+            next(iter(Loader(pipeline(), ("zeros",), num_samples=8, last_batch=last_batch)))
 
 
 def test_what_cannot_be_resumed_is_refused(files: list[str]) -> None:

@@ -1,7 +1,7 @@
 """One pass over the pixels: uint8 HWC in, mixed float32 CHW in [0, 1] out. For DALI on the CPU, compiled by numba.
 
-The numbers are those of DALI's own operators in `worlds/graph.py`, to the bit, for less than half of their time. Used
-where numba is installed (the extra `mixdali[fast]`), which compiles for some seconds once and keeps the result on disk.
+The numbers are those of DALI's own operators in `worlds/operators.py`, to the bit. Used where numba is installed (the
+extra `mixdali[fast]`), which compiles for some seconds once and keeps the result on disk.
 
 DALI's numba operator compiles its functions anew in every pipeline. `MixKernel` hands it finished ones instead, by
 overriding two of its private methods; what those functions receive is the form in which DALI calls them.
