@@ -44,7 +44,7 @@ class Choose(Mix):
     def plan(self, draws: Draws, world: World) -> Plan:
         hits = list(self._hits(draws.uniform("pick")))
         plans = [mix.fill(mix.plan(draws.member(i).per(mix.per), world)) for i, mix in enumerate(self.mixes)]
-        whole = world.box(0, 0, world.height, world.width)
+        whole = world.box(0 * world.size, world.size)
         boxes = [whole if plan.box is None else plan.box for plan in plans]
         masks = [1.0 if plan.mask is None else plan.mask for plan in plans]
         return Plan(

@@ -30,9 +30,8 @@ class CutMix(PairMix):
 
     def plan(self, draws: Draws, world: World) -> Plan:
         kept = self.keep_some(draws, world, draws.beta("lam", self.alpha))
-        y0, x0, y1, x1 = cutmix_box(kept, draws.uniform("cy"), draws.uniform("cx"), world)
-        lam = 1.0 - (y1 - y0) * (x1 - x0) / (world.height * world.width)
-        return Plan(draws.partner(self.partner), lam, world.box(y0, x0, y1, x1))
+        box = cutmix_box(kept, draws.uniform("cy"), draws.uniform("cx"), world)
+        return Plan(draws.partner(self.partner), 1.0 - world.covered(box), box)
 
     def fill(self, plan: Plan) -> Plan:
         if plan.box is None:
@@ -40,20 +39,14 @@ class CutMix(PairMix):
         return plan if plan.weight is not None else replace(plan, weight=0.0 * plan.lam)
 
 
-def cutmix_box(lam: Any, cy: Any, cx: Any, world: World) -> tuple[Any, Any, Any, Any]:
-    """The official box, y0, x0, y1, x1 in whole pixels, half-open, clipped to the image.
+def cutmix_box(lam: Any, cy: Any, cx: Any, world: World) -> Any:
+    """The official box (N, 4), y0, x0, y1, x1 in whole pixels, half-open, clipped to the image.
 
     lam (N,) is the share to be kept before clipping, cy and cx (N,) in [0, 1) are the centre. Along each axis the side
     is 2 * (int(size * sqrt(1 - lam)) // 2) and the centre one of the `size` pixels, each as likely.
     """
     share = (1.0 - lam) ** 0.5
-    y0, y1 = _span(world, world.height, share, cy)
-    x0, x1 = _span(world, world.width, share, cx)
-    return y0, x0, y1, x1
-
-
-def _span(world: World, size: Any, share: Any, centre: Any) -> tuple[Any, Any]:
-    half = world.floor(world.floor(size * share) * 0.5)
+    half = world.floor(world.floor(world.pair(share, share) * world.size) * 0.5)
     # in float32 a draw just below 1 times the size can round up to the size itself
-    middle = world.clamp(world.floor(centre * size), 0, size - 1)
-    return world.clamp(middle - half, 0, size), world.clamp(middle + half, 0, size)
+    middle = world.clamp(world.floor(world.pair(cy, cx) * world.size), 0, world.size - 1)
+    return world.box(world.clamp(middle - half, 0, world.size), world.clamp(middle + half, 0, world.size))

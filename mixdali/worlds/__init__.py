@@ -12,13 +12,11 @@ from mixdali.plan import Plan
 
 
 class World(Protocol):
-    """What a method needs beside operators; `height` and `width` are the images', in pixels."""
+    """What a method needs beside operators."""
 
     @property
-    def height(self) -> Any: ...
-
-    @property
-    def width(self) -> Any: ...
+    def size(self) -> Any:
+        """(2,) height and width of the images, in pixels."""
 
     def randomness(self, rng: Any) -> Randomness: ...
 
@@ -26,8 +24,14 @@ class World(Protocol):
 
     def clamp(self, value: Any, low: Any, high: Any) -> Any: ...
 
-    def box(self, y0: Any, x0: Any, y1: Any, x1: Any) -> Any:
-        """Four numbers, (N,) or one for all -> (N, 4)."""
+    def pair(self, y: Any, x: Any) -> Any:
+        """Two (N,) -> (N, 2)."""
+
+    def box(self, start: Any, end: Any) -> Any:
+        """Two corners, (N, 2) or (2,) for all -> (N, 4)."""
+
+    def covered(self, box: Any) -> Any:
+        """(N,) the share of the image that a box has."""
 
     def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
         """For each image the value whose hit (N,) is 1.0, where all others are 0.0."""

@@ -17,11 +17,14 @@ class DynamicWorld(OperatorWorld):
             raise TypeError(f"rng must be an RNG of nvidia.dali.experimental.dynamic.random, got {rng!r}")
         return DynamicRandomness(self.data.batch_size, rng)
 
-    def side(self, axis: int) -> ndd.Batch:
-        return ndd.as_batch(np.array([shape[axis] for shape in self.data.shape], dtype=np.float32))
+    def shape(self) -> ndd.Batch:
+        return ndd.as_batch(np.array(self.data.shape, dtype=np.float32))
 
     def cut(self, data: ndd.Batch, *places: slice) -> ndd.Batch:
         return data.slice[places]
+
+    def at(self, data: ndd.Batch, place: int) -> ndd.Batch:
+        return data.slice[place]
 
     def is_on_gpu(self, data: ndd.Batch) -> bool:
         return data.device.device_type == "gpu"

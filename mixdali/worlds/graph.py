@@ -26,11 +26,14 @@ class GraphWorld(OperatorWorld):
             raise TypeError(f"rng must be an int seed in a DALI graph, got {rng!r}")
         return GraphRandomness(pipeline.max_batch_size, rng)
 
-    def side(self, axis: int) -> DataNode:
-        return self.data.shape(dtype=types.FLOAT)[axis]
+    def shape(self) -> DataNode:
+        return self.data.shape(dtype=types.FLOAT)
 
     def cut(self, data: DataNode, *places: slice) -> DataNode:
         return data[places]
+
+    def at(self, data: DataNode, place: int) -> DataNode:
+        return data[place]
 
     def is_on_gpu(self, data: DataNode) -> bool:
         return data.device == "gpu"

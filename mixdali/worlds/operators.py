@@ -8,6 +8,7 @@ numbers that meet pixels or targets on the GPU are moved there.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,21 +30,22 @@ class OperatorWorld(ABC):
         one_of("layout", self.layout, ("HWC", "CHW"))
         self.data = data
 
-    @property
-    def height(self) -> Any:
-        return self.side(self.layout.index("H"))
-
-    @property
-    def width(self) -> Any:
-        return self.side(self.layout.index("W"))
+    @cached_property
+    def size(self) -> Any:
+        start = self.layout.index("H")
+        return self.cut(self.shape(), slice(start, start + 2))
 
     @abstractmethod
-    def side(self, axis: int) -> Any:
-        """The size of the images along an axis, as floats."""
+    def shape(self) -> Any:
+        """The shape of the images, as floats."""
 
     @abstractmethod
     def cut(self, data: Any, *places: slice) -> Any:
         """data[places]."""
+
+    @abstractmethod
+    def at(self, data: Any, place: int) -> Any:
+        """data[place]."""
 
     @abstractmethod
     def is_on_gpu(self, data: Any) -> bool: ...
@@ -62,9 +64,18 @@ class OperatorWorld(ABC):
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
         return self.math.clamp(value, low, high)
 
-    def box(self, y0: Any, x0: Any, y1: Any, x1: Any) -> Any:
-        nothing = 0.0 * self.height
-        return self.ops.stack(*(nothing + corner for corner in (y0, x0, y1, x1)))
+    def pair(self, y: Any, x: Any) -> Any:
+        return self.ops.stack(y, x)
+
+    def box(self, start: Any, end: Any) -> Any:
+        return self.ops.cat(start, end)
+
+    def covered(self, box: Any) -> Any:
+        area = self.cut(box, slice(2, 4)) - self.cut(box, slice(0, 2))
+        return self._product(area) / self._product(self.size)
+
+    def _product(self, pair: Any) -> Any:
+        return self.at(pair, 0) * self.at(pair, 1)
 
     def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
         chosen = hits[0] * values[0]

@@ -17,12 +17,8 @@ class TensorWorld:
         self.data = data
 
     @property
-    def height(self) -> int:
-        return _checked(self.data).shape[2]
-
-    @property
-    def width(self) -> int:
-        return _checked(self.data).shape[3]
+    def size(self) -> Tensor:
+        return torch.tensor(_checked(self.data).shape[2:], dtype=torch.float64)
 
     def randomness(self, rng: torch.Generator | None) -> "TensorRandomness":
         if rng is None:
@@ -36,10 +32,16 @@ class TensorWorld:
         return torch.floor(value)
 
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        return torch.clamp(value, low, high)
+        return torch.minimum(torch.clamp_min(value, low), torch.as_tensor(high))
 
-    def box(self, y0: Any, x0: Any, y1: Any, x1: Any) -> Tensor:
-        return torch.stack([torch.as_tensor(corner).expand(len(self.data)) for corner in (y0, x0, y1, x1)], dim=-1)
+    def pair(self, y: Any, x: Any) -> Tensor:
+        return torch.stack([y, x], dim=-1)
+
+    def box(self, start: Any, end: Any) -> Tensor:
+        return torch.cat([start.expand(len(self.data), 2), end.expand(len(self.data), 2)], dim=-1)
+
+    def covered(self, box: Tensor) -> Tensor:
+        return (box[:, 2:] - box[:, :2]).prod(dim=-1) / self.size.prod()
 
     def select(self, hits: Sequence[Tensor], values: Sequence[Any]) -> Tensor:
         tensors = [torch.as_tensor(value) for value in values]
@@ -62,7 +64,7 @@ class TensorWorld:
         work = torch.promote_types(images.dtype, torch.float32)
         weight = _trailing(_on(images, plan.weight, work), 4)
         if plan.box is not None:
-            inside = _inside(_on(images, plan.box), self.height, self.width)
+            inside = _inside(_on(images, plan.box), *images.shape[2:])
             weight = torch.where(inside, weight, torch.ones((), dtype=work, device=images.device))
         if plan.mask is not None:
             weight = weight * _on(images, plan.mask, work).unsqueeze(-3)
