@@ -81,7 +81,11 @@ def world(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 2.5])
 def test_mixup_lam_is_beta_distributed(world: str, alpha: float) -> None:
-    lam = draws(world, MixUp(alpha=alpha)).lam.ravel()
+    assert_beta(draws(world, MixUp(alpha=alpha)), alpha)
+
+
+def assert_beta(drawn: Draws, alpha: float) -> None:
+    lam = drawn.lam.ravel()
     assert stats.kstest(lam, stats.beta(alpha, alpha).cdf).pvalue > LEVEL
     assert len(np.unique(lam)) > 0.9 * len(lam)
 
@@ -94,8 +98,12 @@ def test_a_tiny_alpha_gives_coin_flips_and_never_nan(world: str) -> None:
 
 @pytest.mark.parametrize("mix", [MixUp(prob=0.3), CutMix(alpha=8.0, prob=0.3), Choose([MixUp(), MixUp()], prob=0.3)])
 def test_prob_is_the_share_of_mixed_images(world: str, mix: Mix) -> None:
-    mixed = (draws(world, mix).lam != 1).ravel()
-    assert stats.binomtest(int(mixed.sum()), len(mixed), 0.3).pvalue > LEVEL
+    assert_share_mixed(draws(world, mix), 0.3)
+
+
+def assert_share_mixed(drawn: Draws, prob: float) -> None:
+    mixed = (drawn.lam != 1).ravel()
+    assert stats.binomtest(int(mixed.sum()), len(mixed), prob).pvalue > LEVEL
 
 
 def test_prob_per_batch_mixes_all_or_nobody(world: str) -> None:
@@ -122,7 +130,10 @@ def test_per_pair_gives_both_of_a_pair_the_same_draws(world: str, number: int) -
 
 
 def test_images_of_a_batch_are_drawn_independently(world: str) -> None:
-    drawn = draws(world, CutMix(alpha=1.0), batches=400, number=4)
+    assert_independent(draws(world, CutMix(alpha=1.0), batches=400, number=4))
+
+
+def assert_independent(drawn: Draws) -> None:
     quantities = (drawn.lam, drawn.box[..., 0] + drawn.box[..., 2], drawn.box[..., 1] + drawn.box[..., 3])
     for values in quantities:
         correlation = np.corrcoef(values.T)[np.triu_indices(4, 1)]
@@ -133,7 +144,10 @@ def test_images_of_a_batch_are_drawn_independently(world: str) -> None:
 
 def test_cutmix_boxes_follow_the_official_law(world: str) -> None:
     """The law of the effective lam and of the boxes' borders, against the authors' rule drawn with numpy."""
-    drawn = draws(world, CutMix())
+    assert_official_boxes(draws(world, CutMix()))
+
+
+def assert_official_boxes(drawn: Draws) -> None:
     rng = np.random.default_rng(0)
     official = np.array(
         [

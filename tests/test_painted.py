@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from methods import METHODS
-from worlds import WORLDS
+from worlds import WORLDS, Mixed
 
 from mixdali import Choose, Mix
 
@@ -17,16 +17,20 @@ def painted(number: int, height: int, width: int) -> tuple[np.ndarray, np.ndarra
     return np.ascontiguousarray(images), targets
 
 
+def assert_target_follows_pixels(world: str, mix: Mix, number: int, size: tuple[int, int]) -> Mixed:
+    mixed = WORLDS[world](mix, *painted(number, *size), seed=number)
+    np.testing.assert_allclose(mixed.images.mean((2, 3), dtype=np.float64), mixed.targets, atol=1e-6)
+    np.testing.assert_allclose(mixed.targets.sum(1), 1, atol=1e-6)
+    return mixed
+
+
 @pytest.mark.parametrize("size", [(7, 9), (16, 5)])
 @pytest.mark.parametrize("number", [1, 2, 3, 8])
 @pytest.mark.parametrize("prob", [0, 0.3, 1])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("world", WORLDS)
 def test_target_follows_the_pixels(world: str, method: str, prob: float, number: int, size: tuple[int, int]) -> None:
-    images, targets = painted(number, *size)
-    mixed = WORLDS[world](replace(METHODS[method], prob=prob), images, targets, seed=number)
-    np.testing.assert_allclose(mixed.images.mean((2, 3), dtype=np.float64), mixed.targets, atol=1e-6)
-    np.testing.assert_allclose(mixed.targets.sum(1), 1, atol=1e-6)
+    mixed = assert_target_follows_pixels(world, replace(METHODS[method], prob=prob), number, size)
     assert mixed.images.dtype == mixed.targets.dtype == np.float32
     assert mixed.images.shape == (number, number, *size)
     assert mixed.images.min() >= 0
