@@ -1,13 +1,18 @@
 """Images painted with their own label: after mixing, the mean colour of an image must be its target."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
 import pytest
+import torch
 from methods import METHODS
+from nvidia.dali import types
 from worlds import WORLDS, Mixed
 
-from mixdali import Choose, Mix
+from mixdali import Choose, CutMix, Mix, MixUp, Plan
+from mixdali.draws import Draws
 
 
 def painted(number: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +40,30 @@ def test_target_follows_the_pixels(world: str, method: str, prob: float, number:
     assert mixed.images.shape == (number, number, *size)
     assert mixed.images.min() >= 0
     assert mixed.images.max() <= 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftHalf(MixUp):
+    """A method with a mask: the left three columns of 7 x 9 images weigh lam, the others nothing."""
+
+    def plan(self, draws: Draws, world: Any) -> Plan:
+        plan = super().plan(draws, world)
+        half = np.zeros((7, 9), np.float32)
+        half[:, :3] = 1
+        if isinstance(plan.lam, torch.Tensor):
+            mask = plan.lam[:, None, None] * torch.from_numpy(half)
+        else:
+            mask = plan.lam * (ndd.as_tensor(half) if isinstance(plan.lam, ndd.Batch) else types.Constant(half))
+        return replace(plan, lam=plan.lam / 3, weight=0.0 * plan.lam + 1.0, mask=mask)
+
+
+@pytest.mark.parametrize("prob", [0, 0.5, 1])
+@pytest.mark.parametrize("world", WORLDS)
+def test_target_follows_the_pixels_of_a_choice_of_masks_boxes_and_neither(world: str, prob: float) -> None:
+    mix = Choose([LeftHalf(), CutMix(), MixUp()], prob=prob)
+    for number in (1, 3, 8):
+        assert_target_follows_pixels(world, mix, number, (7, 9))
+    assert_target_follows_pixels(world, LeftHalf(), 5, (7, 9))
 
 
 @pytest.mark.parametrize("method", METHODS)
