@@ -70,11 +70,6 @@ class BatchMix:
         return labels
 
 
-def count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} must be a whole number from 0 up, got {value!r}")
-
-
 def _pixels(images: Any) -> Any:
     few = [size in (1, 3, 4) for size in images.shape]
     # floats may well have many channels; in uint8 this is a batch of HWC images

@@ -18,6 +18,11 @@ def positive_int(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
 
 
+def count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be a whole number from 0 up, got {value!r}")
+
+
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from mixdali.batches import BatchMix, Key, count
+from mixdali.batches import BatchMix, Key
+from mixdali.checks import count
 from mixdali.mix import Mix
 from mixdali.seeds import derive_seed
 

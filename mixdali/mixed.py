@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mixdali.batches import BatchMix, Key, count
+from mixdali.batches import BatchMix, Key
+from mixdali.checks import count
 from mixdali.mix import Mix
 from mixdali.seeds import derive_seed
 

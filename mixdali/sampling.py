@@ -5,6 +5,7 @@ Pure functions of i, so that DALI resumes them exactly.
 
 from typing import Any
 
+from mixdali.epochs import epoch_of
 from mixdali.seeds import derive_seed
 
 
@@ -19,10 +20,7 @@ class Shuffled:
     def __init__(self, number: int, batch_size: int, shard: tuple[int, int], seed: int) -> None:
         check_shard(shard, number)
         self.num_samples = number // shard[1]
-        if self.num_samples < batch_size:
-            raise ValueError(
-                f"{self.num_samples} images an epoch do not fill one batch of {batch_size}; take a smaller batch_size"
-            )
+        self._batches = epoch_of(self.num_samples, batch_size, "drop").batches
         self._number, self._batch_size, self._shard, self._seed = number, batch_size, shard, seed
         self._epoch = -1
         self._order: Any = None
@@ -31,7 +29,7 @@ class Shuffled:
         """Rows of batch i, (batch_size,) int64."""
         import numpy as np
 
-        epoch, batch = divmod(i, self.num_samples // self._batch_size)
+        epoch, batch = divmod(i, self._batches)
         if self._epoch != epoch:
             everyone = np.random.default_rng(derive_seed(self._seed, "order", epoch)).permutation(self._number)
             self._epoch, self._order = epoch, everyone[self._shard[0] :: self._shard[1]]
@@ -45,13 +43,14 @@ class InOrder:
         check_shard(shard, number)
         self._rows = range(number)[shard[0] :: shard[1]]
         self.num_samples = len(self._rows)
+        self._batches = epoch_of(self.num_samples, batch_size, "partial").batches
         self._batch_size = batch_size
 
     def __call__(self, i: int) -> Any:
         """Rows of batch i, (batch_size,) or fewer, int64."""
         import numpy as np
 
-        start = i % -(-self.num_samples // self._batch_size) * self._batch_size
+        start = i % self._batches * self._batch_size
         return np.asarray(self._rows[start : start + self._batch_size], dtype=np.int64)
 
 

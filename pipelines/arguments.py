@@ -3,6 +3,8 @@
 import os
 from typing import Literal
 
+from mixdali.checks import positive_int
+
 Device = Literal["auto", "cpu", "gpu"]
 Size = int | tuple[int, int]
 
@@ -24,24 +26,19 @@ def thread_count(num_threads: int | None) -> int:
     """As many as asked for; None: one for each core this process may use."""
     if num_threads is None:
         return len(os.sched_getaffinity(0))
-    check_count("num_threads", num_threads)
+    positive_int("num_threads", num_threads)
     return num_threads
 
 
 def height_width(size: Size) -> tuple[int, int]:
     """A number is a square."""
     height, width = (size, size) if isinstance(size, int) else size
-    check_count("size", height)
-    check_count("size", width)
+    positive_int("size", height)
+    positive_int("size", width)
     return height, width
 
 
 def run_settings(batch_size: int, num_threads: int | None, device: Device) -> dict[str, int | None]:
     """The arguments that DALI itself takes."""
-    check_count("batch_size", batch_size)
+    positive_int("batch_size", batch_size)
     return {"batch_size": batch_size, "num_threads": thread_count(num_threads), "device_id": device_id(device)}
-
-
-def check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number above 0, got {value!r}")

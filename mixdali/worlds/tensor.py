@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ class TensorWorld:
         one_of("layout of torch tensors", layout or "CHW", ("CHW",))
         self.data = data
 
-    @property
+    @cached_property
     def size(self) -> Tensor:
         return torch.tensor(_checked(self.data).shape[2:], dtype=torch.float64)
 
