@@ -6,18 +6,34 @@ The same line works on the nodes of a DALI graph, on the batches of DALI's dynam
 this package loads neither DALI nor torch.
 """
 
-from mixdali.choose import Choose as Choose
 from mixdali.collate import collate as collate
-from mixdali.cutmix import CutMix as CutMix
 from mixdali.dataset import DatasetSource as DatasetSource
 from mixdali.loader import Loader as Loader
 from mixdali.losses import mixed_accuracy as mixed_accuracy
 from mixdali.losses import mixed_loss as mixed_loss
+from mixdali.methods.choose import Choose as Choose
+from mixdali.methods.cutmix import CutMix as CutMix
+from mixdali.methods.cutmix import CutMixMinMax as CutMixMinMax
+from mixdali.methods.dirichlet import DirichletMixUp as DirichletMixUp
+from mixdali.methods.erasing import Cutout as Cutout
+from mixdali.methods.erasing import RandomErasing as RandomErasing
+from mixdali.methods.fmix import FMix as FMix
+from mixdali.methods.gmix import GMix as GMix
+from mixdali.methods.gridmix import GridMix as GridMix
+from mixdali.methods.hmix import HMix as HMix
+from mixdali.methods.mixup import MixUp as MixUp
+from mixdali.methods.mosaic import Mosaic as Mosaic
+from mixdali.methods.noisy import Noisy as Noisy
+from mixdali.methods.resizemix import ResizeMix as ResizeMix
+from mixdali.methods.smoothmix import SmoothMix as SmoothMix
 from mixdali.mix import Mix as Mix
 from mixdali.mixed import mixed as mixed
-from mixdali.mixup import MixUp as MixUp
 from mixdali.pixels import to_float as to_float
+from mixdali.plan import Layer as Layer
 from mixdali.plan import Plan as Plan
+from mixdali.schedule import Fixed as Fixed
+from mixdali.schedule import Ramp as Ramp
+from mixdali.schedule import epoch_counter as epoch_counter
 from mixdali.seeds import derive_seed as derive_seed
 from mixdali.targets import one_hot as one_hot
 

@@ -11,14 +11,26 @@ class Randomness(Protocol):
     def uniform(self, name: str, per: str) -> Any:
         """(N,) in [0, 1)."""
 
-    def beta(self, name: str, alpha: float, per: str) -> Any:
-        """(N,) ~ Beta(alpha, alpha)."""
+    def beta(self, name: str, a: Any, b: Any, per: str) -> Any:
+        """(N,) ~ Beta(a, b)."""
 
     def partner(self, name: str, rule: str) -> Any:
-        """(N,) int, by one of the rules of `mixdali.Mix`."""
+        """(N,) int, by one of the rules of `mixdali.Mix` that need no targets."""
+
+    def partner_by_class(self, targets: Any, mate: Any, rule: str) -> Any:
+        """(N,) int: see `mixdali.classmates`."""
+
+    def follow(self, partner: Any, again: Any) -> Any:
+        """(N,) int: the partner's partner."""
+
+    def pixels(self, name: str, law: str) -> Any:
+        """(N, C, H, W) "uniform" in [0, 1) or "normal"."""
 
     def given(self, value: Any) -> Any:
         """A draw of the caller's, (N,) or one for all."""
+
+    def setting(self, value: Any) -> Any:
+        """A number that the caller's settings follow from, as the epoch."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +41,49 @@ class Draws:
     given: Mapping[str, Any]
     prefix: str = ""
     each: str = "image"
+    targets: Any = None
+    first_epoch: Any = None
     drawn: dict[str, Any] = field(default_factory=dict)
 
     def uniform(self, name: str) -> Any:
         return self._once(self.prefix + name, lambda full: self.source.uniform(full, self.each))
 
-    def beta(self, name: str, alpha: float) -> Any:
-        return self._once(self.prefix + name, lambda full: self.source.beta(full, alpha, self.each))
+    def beta(self, name: str, a: Any, b: Any) -> Any:
+        return self._once(self.prefix + name, lambda full: self.source.beta(full, a, b, self.each))
+
+    def fixed(self, name: str, value: float) -> Any:
+        """A draw without chance, which can still be given."""
+        return self._once(self.prefix + name, lambda _: self.source.given(value))
 
     def partner(self, rule: str) -> Any:
         """One draw for each rule, shared by all members of a composed method; a given `partner` serves them all."""
         if "partner" in self.given:
             return self._once("partner", lambda _: None)
-        return self._once(f"partner.{rule}", lambda full: self.source.partner(full, rule))
+        return self._partner(rule, "")
+
+    def partners(self, rule: str, count: int) -> list[Any]:
+        """`count` partners for each image: of a cycle its next ones, so that they differ; of other rules new draws."""
+        partners = [self.partner(rule)]
+        for i in range(1, count):
+            if "partner" in self.given or rule in ("cycle", "roll"):
+                partners.append(self.source.follow(partners[0], partners[-1]))
+            else:
+                partners.append(self._partner(rule, f".{i}"))
+        return partners
+
+    def pixels(self, name: str, law: str) -> Any:
+        full = self.prefix + name
+        if full not in self.drawn:
+            self.drawn[full] = self.given[full] if full in self.given else self.source.pixels(full, law)
+        return self.drawn[full]
+
+    @property
+    def epoch(self) -> Any:
+        if self.first_epoch is None:
+            raise ValueError(
+                "this mix changes from epoch to epoch: say which one it is, mix(images, targets, epoch=...)"
+            )
+        return self.source.setting(self.first_epoch)
 
     def per(self, per: str) -> "Draws":
         return replace(self, each=per)
@@ -54,6 +96,14 @@ class Draws:
         if unknown:
             names = ", ".join(sorted(self.drawn))
             raise TypeError(f"no draw is called {', '.join(unknown)}; this mix draws {names}")
+
+    def _partner(self, rule: str, which: str) -> Any:
+        if rule not in ("same_class", "other_class"):
+            return self._once(f"partner.{rule}{which}", lambda full: self.source.partner(full, rule))
+        if self.targets is None:
+            raise ValueError(f'partner="{rule}" needs the targets: mix.draw(images, targets=targets)')
+        mate = self._once(f"mate{which}", lambda full: self.source.uniform(full, "image"))
+        return self._once(f"partner.{rule}{which}", lambda _: self.source.partner_by_class(self.targets, mate, rule))
 
     def _once(self, name: str, draw: Callable[[str], Any]) -> Any:
         if name not in self.drawn:

@@ -8,7 +8,7 @@ def explained(error: RuntimeError) -> Exception | None:
         return ValueError(
             "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
         )
-    if "in check_uint8" in text or ("MixKernel" in text and "float != uint8" in text):
+    if "in check_uint8" in text or ("KeptOperator" in text and "float != uint8" in text):
         return TypeError(
             "a mix in a DALI graph takes uint8 HWC images, got floats: leave the conversion to the mix, or pass "
             'layout="CHW" for float CHW images'

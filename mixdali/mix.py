@@ -2,15 +2,16 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from mixdali.checks import fraction, one_of
+from mixdali.checks import count, fraction, one_of
 from mixdali.draws import Draws
 from mixdali.plan import Plan
+from mixdali.schedule import Alpha, Fixed, Ramp, check_setting
 from mixdali.worlds import World, world_of
 
 Per = Literal["image", "batch", "pair"]
-Partner = Literal["cycle", "permutation", "flip", "roll"]
+Partner = Literal["cycle", "permutation", "flip", "roll", "same_class", "other_class"]
 Layout = Literal["HWC", "CHW"]
 
 
@@ -18,39 +19,66 @@ Layout = Literal["HWC", "CHW"]
 class Mix(ABC):
     """A mixing method: settings, and no state.
 
-    prob  chance that an image is mixed (`per="batch"`: that the batch is). One left alone is one mixed with lam = 1.
-    per   "image": every image has its own draws. "batch": one set of draws for all, as most papers' code has it.
-          "pair": image n and image N - 1 - n share theirs; with partner="flip" the two are each other's partners, which
-          is timm's mode of that name.
+    prob         chance that an image is mixed (`per="batch"`: that the batch is). One left alone is one mixed with
+                 lam = 1. A number, or a `Ramp` over the epochs.
+    per          "image": every image has its own draws. "batch": one set of draws for all, as most papers' code has it.
+                 "pair": image n and image N - 1 - n share theirs; with partner="flip" the two are each other's
+                 partners, which is timm's mode of that name.
+    start_epoch  nothing is mixed before this epoch,
+    stop_epoch   and nothing from this epoch on; None: to the end.
 
     A method adds its own fields and says what follows from its draws (`plan`) and what a plan may leave out (`fill`).
     """
 
-    prob: float = 1.0
+    prob: float | Ramp = 1.0
     per: Per = "image"
+    start_epoch: int = 0
+    stop_epoch: int | None = None
 
     def __post_init__(self) -> None:
-        fraction(f"{type(self).__name__}: prob", self.prob)
-        one_of(f"{type(self).__name__}: per", self.per, ("image", "batch", "pair"))
+        name = type(self).__name__
+        check_setting(f"{name}: prob", self.prob, fraction)
+        one_of(f"{name}: per", self.per, ("image", "batch", "pair"))
+        count(f"{name}: start_epoch", self.start_epoch)
+        if self.stop_epoch is not None:
+            count(f"{name}: stop_epoch", self.stop_epoch)
+            if self.stop_epoch < self.start_epoch:
+                raise ValueError(
+                    f"{name}: stop_epoch must not be before start_epoch {self.start_epoch}, got {self.stop_epoch}"
+                )
 
-    def __call__(self, images: Any, targets: Any, *, rng: Any = None, layout: Layout | None = None) -> tuple[Any, Any]:
+    def __call__(
+        self, images: Any, targets: Any, *, rng: Any = None, epoch: Any = None, layout: Layout | None = None
+    ) -> tuple[Any, Any]:
         """Draw and apply: images and targets, mixed. Arguments as in `draw` and `apply`."""
-        plan = self.draw(images, rng=rng, layout=layout)
+        plan = self.draw(images, targets=targets, rng=rng, epoch=epoch, layout=layout)
         return self.apply(images, targets, plan, layout=layout)
 
-    def draw(self, images: Any, *, rng: Any = None, layout: Layout | None = None, **given: Any) -> Plan:
+    def draw(
+        self,
+        images: Any,
+        *,
+        targets: Any = None,
+        rng: Any = None,
+        epoch: Any = None,
+        layout: Layout | None = None,
+        **given: Any,
+    ) -> Plan:
         """All the randomness of one mix of `images`; only their number and size matter.
 
-        rng     torch: a CPU torch.Generator; None takes fresh entropy (never the global generator), so the draws cannot
-                be repeated. DALI graph: an int seed; None derives one from the pipeline's seed, another for every mix.
-                Dynamic mode: an RNG of its `random`; None takes fresh entropy.
-        layout  DALI: what the images are, "HWC" (default) or "CHW".
-        given   draws by name that are not to be drawn but taken, (N,) or one for all: `mix.draw(images, lam=lam)`. A
-                method's docstring lists its names. Every method whose prob is not 1 has `coin`, (N,) in [0, 1): an
-                image is mixed where coin < prob.
+        targets  (N, num_classes): for the partner rules that ask for the class; on the CPU in a DALI graph.
+        rng      torch: a CPU torch.Generator; None takes fresh entropy (never the global generator), so the draws
+                 cannot be repeated. DALI graph: an int seed; None derives one from the pipeline's seed, another for
+                 every mix. Dynamic mode: an RNG of its `random`; None takes fresh entropy.
+        epoch    counted from 0, for settings that change with it; in a graph a node, such as
+                 `mixdali.epoch_counter(...)`, or a number that holds for the whole life of the pipeline.
+        layout   DALI: what the images are, "HWC" (default) or "CHW".
+        given    draws by name that are not to be drawn but taken, (N,) or one for all: `mix.draw(images, lam=lam)`. A
+                 method's docstring lists its names. Every method whose prob is not 1 has `coin`, (N,) in [0, 1): an
+                 image is mixed where coin < prob.
         """
         world = world_of(images, layout)
-        draws = Draws(world.randomness(rng), given, each=self.per)
+        draws = Draws(world.randomness(rng), given, each=self.per, targets=targets, first_epoch=epoch)
         plan = world.finish(self.fill(self.plan(draws, world)))
         draws.check_used()
         return plan
@@ -74,26 +102,50 @@ class Mix(ABC):
     def fill(self, plan: Plan) -> Plan:
         """The plan with what this method says itself where it was None; at least `weight`."""
 
+    def mixed(self, draws: Draws, world: World) -> Any:
+        """1.0 for the images that are to be mixed and 0.0 for the others: no branch, so that a graph's batch stays
+        whole."""
+        mixed: Any = 1.0
+        if self.prob != 1:
+            prob = self.prob.at(draws.epoch, world) if isinstance(self.prob, Ramp) else self.prob
+            mixed = 1.0 * (draws.uniform("coin") < prob)
+        if self.start_epoch:
+            mixed = mixed * (1.0 * (draws.epoch >= self.start_epoch))
+        if self.stop_epoch is not None:
+            mixed = mixed * (1.0 * (draws.epoch < self.stop_epoch))
+        return mixed
+
     def keep_some(self, draws: Draws, world: World, kept: Any) -> Any:
-        """`kept` where the coin says mix and 1 where it does not: no branch, so that a graph keeps its batch whole."""
-        if self.prob == 1:
-            return kept
-        mixed = 1.0 * (draws.uniform("coin") < self.prob)
-        return world.select([mixed, 1.0 - mixed], [kept, 1.0])
+        """`kept` where an image is to be mixed, and 1 where it is not."""
+        mixed = self.mixed(draws, world)
+        return kept if isinstance(mixed, float) else world.select([mixed, 1.0 - mixed], [kept, 1.0])
+
+    def lam(self, draws: Draws, world: World, alpha: Alpha, name: str = "lam") -> Any:
+        """(N,) in [0, 1], the draw of this name, by its law."""
+        if isinstance(alpha, Fixed):
+            return draws.fixed(name, alpha.lam)
+        if isinstance(alpha, tuple | list):
+            return draws.beta(name, *alpha)
+        level = alpha.at(draws.epoch, world) if isinstance(alpha, Ramp) else alpha
+        return draws.beta(name, level, level)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairMix(Mix):
-    """A method that gives every image one partner from its own batch.
+    """A method that takes every image's partners from its own batch.
 
     partner  "cycle": one random cycle through the batch, nobody is his own partner. "permutation": any permutation,
              fixed points allowed, as the papers' code has it. "flip": the batch read backwards (timm). "roll": the
-             image before (torchvision). In a DALI graph "flip" and "roll" are an external source: one Python call a
-             batch, and a batch of the pipeline's full size.
+             image before (torchvision). "same_class", "other_class": any other image of the batch of which that is
+             true; an image that finds none is left unmixed, and one image may serve several.
+             In a DALI graph "flip" and "roll" are an external source: one Python call a batch, and a batch of the
+             pipeline's full size. The two that ask for the class are a Python function, one call a batch.
     """
 
     partner: Partner = "cycle"
 
+    rules: ClassVar[tuple[str, ...]] = ("cycle", "permutation", "flip", "roll", "same_class", "other_class")
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of(f"{type(self).__name__}: partner", self.partner, ("cycle", "permutation", "flip", "roll"))
+        one_of(f"{type(self).__name__}: partner", self.partner, self.rules)

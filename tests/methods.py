@@ -1,19 +1,66 @@
 """Every mixing method with small settings. A line here gives a method all the shared tests in every world."""
 
-from mixdali import Choose, CutMix, Mix, MixUp
+from mixdali import (
+    Choose,
+    CutMix,
+    CutMixMinMax,
+    Cutout,
+    DirichletMixUp,
+    Fixed,
+    FMix,
+    GMix,
+    GridMix,
+    HMix,
+    Mix,
+    MixUp,
+    Mosaic,
+    Noisy,
+    RandomErasing,
+    ResizeMix,
+    SmoothMix,
+)
 
 METHODS: dict[str, Mix] = {
     "mixup": MixUp(),
     "mixup-0.2": MixUp(alpha=0.2),
+    "mixup-2-5": MixUp(alpha=(2, 5)),
+    "mixup-fixed": MixUp(alpha=Fixed(0.3)),
     "mixup-batch": MixUp(per="batch", partner="permutation"),
     "mixup-flip": MixUp(partner="flip"),
     "mixup-roll": MixUp(partner="roll"),
     "mixup-pair": MixUp(per="pair", partner="flip"),
+    "mixup-same": MixUp(partner="same_class"),
+    "mixup-other": MixUp(partner="other_class"),
     "cutmix": CutMix(),
     "cutmix-batch": CutMix(per="batch", partner="permutation"),
+    "cutmix-inside": CutMix(inside=True),
+    "cutmix-minmax": CutMixMinMax(),
+    "resizemix": ResizeMix(),
+    "hmix": HMix(),
+    "gridmix": GridMix(),
+    "smoothmix": SmoothMix(),
+    "gmix": GMix(),
+    "gmix-batch": GMix(per="batch", partner="permutation"),
+    "fmix": FMix(),
+    "fmix-batch": FMix(per="batch", as_published=True),
+    "mosaic": Mosaic(),
+    "mosaic-roll": Mosaic(alpha=0.3, partner="roll"),
+    "dirichlet": DirichletMixUp(),
+    "dirichlet-6": DirichletMixUp(num_images=6, partner="permutation"),
     "choose": Choose([MixUp(alpha=0.8), CutMix()], weights=[1, 2]),
     "choose-batch": Choose([MixUp(per="batch"), CutMix(per="batch")], per="batch"),
     "choose-mixups": Choose([MixUp(alpha=0.1), MixUp(alpha=8.0)]),
     "choose-partners": Choose([MixUp(partner="permutation"), CutMix(partner="flip")]),
     "choose-nested": Choose([Choose([MixUp(), CutMix()]), CutMix(prob=0.5)]),
+    "choose-all": Choose([MixUp(), FMix(), ResizeMix(), HMix(), Mosaic(), GMix()]),
+}
+
+# Relatives that change the pixels alone: the target does not follow them.
+PIXEL_METHODS: dict[str, Mix] = {
+    "cutout": Cutout(length=4, value=(0.5, 0.25, 0.75)),
+    "cutout-noise": Cutout(length=5, value="noise"),
+    "erasing": RandomErasing(prob=1.0),
+    "erasing-log": RandomErasing(prob=1.0, law="log", value=0.5),
+    "noisy": Noisy(MixUp()),
+    "noisy-cutmix": Noisy(CutMix(per="batch"), per="batch", clip=False),
 }

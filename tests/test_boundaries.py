@@ -17,7 +17,9 @@ ALLOWED = {
     "mixdali/worlds/operators.py": {"numpy"},
     "mixdali/worlds/graph.py": {DALI, "numpy"},
     "mixdali/worlds/dynamic.py": {DALI, "numpy"},
+    "mixdali/worlds/compiled.py": {DALI, "numpy", "numba"},
     "mixdali/worlds/kernel.py": {DALI, "numpy", "numba"},
+    "mixdali/worlds/program.py": {DALI, "numpy", "numba"},
     "pipelines": {DALI, "mixdali", "numpy", "PIL"},
     "train": None,  # anything but DALI
 }

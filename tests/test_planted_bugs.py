@@ -26,7 +26,7 @@ class LamOfThePartner(MixUp):
 @dataclass(frozen=True, kw_only=True)
 class LamOfTheUnclippedBox(CutMix):
     def plan(self, draws: Draws, world: World) -> Plan:
-        return replace(super().plan(draws, world), lam=draws.beta("lam", self.alpha))
+        return replace(super().plan(draws, world), lam=self.lam(draws, world, self.alpha))
 
 
 @dataclass(frozen=True, kw_only=True)

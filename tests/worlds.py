@@ -1,7 +1,7 @@
 """One way to call a mix in every world: numpy in, numpy out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from nvidia.dali import pipeline_def
 import mixdali
 from mixdali import Mix, Plan
 
-_KINDS = {"partner": np.int32, "box": np.int32}
+_KINDS = {"partner": np.int32, "box": np.int32, "region": np.int32, "method": np.int32}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ def torch_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, 
     plan = how.pop("plan", None)
     if plan is None:
         rng = torch.Generator().manual_seed(seed)
-        plan = mix.draw(pixels, rng=rng, **{name: torch.as_tensor(value) for name, value in how.items()})
+        given = {name: torch.as_tensor(value) for name, value in how.items()}
+        plan = mix.draw(pixels, targets=torch.from_numpy(targets), rng=rng, **given)
     else:
         plan = _each(plan, torch.as_tensor)
     out = mix.apply(pixels, torch.from_numpy(targets), plan)
@@ -53,19 +54,19 @@ def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int =
         pixels = constant(images, layout="HWC")
         given = how.get("plan")
         if given is None:
-            nodes = {name: constant(np.asarray(value, _KINDS.get(name, np.float32))) for name, value in how.items()}
-            plan = mix.draw(pixels, **nodes)
+            nodes = {name: constant(np.asarray(value, _kind(name))) for name, value in how.items()}
+            plan = mix.draw(pixels, targets=constant(targets), **nodes)
         else:
-            plan = Plan(**{k: constant(np.asarray(v, _KINDS.get(k, np.float32))) for k, v in _parts(given).items()})
+            plan = Plan.of_parts({k: constant(np.asarray(v, _kind(k))) for k, v in given.parts().items()})
         out = mix.apply(pixels, constant(targets), plan)
-        names[:] = _parts(plan)
-        return (*out, *_parts(plan).values())
+        names[:] = plan.parts()
+        return (*out, *plan.parts().values())
 
     pipe = pipeline()
     pipe.build()
     while True:
-        outputs = [np.array(output.as_array()) for output in pipe.run()]
-        yield Mixed(outputs[0], outputs[1], Plan(**dict(zip(names, outputs[2:], strict=True))))
+        outputs = [np.array(output.as_array(), order="C") for output in pipe.run()]
+        yield Mixed(outputs[0], outputs[1], Plan.of_parts(dict(zip(names, outputs[2:], strict=True))))
 
 
 def dynamic_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, **how: Any) -> Mixed:
@@ -73,11 +74,11 @@ def dynamic_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0
     pixels = ndd.as_batch(images, layout="HWC")
     plan = how.pop("plan", None)
     if plan is None:
-        given = {name: ndd.as_batch(np.asarray(value, _KINDS.get(name, np.float32))) for name, value in how.items()}
-        plan = mix.draw(pixels, rng=ndd.random.RNG(seed=seed), **given)
+        given = {name: ndd.as_batch(np.asarray(value, _kind(name))) for name, value in how.items()}
+        plan = mix.draw(pixels, targets=ndd.as_batch(targets), rng=ndd.random.RNG(seed=seed), **given)
     else:
-        values = {name: np.asarray(value, _KINDS.get(name, np.float32)) for name, value in _parts(plan).items()}
-        plan = Plan(**{name: ndd.as_batch(value) for name, value in values.items()})
+        values = {name: np.asarray(value, _kind(name)) for name, value in plan.parts().items()}
+        plan = Plan.of_parts({name: ndd.as_batch(value) for name, value in values.items()})
     out = mix.apply(pixels, ndd.as_batch(targets), plan)
     return Mixed(_stacked(out[0]), _stacked(out[1]), _each(plan, _stacked))
 
@@ -86,13 +87,12 @@ def _stacked(batch: ndd.Batch) -> np.ndarray:
     return np.stack([np.array(tensor) for tensor in batch.tensors])
 
 
-def _parts(plan: Plan) -> dict[str, Any]:
-    values = {field.name: getattr(plan, field.name) for field in fields(Plan)}
-    return {name: value for name, value in values.items() if value is not None}
+def _kind(name: str) -> type:
+    return _KINDS.get(name.rpartition(".")[2], np.float32)
 
 
 def _each(plan: Plan, change: Callable[[Any], Any]) -> Plan:
-    return Plan(**{name: change(value) for name, value in _parts(plan).items()})
+    return Plan.of_parts({name: change(value) for name, value in plan.parts().items()})
 
 
 WORLDS = {"torch": torch_mix, "graph": graph_mix, "dynamic": dynamic_mix}

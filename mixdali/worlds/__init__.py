@@ -1,10 +1,11 @@
 """Where a mix runs: a DALI graph, DALI's dynamic mode or torch tensors, told apart by what the images are.
 
-Methods are written once, with Python's operators, which nodes, batches and tensors share. What differs is listed here.
+Methods are written once, with Python's operators, which numbers of a graph, batches and tensors share. What differs is
+listed here. A number is (N,), one an image; a row of numbers is (N, H) or (N, W), one for each row or column of pixels.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mixdali.draws import Randomness
@@ -22,10 +23,19 @@ class World(Protocol):
 
     def floor(self, value: Any) -> Any: ...
 
+    def sqrt(self, value: Any) -> Any: ...
+
+    def exp(self, value: Any) -> Any: ...
+
+    def log(self, value: Any) -> Any: ...
+
     def clamp(self, value: Any, low: Any, high: Any) -> Any: ...
 
     def pair(self, y: Any, x: Any) -> Any:
         """Two (N,) -> (N, 2)."""
+
+    def at(self, pair: Any, place: int) -> Any:
+        """(N, 2) or a size -> (N,) or one for all."""
 
     def box(self, start: Any, end: Any) -> Any:
         """Two corners, (N, 2) or (2,) for all -> (N, 4)."""
@@ -36,8 +46,29 @@ class World(Protocol):
     def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
         """For each image the value whose hit (N,) is 1.0, where all others are 0.0."""
 
+    def row(self, axis: int) -> Any:
+        """0, 1, 2, ... for the pixels along the height (axis 0) or the width (1)."""
+
+    def each(self, value: Any, axes: int = 1) -> Any:
+        """A number, in the form in which it meets rows (axes=1), masks (axes=2) or pixels (axes=3)."""
+
+    def colour(self, levels: Sequence[float]) -> Any:
+        """(N, C), the same colour for every image; one level is grey."""
+
+    def mean(self, row: Any) -> Any:
+        """A row -> (N,)."""
+
+    def outer(self, rows: Any, columns: Any) -> Any:
+        """(N, H), (N, W) -> (N, H, W), their products."""
+
+    def host(self, function: Callable[..., Any], *numbers: Any) -> Any:
+        """(N, H, W) by a Python function of height, width and an image's numbers -> numpy (H, W) float32.
+
+        Called once for all images of the same numbers in a row.
+        """
+
     def finish(self, plan: Plan) -> Plan:
-        """The plan as users get it: partner and box int, the rest float32, where the images are."""
+        """The plan as users get it: partners and boxes int, the rest float32, where the images are."""
 
     def blend(self, images: Any, plan: Plan) -> Any:
         """The images, mixed; plan.weight is not None."""

@@ -1,30 +1,38 @@
 """Batches of DALI's dynamic mode, where operators run at once. The only file that imports it."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
+from nvidia.dali import types
 
-from mixdali.worlds.operators import OperatorRandomness, OperatorWorld
+from mixdali.classmates import partners_by_class
+from mixdali.plan import Plan
+from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
 
 
 class DynamicWorld(OperatorWorld):
-    ops, math, float32, int32 = ndd, ndd.math, ndd.float32, ndd.int32
+    ops, math, float32, int32, nearest = ndd, ndd.math, ndd.float32, ndd.int32, types.INTERP_NN
 
     def randomness(self, rng: ndd.random.RNG | None) -> "DynamicRandomness":
         rng = ndd.random.RNG() if rng is None else rng
         if not isinstance(rng, ndd.random.RNG):
             raise TypeError(f"rng must be an RNG of nvidia.dali.experimental.dynamic.random, got {rng!r}")
-        return DynamicRandomness(self.data.batch_size, rng)
+        return DynamicRandomness(self, rng)
+
+    @property
+    def size(self) -> ndd.Batch:
+        return self.sides
 
     def shape(self) -> ndd.Batch:
         return ndd.as_batch(np.array(self.data.shape, dtype=np.float32))
 
+    def constant(self, values: np.ndarray) -> ndd.Batch:
+        return ndd.as_batch(np.broadcast_to(values, (self.data.batch_size, *np.shape(values))).copy())
+
     def cut(self, data: ndd.Batch, *places: slice) -> ndd.Batch:
         return data.slice[places]
-
-    def at(self, data: ndd.Batch, place: int) -> ndd.Batch:
-        return data.slice[place]
 
     def is_on_gpu(self, data: ndd.Batch) -> bool:
         return data.device.device_type == "gpu"
@@ -39,11 +47,68 @@ class DynamicWorld(OperatorWorld):
 
     def check_labels(self, labels: ndd.Batch, num_classes: int) -> ndd.Batch:
         labels = ndd.reshape(labels, shape=[])
-        values = np.array([np.asarray(label.cpu()) for label in labels.tensors])
+        values = arrays(labels)
         wrong = values[(values < 0) | (values >= num_classes)]
         if len(wrong):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {wrong[0]}")
         return labels
+
+    def floor(self, value: Any) -> Any:
+        return ndd.math.floor(value)
+
+    def sqrt(self, value: Any) -> Any:
+        return ndd.math.sqrt(value)
+
+    def exp(self, value: Any) -> Any:
+        return ndd.math.exp(value)
+
+    def log(self, value: Any) -> Any:
+        return ndd.math.log(value)
+
+    def clamp(self, value: Any, low: Any, high: Any) -> Any:
+        return ndd.math.clamp(value, low, high)
+
+    def pair(self, y: Any, x: Any) -> ndd.Batch:
+        return ndd.stack(*(self._batch(value) for value in (y, x)))
+
+    def at(self, pair: ndd.Batch, place: int) -> ndd.Batch:
+        return pair.slice[place]
+
+    def box(self, start: Any, end: Any) -> ndd.Batch:
+        return ndd.cat(start, end)
+
+    def covered(self, box: ndd.Batch) -> ndd.Batch:
+        area = box.slice[2:4] - box.slice[0:2]
+        return (area.slice[0] * area.slice[1]) / (self.sides.slice[0] * self.sides.slice[1])
+
+    def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
+        chosen = hits[0] * values[0]
+        for hit, value in zip(hits[1:], values[1:], strict=True):
+            chosen = chosen + hit * value
+        return chosen
+
+    def each(self, value: Any, axes: int = 1) -> Any:
+        return value
+
+    def mean(self, row: ndd.Batch) -> ndd.Batch:
+        return ndd.reductions.mean(row)
+
+    def host(self, function: Callable[..., Any], *numbers: Any) -> ndd.Batch:
+        def of_image(height: float, width: float, *values: float) -> Any:
+            return function(int(height), int(width), *values)
+
+        columns = [arrays(self._batch(number)) for number in (self.at(self.sides, 0), self.at(self.sides, 1), *numbers)]
+        return ndd.as_batch(called_once_for_equals(of_image)(*columns), layout="HW")
+
+    def finish(self, plan: Plan) -> Plan:
+        parts = {}
+        for name, value in plan.parts().items():
+            whole = name.rpartition(".")[2] in ("partner", "box", "region", "method")
+            parts[name] = ndd.cast(self._batch(value), dtype=ndd.int32 if whole else ndd.float32)
+        return Plan.of_parts(parts)
+
+    def _batch(self, value: Any) -> ndd.Batch:
+        return value if isinstance(value, ndd.Batch) else self.constant(np.array(value, dtype=np.float32))
 
 
 class DynamicRandomness(OperatorRandomness):
@@ -51,8 +116,9 @@ class DynamicRandomness(OperatorRandomness):
 
     ops = ndd
 
-    def __init__(self, number: int, rng: ndd.random.RNG) -> None:
-        self.number = number
+    def __init__(self, world: DynamicWorld, rng: ndd.random.RNG) -> None:
+        self.world = world
+        self.number = world.data.batch_size
         self.rng = rng
 
     def settings(self, name: str) -> dict[str, Any]:
@@ -64,7 +130,35 @@ class DynamicRandomness(OperatorRandomness):
     def places(self, partner: np.ndarray) -> ndd.Batch:
         return ndd.as_batch(partner)
 
+    def uniform(self, name: str, per: str) -> ndd.Batch:
+        return self.draw_uniform(name, per)
+
+    def beta(self, name: str, a: Any, b: Any, per: str) -> ndd.Batch:
+        return self.draw_beta(name, a, b, per)
+
+    def partner(self, name: str, rule: str) -> ndd.Batch:
+        return self.draw_partner(name, rule)
+
+    def partner_by_class(self, targets: ndd.Batch, mate: ndd.Batch, rule: str) -> ndd.Batch:
+        return ndd.as_batch(partners_by_class(arrays(targets), arrays(mate), rule))
+
+    def follow(self, partner: ndd.Batch, again: ndd.Batch) -> ndd.Batch:
+        return ndd.permute_batch(partner, indices=again)
+
+    def pixels(self, name: str, law: str) -> ndd.Batch:
+        shape = np.array(self.world.data.shape, dtype=np.int32)
+        channels_first = shape if self.world.layout == "CHW" else shape[:, [2, 0, 1]]
+        return self.draw_pixels(name, law, ndd.as_batch(channels_first))
+
     def given(self, value: Any) -> ndd.Batch:
         if isinstance(value, ndd.Batch):
             return value
         return ndd.as_batch(np.broadcast_to(np.asarray(value), self.number).copy())
+
+    def setting(self, value: Any) -> ndd.Batch:
+        return self.given(np.float32(value))
+
+
+def arrays(batch: ndd.Batch) -> np.ndarray:
+    """A batch of data of one shape as an array (N, ...)."""
+    return np.stack([np.array(tensor.cpu()) for tensor in batch.tensors])

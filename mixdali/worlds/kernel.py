@@ -1,172 +1,294 @@
 """One pass over the pixels: uint8 HWC in, mixed float32 CHW in [0, 1] out. For DALI on the CPU, compiled by numba.
 
-The numbers are those of DALI's own operators in `worlds/operators.py`, to the bit. Used where numba is installed (the
-extra `mixdali[fast]`), which compiles for some seconds once and keeps the result on disk.
-
-DALI's numba operator compiles its functions anew in every pipeline. `MixKernel` hands it finished ones instead, by
-overriding two of its private methods; what those functions receive is the form in which DALI calls them.
+The numbers are those of DALI's own operators in `worlds/operators.py`, to the bit. What it is told about each layer of
+a mix is a row of ten numbers: y0, x0, y1, x1 of its box, the weights inside and outside, and y0, x0, y1, x1 of the part
+of the other image that is shown in the box.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from nvidia.dali import types as dali
+from numba import carray, njit
+from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.plugin.numba import NumbaFunction
+
+from mixdali.worlds.compiled import RUN, SETUP, KeptOperator, address_of, compiled, pointer, shape_of
 
 SCALE = np.float32(1 / 255)
-FAR = 2**31 - 1
-
-_address, _count = types.uint64, types.int32
-# outputs: data, shapes, ndims, number; the same of the inputs
-_RUN = types.void(_address, _address, _address, _count, _address, _address, _address, _count)
-# output shapes, ndims, number; the same of the inputs; samples
-_SETUP = types.void(_address, _address, _count, _address, _address, _count, _count)
+LAYER = 10  # numbers a layer
+INPUTS = 6  # as many as DALI's operator takes
 
 
-def blend(images: DataNode, other: DataNode, weight: DataNode, box: DataNode | None) -> DataNode:
-    """images and other uint8 HWC of one size, weight (), box (4,) int32 or None -> float32 CHW."""
-    if box is None:
-        box = dali.Constant(np.array([0, 0, FAR, FAR], dtype=np.int32))
-    return MixKernel(
-        run_fn=_run_blend,
+def fits(layers: int, masked: bool) -> bool:
+    """Whether the operator has an input for each of so many other images."""
+    return layers + 2 + masked <= INPUTS
+
+
+def blend(images: DataNode, others: Sequence[DataNode], numbers: DataNode, mask: DataNode | None) -> DataNode:
+    """images and others uint8 HWC of one size, numbers (10 * len(others),), mask (H, W) float32 -> float32 CHW."""
+    masks = [] if mask is None else [mask]
+    operator: Any = KeptOperator(
+        run_fn=_run_blend if mask is None else _run_blend_masked,
         setup_fn=_shape_of_output,
-        in_types=[dali.UINT8, dali.UINT8, dali.FLOAT, dali.INT32],
-        ins_ndim=[3, 3, 0, 1],
-        out_types=[dali.FLOAT],
+        in_types=[types.UINT8] * (1 + len(others)) + [types.FLOAT] * (1 + len(masks)),
+        ins_ndim=[3] * (1 + len(others)) + [1] + [2] * len(masks),
+        out_types=[types.FLOAT],
         outs_ndim=[3],
-    )(images, other, weight, box)
+    )
+    return operator(images, *others, numbers, *masks)
+
+
+def erase(images: DataNode, numbers: DataNode, fill: DataNode) -> DataNode:
+    """images uint8 HWC, numbers (10,), fill (C or 1, H or 1, W or 1) in [0, 1] shown in the box -> float32 CHW."""
+    return KeptOperator(
+        run_fn=_run_erase,
+        setup_fn=_shape_of_output,
+        in_types=[types.UINT8, types.FLOAT, types.FLOAT],
+        ins_ndim=[3, 1, 3],
+        out_types=[types.FLOAT],
+        outs_ndim=[3],
+    )(images, numbers, fill)
 
 
 def to_float(images: DataNode) -> DataNode:
     """uint8 HWC -> float32 CHW in [0, 1]."""
-    return MixKernel(
+    return KeptOperator(
         run_fn=_run_to_float,
         setup_fn=_shape_of_output,
-        in_types=[dali.UINT8],
+        in_types=[types.UINT8],
         ins_ndim=[3],
-        out_types=[dali.FLOAT],
+        out_types=[types.FLOAT],
         outs_ndim=[3],
     )(images)
-
-
-class MixKernel(NumbaFunction):
-    """DALI's operator around a function that is compiled already."""
-
-    def _get_run_fn_cpu(self, run_fn: Any, *_: Any) -> int:
-        return run_fn.address
-
-    def _get_setup_fn_cpu(self, setup_fn: Any) -> int:
-        return setup_fn.address
-
-
-def _compile(signature: Any) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        try:
-            return cfunc(signature, cache=True)(function)
-        except RuntimeError:  # no folder to keep the result in
-            return cfunc(signature)(function)
-
-    return decorate
-
-
-@intrinsic
-def _to_pointer(_context: Any, address: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(address), generate
-
-
-_pointer: Any = _to_pointer  # to a type checker an intrinsic still has its context argument
-
-
-@njit
-def _blend_pixels(own: Any, other: Any, out: Any, start: Any, end: Any, shown: Any) -> None:
-    """Pixels start to end of flat images (H * W * C,) into (C, H * W); `shown` is the other image's weight.
-
-    Cut to size first and counted from 0, the arrays need no check for negative places: only so does the loop of three
-    channels become vector instructions.
-    """
-    channels = len(out)
-    own, other = own[channels * start : channels * end], other[channels * start : channels * end]
-    if channels == 3:
-        red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
-        for i in range(end - start):
-            red[i] = _mixed(own[3 * i], other[3 * i], shown)
-            green[i] = _mixed(own[3 * i + 1], other[3 * i + 1], shown)
-            blue[i] = _mixed(own[3 * i + 2], other[3 * i + 2], shown)
-    else:
-        for channel in range(channels):
-            plane = out[channel, start:end]
-            for i in range(end - start):
-                plane[i] = _mixed(own[channels * i + channel], other[channels * i + channel], shown)
 
 
 @njit
 def _mixed(own: Any, other: Any, shown: Any) -> Any:
     # Between whole numbers this is exact at both ends and never passes 255; w * a + (1 - w) * b does.
-    return (np.float32(own) - shown * (np.float32(own) - np.float32(other))) * SCALE
+    return own - shown * (own - other)
 
 
 @njit
-def _copy_pixels(own: Any, out: Any, start: Any, end: Any) -> None:
-    _blend_pixels(own, own, out, start, end, np.float32(0))
+def _blend_pixels(own: Any, other: Any, out: Any, start: Any, end: Any, from_: Any, shown: Any, scale: Any) -> None:
+    """Pixels start to end of flat images (H * W * C,) into (C, H * W), with as many pixels of `other` from `from_` on.
+
+    Cut to size first and counted from 0, the arrays need no check for negative places: only so does the loop of three
+    channels become vector instructions.
+    """
+    channels = len(out)
+    other = other[channels * from_ : channels * (from_ + end - start)]
+    own = own[channels * start : channels * end]
+    if channels == 3:
+        red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
+        for i in range(end - start):
+            red[i] = _mixed(np.float32(own[3 * i]), np.float32(other[3 * i]), shown) * scale
+            green[i] = _mixed(np.float32(own[3 * i + 1]), np.float32(other[3 * i + 1]), shown) * scale
+            blue[i] = _mixed(np.float32(own[3 * i + 2]), np.float32(other[3 * i + 2]), shown) * scale
+    else:
+        for channel in range(channels):
+            plane = out[channel, start:end]
+            for i in range(end - start):
+                place = channels * i + channel
+                plane[i] = _mixed(np.float32(own[place]), np.float32(other[place]), shown) * scale
 
 
 @njit
-def _image(addresses: Any, shapes: Any, place: Any) -> Any:
+def _blend_masked(
+    own: Any, other: Any, out: Any, start: Any, end: Any, from_: Any, kept: Any, mask: Any, scale: Any
+) -> None:
+    """The same with a weight for each pixel, the mask's times `kept`."""
+    channels = len(out)
+    other = other[channels * from_ : channels * (from_ + end - start)]
+    own, mask = own[channels * start : channels * end], mask[start:end]
+    if channels == 3:
+        red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
+        for i in range(end - start):
+            shown = np.float32(1) - kept * mask[i]
+            red[i] = _mixed(np.float32(own[3 * i]), np.float32(other[3 * i]), shown) * scale
+            green[i] = _mixed(np.float32(own[3 * i + 1]), np.float32(other[3 * i + 1]), shown) * scale
+            blue[i] = _mixed(np.float32(own[3 * i + 2]), np.float32(other[3 * i + 2]), shown) * scale
+    else:
+        for channel in range(channels):
+            plane = out[channel, start:end]
+            for i in range(end - start):
+                place = channels * i + channel
+                shown = np.float32(1) - kept * mask[i]
+                plane[i] = _mixed(np.float32(own[place]), np.float32(other[place]), shown) * scale
+
+
+@njit
+def _lay_pixels(other: Any, out: Any, start: Any, end: Any, from_: Any, shown: Any) -> None:
+    """Pixels of one more image on what lies in `out` already, which goes from 0 to 255."""
+    channels = len(out)
+    other = other[channels * from_ : channels * (from_ + end - start)]
+    for channel in range(channels):
+        plane = out[channel, start:end]
+        for i in range(end - start):
+            plane[i] = _mixed(plane[i], np.float32(other[channels * i + channel]), shown)
+
+
+@njit
+def _segment(
+    own: Any, other: Any, out: Any, start: Any, end: Any, from_: Any, kept: Any, mask: Any, scale: Any
+) -> None:
+    if len(mask):
+        _blend_masked(own, other, out, start, end, from_, kept, mask, scale)
+    elif kept == 1:
+        _blend_pixels(own, own, out, start, end, start, np.float32(0), scale)
+    else:
+        _blend_pixels(own, other, out, start, end, from_, np.float32(1) - kept, scale)
+
+
+@njit
+def _gathered(other: Any, row: Any, y: Any, numbers: Any, x0: Any, x1: Any) -> None:
+    """Into `row` (W * C,) at x0 to x1 the pixels of `other` (H, W, C) that are shown in row y of the box."""
+    channels = other.shape[2]
+    source = _nearest(y, int(numbers[0]), int(numbers[2]), int(numbers[6]), int(numbers[8]), other.shape[0])
+    for x in range(x0, x1):
+        place = _nearest(x, int(numbers[1]), int(numbers[3]), int(numbers[7]), int(numbers[9]), other.shape[1])
+        for channel in range(channels):
+            row[channels * x + channel] = other[source, place, channel]
+
+
+@njit
+def _nearest(pixel: Any, start: Any, end: Any, first: Any, last: Any, size: Any) -> Any:
+    """The pixel of the part first to last that is shown at a pixel of the side start to end."""
+    place = first + ((2 * (pixel - start) + 1) * (last - first)) // (2 * max(end - start, 1))
+    return min(max(place, 0), size - 1)
+
+
+@njit
+def _box(numbers: Any, height: Any, width: Any) -> Any:
+    y0, y1 = min(max(int(numbers[0]), 0), height), min(max(int(numbers[2]), 0), height)
+    x0, x1 = min(max(int(numbers[1]), 0), width), min(max(int(numbers[3]), 0), width)
+    if y0 >= y1 or x0 >= x1:
+        return 0, 0, 0, 0
+    return y0, x0, y1, x1
+
+
+@njit
+def _is_in_place(numbers: Any) -> Any:
+    """Whether what is shown in the box lies there in the other image too."""
+    box, region = numbers[0:4], numbers[6:10]
+    return (box == region).all()
+
+
+@njit
+def _first_layer(own: Any, other: Any, out: Any, numbers: Any, mask: Any, scale: Any) -> None:
+    height, width, channels = own.shape
+    y0, x0, y1, x1 = _box(numbers, height, width)
+    inside, outside = numbers[4], numbers[5]
+    in_place = _is_in_place(numbers)
+    mine, others = own.reshape(-1), other.reshape(-1)
+    shown_row = np.empty(0 if in_place else width * channels, np.uint8)
+    _segment(mine, others, out, 0, y0 * width, 0, outside, mask, scale)
+    if in_place and x1 - x0 == width:
+        _segment(mine, others, out, y0 * width, y1 * width, y0 * width, inside, mask, scale)
+    else:
+        for y in range(y0, y1):
+            row = y * width
+            _segment(mine, others, out, row, row + x0, row, outside, mask, scale)
+            if in_place:
+                _segment(mine, others, out, row + x0, row + x1, row + x0, inside, mask, scale)
+            else:
+                _gathered(other, shown_row, y, numbers, x0, x1)
+                _segment(mine, shown_row, out, row + x0, row + x1, x0, inside, mask, scale)
+            _segment(mine, others, out, row + x1, row + width, row + x1, outside, mask, scale)
+    _segment(mine, others, out, y1 * width, height * width, y1 * width, outside, mask, scale)
+
+
+@njit
+def _next_layer(other: Any, out: Any, numbers: Any) -> None:
+    height, width, channels = other.shape
+    y0, x0, y1, x1 = _box(numbers, height, width)
+    shown = np.float32(1) - numbers[4]
+    if shown == 0:
+        return
+    in_place = _is_in_place(numbers)
+    flat = other.reshape(-1)
+    shown_row = np.empty(0 if in_place else width * channels, np.uint8)
+    for y in range(y0, y1):
+        row = y * width
+        if in_place:
+            _lay_pixels(flat, out, row + x0, row + x1, row + x0, shown)
+        else:
+            _gathered(other, shown_row, y, numbers, x0, x1)
+            _lay_pixels(shown_row, out, row + x0, row + x1, x0, shown)
+
+
+@njit
+def _image(inputs: Any, shapes: Any, place: Any) -> Any:
     """Input number `place` as a uint8 array (H, W, C)."""
-    shape = carray(_pointer(carray(_pointer(shapes), place + 1, np.uint64)[place]), 3, np.int64)
-    return carray(_pointer(addresses[place]), (shape[0], shape[1], shape[2]), np.uint8)
+    shape = shape_of(shapes, place, 3)
+    return carray(address_of(inputs, place), (shape[0], shape[1], shape[2]), np.uint8)
 
 
 @njit
 def _output(outputs: Any, shape: Any) -> Any:
     """The output (C, H * W) for an image of shape (H, W, C)."""
-    return carray(_pointer(carray(_pointer(outputs), 1, np.uint64)[0]), (shape[2], shape[0] * shape[1]), np.float32)
+    return carray(address_of(outputs, 0), (shape[2], shape[0] * shape[1]), np.float32)
 
 
-@_compile(_RUN)
+@njit
+def _blend(outputs: Any, inputs: Any, shapes: Any, layers: Any, mask: Any) -> None:
+    own = _image(inputs, shapes, 0)
+    out = _output(outputs, own.shape)
+    numbers = carray(address_of(inputs, layers + 1), LAYER * layers, np.float32)
+    scale = SCALE if layers == 1 else np.float32(1)
+    _first_layer(own, _image(inputs, shapes, 1), out, numbers, mask, scale)
+    for layer in range(1, layers):
+        _next_layer(_image(inputs, shapes, 1 + layer), out, numbers[LAYER * layer : LAYER * (layer + 1)])
+    if layers > 1:
+        flat = out.reshape(-1)
+        for i in range(len(flat)):
+            flat[i] *= SCALE
+
+
+@compiled(RUN)
 def _run_blend(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
-    addresses = carray(_pointer(inputs), num_inputs, np.uint64)
-    image = _image(addresses, in_shapes, 0)
-    height, width = image.shape[0], image.shape[1]
-    out = _output(outputs, image.shape)
-    own, other = image.reshape(-1), _image(addresses, in_shapes, 1).reshape(-1)
-    shown = np.float32(1) - carray(_pointer(addresses[2]), 1, np.float32)[0]
-    box = carray(_pointer(addresses[3]), 4, np.int32)
-    y0, y1 = min(max(box[0], 0), height), min(max(box[2], 0), height)
-    x0, x1 = min(max(box[1], 0), width), min(max(box[3], 0), width)
-    if y0 >= y1 or x0 >= x1:
-        _copy_pixels(own, out, 0, height * width)
-        return
-    _copy_pixels(own, out, 0, y0 * width)
-    if x1 - x0 == width:
-        _blend_pixels(own, other, out, y0 * width, y1 * width, shown)
-    else:
+    _blend(outputs, inputs, in_shapes, num_inputs - 2, np.empty(0, np.float32))
+
+
+@compiled(RUN)
+def _run_blend_masked(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
+    shape = shape_of(in_shapes, num_inputs - 1, 2)
+    mask = carray(address_of(inputs, num_inputs - 1), shape[0] * shape[1], np.float32)
+    _blend(outputs, inputs, in_shapes, num_inputs - 3, mask)
+
+
+@compiled(RUN)
+def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    own = _image(inputs, in_shapes, 0)
+    height, width, channels = own.shape
+    out = _output(outputs, own.shape)
+    mine = own.reshape(-1)
+    _blend_pixels(mine, mine, out, 0, height * width, 0, np.float32(0), SCALE)
+    numbers = carray(address_of(inputs, 1), LAYER, np.float32)
+    shape = shape_of(in_shapes, 2, 3)
+    fill = carray(address_of(inputs, 2), (shape[0], shape[1], shape[2]), np.float32)
+    y0, x0, y1, x1 = _box(numbers, height, width)
+    shown = np.float32(1) - numbers[4]
+    for channel in range(channels):
+        of_channel = fill[min(channel, shape[0] - 1)]
         for y in range(y0, y1):
-            row = y * width
-            _copy_pixels(own, out, row, row + x0)
-            _blend_pixels(own, other, out, row + x0, row + x1, shown)
-            _copy_pixels(own, out, row + x1, row + width)
-    _copy_pixels(own, out, y1 * width, height * width)
+            of_row = of_channel[min(y, shape[1] - 1)]
+            row = out[channel, y * width : (y + 1) * width]
+            for x in range(x0, x1):
+                row[x] = _mixed(row[x], of_row[min(x, shape[2] - 1)], shown)
 
 
-@_compile(_RUN)
-def _run_to_float(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
-    image = _image(carray(_pointer(inputs), num_inputs, np.uint64), in_shapes, 0)
-    _copy_pixels(image.reshape(-1), _output(outputs, image.shape), 0, image.shape[0] * image.shape[1])
+@compiled(RUN)
+def _run_to_float(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    own = _image(inputs, in_shapes, 0)
+    mine = own.reshape(-1)
+    _blend_pixels(mine, mine, _output(outputs, own.shape), 0, own.shape[0] * own.shape[1], 0, np.float32(0), SCALE)
 
 
-@_compile(_SETUP)
+@compiled(SETUP)
 def _shape_of_output(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
     """(H, W, C) -> (C, H, W), from the first input."""
-    ins, outs = carray(_pointer(in_shapes), samples, np.uint64), carray(_pointer(out_shapes), samples, np.uint64)
+    ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
     for sample in range(samples):
-        image, out = carray(_pointer(ins[sample]), 3, np.int64), carray(_pointer(outs[sample]), 3, np.int64)
+        image, out = carray(pointer(ins[sample]), 3, np.int64), carray(pointer(outs[sample]), 3, np.int64)
         out[0], out[1], out[2] = image[2], image[0], image[1]

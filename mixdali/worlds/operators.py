@@ -6,7 +6,7 @@ numbers that meet pixels or targets on the GPU are moved there.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 from mixdali.checks import one_of
-from mixdali.plan import Plan
+from mixdali.plan import Layer, Plan
+
+# Pixels along a side that a mask can have.
+LONGEST = 1 << 14
 
 
 class OperatorWorld(ABC):
@@ -24,28 +27,34 @@ class OperatorWorld(ABC):
     math: Any
     float32: Any  # types, as `ops` names them
     int32: Any
+    nearest: Any  # the interpolation
 
     def __init__(self, data: Any, layout: str | None = None) -> None:
         self.layout = layout or "HWC"
         one_of("layout", self.layout, ("HWC", "CHW"))
         self.data = data
 
+    @property
+    def height(self) -> int:
+        """The place of the height in a shape; the width's is the next one."""
+        return self.layout.index("H")
+
     @cached_property
-    def size(self) -> Any:
-        start = self.layout.index("H")
-        return self.cut(self.shape(), slice(start, start + 2))
+    def sides(self) -> Any:
+        """(2,) height and width, as data."""
+        return self.cut(self.shape(), slice(self.height, self.height + 2))
 
     @abstractmethod
     def shape(self) -> Any:
         """The shape of the images, as floats."""
 
     @abstractmethod
-    def cut(self, data: Any, *places: slice) -> Any:
-        """data[places]."""
+    def constant(self, values: np.ndarray) -> Any:
+        """The same array for every image."""
 
     @abstractmethod
-    def at(self, data: Any, place: int) -> Any:
-        """data[place]."""
+    def cut(self, data: Any, *places: slice) -> Any:
+        """data[places]."""
 
     @abstractmethod
     def is_on_gpu(self, data: Any) -> bool: ...
@@ -58,69 +67,119 @@ class OperatorWorld(ABC):
     def check_labels(self, labels: Any, num_classes: int) -> Any:
         """The labels, scalars, or an error for one outside [0, num_classes)."""
 
-    def floor(self, value: Any) -> Any:
-        return self.math.floor(value)
+    def row(self, axis: int) -> Any:
+        pixels = self.constant(np.arange(LONGEST, dtype=np.float32))
+        side = self.ops.cast(self.cut(self.sides, slice(axis, axis + 1)), dtype=self.int32)
+        return self.ops.slice(pixels, start=[0], shape=side, axes=[0])
 
-    def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        return self.math.clamp(value, low, high)
+    def outer(self, rows: Any, columns: Any) -> Any:
+        return self.ops.reshape(rows, shape=[-1, 1]) * self.ops.reshape(columns, shape=[1, -1])
 
-    def pair(self, y: Any, x: Any) -> Any:
-        return self.ops.stack(y, x)
-
-    def box(self, start: Any, end: Any) -> Any:
-        return self.ops.cat(start, end)
-
-    def covered(self, box: Any) -> Any:
-        area = self.cut(box, slice(2, 4)) - self.cut(box, slice(0, 2))
-        return self._product(area) / self._product(self.size)
-
-    def _product(self, pair: Any) -> Any:
-        return self.at(pair, 0) * self.at(pair, 1)
-
-    def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
-        chosen = hits[0] * values[0]
-        for hit, value in zip(hits[1:], values[1:], strict=True):
-            chosen = chosen + hit * value
-        return chosen
-
-    def finish(self, plan: Plan) -> Plan:
-        box = None if plan.box is None else self.ops.cast(plan.box, dtype=self.int32)
-        return replace(plan, partner=self.ops.cast(plan.partner, dtype=self.int32), box=box)
+    def colour(self, levels: Sequence[float]) -> Any:
+        colour = self.constant(np.array(levels, dtype=np.float32).reshape(-1, 1, 1))
+        if len(levels) == 1:
+            return colour
+        # An error where the images have another number of channels. DALI would make as many as the colour has.
+        place = self.layout.index("C")
+        channels = self.ops.cast(self.cut(self.shape(), slice(place, place + 1)), dtype=self.int32)
+        return self.ops.reshape(colour, shape=self.ops.cat(channels, self.constant(np.array([1, 1], dtype=np.int32))))
 
     def blend(self, images: Any, plan: Plan) -> Any:
-        images = self.ops.reshape(images, layout=self.layout)
-        other = self.ops.permute_batch(images, indices=plan.partner)
-        shown = self._shown(images, plan)
-        if self.layout == "CHW":
-            return images - shown * (images - other)
-        shown = shown + self.check_uint8(images)
-        # Between integers this is exact at both ends, and it never passes 255; w * a + (1 - w) * b does.
-        return self._scaled(images - shown * (images * 1.0 - other), 0.0)
+        if plan.fill is not None:
+            pixels = images if self.layout == "CHW" else self.to_float(images)
+            shown = type(self)(pixels, "CHW").shown(pixels, plan)
+            mixed = pixels - shown * (pixels - self.beside(images, plan.fill))
+        else:
+            mixed = self._blend_partners(images, plan)
+        if plan.scale is not None:
+            mixed = mixed * self.beside(images, plan.scale)
+        if plan.noise is not None:
+            mixed = mixed + self.beside(images, plan.noise)
+        return mixed
 
-    def _shown(self, images: Any, plan: Plan) -> Any:
+    def _blend_partners(self, images: Any, plan: Plan) -> Any:
+        images = self.ops.reshape(images, layout=self.layout)
+        shown, other = self.shown(images, plan), self._partner(images, plan) * 1.0
+        if plan.region is not None and (plan.outside is not None or plan.mask is not None):
+            # Another part of the partner is shown in the box alone; around it the partner is in its place.
+            in_place = self._partner(images, replace(plan, region=None)) * 1.0
+            other = in_place - self.shown(images, Layer(None, 0.0, plan.box)) * (in_place - other)
+        if self.layout == "HWC":
+            shown = shown + self.check_uint8(images)
+        # Between integers this is exact at both ends, and it never passes 255; w * a + (1 - w) * b does.
+        mixed = images - shown * (images - other)
+        for layer in plan.more:
+            mixed = mixed - self.shown(images, layer) * (mixed - self._partner(images, layer))
+        return self._scaled(mixed, 0.0) if self.layout == "HWC" else mixed
+
+    def _partner(self, images: Any, layer: Plan | Layer) -> Any:
+        """The partner's pixels at the places where they are shown."""
+        other = images if layer.partner is None else self.ops.permute_batch(images, indices=layer.partner)
+        if layer.region is None:
+            return other
+        if self.layout == "CHW":
+            other = self.ops.transpose(other, perm=[1, 2, 0], output_layout="HWC")
+        box = self.ops.cat(0.0 * self.sides, self.sides) if layer.box is None else layer.box
+        start, end = (self.cut(box, slice(i, i + 2)) * 1.0 for i in (0, 2))
+        first, last = (self.cut(layer.region, slice(i, i + 2)) * 1.0 for i in (0, 2))
+        side = self.math.max(end - start, 1.0)
+        step = (last - first) / side
+        # Where the centres of two pixels meet exactly, a quarter of the finest step settles which is the nearer.
+        offset = first - start * step + 0.25 / side
+        shown = self.ops.warp_affine(
+            other,
+            matrix=self._matrix(step, offset),
+            interp_type=self.nearest,
+            inverse_map=True,
+        )
+        return self.ops.transpose(shown, perm=[2, 0, 1], output_layout="CHW") if self.layout == "CHW" else shown
+
+    def _matrix(self, step: Any, offset: Any) -> Any:
+        """x and y, and no rotation, as DALI wants it: (2, 3)."""
+        (step_y, step_x), (offset_y, offset_x) = (
+            [self.cut(pair, slice(i, i + 1)) for i in (0, 1)] for pair in (step, offset)
+        )
+        nothing = 0.0 * step_x
+        flat = self.ops.cat(step_x, nothing, offset_x, nothing, step_y, offset_y)
+        return self.ops.reshape(flat, shape=[2, 3])
+
+    def shown(self, images: Any, layer: Plan | Layer) -> Any:
         """The partner's share of every pixel: a number for each image, or a map (H, W, 1) or (1, H, W)."""
-        if plan.box is None:
-            kept = self._beside(images, plan.weight)
+        if layer.box is None:
+            kept = self.beside(images, layer.weight)
         else:
             everything = slice(None)
             channel = self.cut(images, *(slice(0, 1) if axis == "C" else everything for axis in self.layout))
-            y0x0, y1x1 = self.cut(plan.box, slice(0, 2)), self.cut(plan.box, slice(2, 4))
+            outside = getattr(layer, "outside", None)
+            around = channel * 0.0 + (1.0 if outside is None else self.beside(images, outside))
+            y0x0, y1x1 = self.cut(layer.box, slice(0, 2)), self.cut(layer.box, slice(2, 4))
             kept = self.ops.erase(
-                self.ops.reshape(channel * 0.0 + 1.0, layout=self.layout),
+                self.ops.reshape(around, layout=self.layout),
                 anchor=self.ops.cast(y0x0, dtype=self.float32),
                 shape=self.ops.cast(y1x1 - y0x0, dtype=self.float32),
                 axis_names="HW",
-                fill_value=plan.weight,
+                fill_value=layer.weight,
             )
-        if plan.mask is not None:
-            mask = self.ops.reshape(plan.mask, layout="HW")
+        mask = getattr(layer, "mask", None)
+        if mask is not None:
+            mask = self.ops.reshape(mask, layout="HW")
             mask = self.ops.expand_dims(mask, axes=self.layout.index("C"), new_axis_names="C")
-            kept = kept * self._beside(images, mask)
+            kept = kept * self.beside(images, mask)
         return 1.0 - kept
 
     def blend_targets(self, targets: Any, plan: Plan) -> Any:
-        lam = self._beside(targets, plan.lam)
-        return lam * targets + (1.0 - lam) * self.ops.permute_batch(targets, indices=plan.partner)
+        if plan.partner is None:
+            return targets
+        lam = self.beside(targets, plan.lam)
+        shares = [self.beside(targets, layer.share) for layer in plan.more]
+        rest = 1.0 - lam
+        for share in shares:
+            rest = rest - share
+        mixed = lam * targets + rest * self.ops.permute_batch(targets, indices=plan.partner)
+        for layer, share in zip(plan.more, shares, strict=True):
+            other = targets if layer.partner is None else self.ops.permute_batch(targets, indices=layer.partner)
+            mixed = mixed + share * other
+        return mixed
 
     def one_hot(self, labels: Any, num_classes: int, on: float, off: float) -> Any:
         labels = self.check_labels(labels, num_classes)
@@ -136,7 +195,7 @@ class OperatorWorld(ABC):
         """HWC from 0 to 255 -> float CHW in [0, 1], less `mean`, which is zero."""
         return self.ops.crop_mirror_normalize(images, dtype=self.float32, output_layout="CHW", mean=mean, std=[255.0])
 
-    def _beside(self, data: Any, value: Any) -> Any:
+    def beside(self, data: Any, value: Any) -> Any:
         """A number, on the device of what it will meet."""
         return value.gpu() if self.is_on_gpu(data) and hasattr(value, "gpu") else value
 
@@ -159,17 +218,24 @@ class OperatorRandomness(ABC):
     def places(self, partner: np.ndarray) -> Any:
         """(N,) whole numbers that are the same in every batch."""
 
-    def uniform(self, name: str, per: str) -> Any:
+    def draw_uniform(self, name: str, per: str) -> Any:
         return self._spread(self.ops.random.uniform(range=(0.0, 1.0), **self.settings(name)), per)
 
-    def beta(self, name: str, alpha: float, per: str) -> Any:
-        return self._spread(self.ops.random.beta(alpha=alpha, beta=alpha, **self.settings(name)), per)
+    def draw_beta(self, name: str, a: Any, b: Any, per: str) -> Any:
+        return self._spread(self.ops.random.beta(alpha=a, beta=b, **self.settings(name)), per)
 
-    def partner(self, name: str, rule: str) -> Any:
+    def draw_partner(self, name: str, rule: str) -> Any:
         if rule in ("cycle", "permutation"):
             return self.ops.batch_permutation(no_fixed_points=rule == "cycle", **self.settings(name))
         places = np.arange(self.number, dtype=np.int32)
         return self.places(places[::-1].copy() if rule == "flip" else np.roll(places, 1))
+
+    def draw_pixels(self, name: str, law: str, shape: Any) -> Any:
+        """shape: C, H and W."""
+        settings = self.settings(name)
+        if law == "uniform":
+            return self.ops.random.uniform(range=(0.0, 1.0), shape=shape, **settings)
+        return self.ops.random.normal(shape=shape, **settings)
 
     def _spread(self, draw: Any, per: str) -> Any:
         if per == "image":
@@ -177,3 +243,19 @@ class OperatorRandomness(ABC):
         last = self.number - 1
         first = {"batch": [0] * self.number, "pair": [min(place, last - place) for place in range(self.number)]}
         return self.ops.permute_batch(draw, indices=self.indices(first[per]))
+
+
+def called_once_for_equals(function: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """A function of one image's numbers -> of the whole batch's, which does not repeat itself for equal ones."""
+
+    def of_batch(*columns: Any) -> list[Any]:
+        made: dict[tuple[float, ...], Any] = {}
+        keys = [
+            tuple(float(np.asarray(value).reshape(())) for value in values) for values in zip(*columns, strict=True)
+        ]
+        for key in keys:
+            if key not in made:
+                made[key] = function(*key)
+        return [made[key] for key in keys]
+
+    return of_batch

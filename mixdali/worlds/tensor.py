@@ -1,7 +1,6 @@
 """Torch tensors: images (N, C, H, W) float. Draws are (N,) float64 on the CPU and reach the images' device once."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +8,10 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of
+from mixdali.classmates import partners_by_class
 from mixdali.plan import Plan
+
+_INTEGERS = ("partner", "box", "region", "method")
 
 
 class TensorWorld:
@@ -27,16 +29,28 @@ class TensorWorld:
             rng.seed()
         if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
             raise TypeError(f"rng must be a torch.Generator on the CPU, whatever the images' device, got {rng!r}")
-        return TensorRandomness(len(_checked(self.data)), rng)
+        return TensorRandomness(_checked(self.data).shape, rng)
 
     def floor(self, value: Any) -> Any:
         return torch.floor(value)
 
+    def sqrt(self, value: Any) -> Any:
+        return torch.sqrt(value)
+
+    def exp(self, value: Any) -> Any:
+        return torch.exp(value)
+
+    def log(self, value: Any) -> Any:
+        return torch.log(value)
+
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        return torch.minimum(torch.clamp_min(value, low), torch.as_tensor(high))
+        return torch.minimum(torch.maximum(value, torch.as_tensor(low)), torch.as_tensor(high))
 
     def pair(self, y: Any, x: Any) -> Tensor:
-        return torch.stack([y, x], dim=-1)
+        return torch.stack(torch.broadcast_tensors(torch.as_tensor(y), torch.as_tensor(x)), dim=-1)
+
+    def at(self, pair: Tensor, place: int) -> Tensor:
+        return pair[..., place]
 
     def box(self, start: Any, end: Any) -> Tensor:
         return torch.cat([start.expand(len(self.data), 2), end.expand(len(self.data), 2)], dim=-1)
@@ -52,26 +66,86 @@ class TensorWorld:
             chosen = chosen + _trailing(hit, ndim) * tensor
         return chosen
 
+    def row(self, axis: int) -> Tensor:
+        return torch.arange(_checked(self.data).shape[2 + axis], dtype=torch.float64).unsqueeze(0)
+
+    def each(self, value: Any, axes: int = 1) -> Any:
+        return _trailing(value, 1 + axes) if isinstance(value, Tensor) and value.ndim else value
+
+    def colour(self, levels: Sequence[float]) -> Tensor:
+        if len(levels) not in (1, self.data.shape[1]):
+            raise ValueError(f"a colour of {len(levels)} levels does not fit images of {self.data.shape[1]} channels")
+        return torch.tensor(levels).expand(len(self.data), len(levels))
+
+    def mean(self, row: Tensor) -> Tensor:
+        return row.mean(dim=-1)
+
+    def outer(self, rows: Tensor, columns: Tensor) -> Tensor:
+        return rows.unsqueeze(-1) * columns.unsqueeze(-2)
+
+    def host(self, function: Callable[..., Any], *numbers: Any) -> Tensor:
+        height, width = _checked(self.data).shape[2:]
+        made: dict[tuple[float, ...], Tensor] = {}
+        keys = list(zip(*(torch.as_tensor(n).expand(len(self.data)).tolist() for n in numbers), strict=True))
+        for key in keys:
+            if key not in made:
+                made[key] = torch.from_numpy(function(height, width, *key))
+        return torch.stack([made[key] for key in keys])
+
     def finish(self, plan: Plan) -> Plan:
         values: dict[str, Any] = {}
-        for field in fields(plan):
-            value, integer = getattr(plan, field.name), field.name in ("partner", "box")
-            if value is not None:
-                values[field.name] = value.to(self.data.device, torch.int64 if integer else torch.float32)
-        return Plan(**values)
+        number = len(self.data)
+        for name, value in plan.parts().items():
+            dtype = torch.int64 if name.rpartition(".")[2] in _INTEGERS else torch.float32
+            tensor = torch.as_tensor(value).to(self.data.device, dtype)
+            values[name] = tensor.expand(number, *tensor.shape[1:]) if tensor.ndim else tensor.expand(number)
+        return Plan.of_parts(values)
 
     def blend(self, images: Tensor, plan: Plan) -> Tensor:
-        _checked(images)
-        work = torch.promote_types(images.dtype, torch.float32)
-        weight = _trailing(_on(images, plan.weight, work), 4)
-        if plan.box is not None:
-            inside = _inside(_on(images, plan.box), *images.shape[2:])
-            weight = torch.where(inside, weight, torch.ones((), dtype=work, device=images.device))
+        own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
+        outside = 1.0 if plan.outside is None else plan.outside
+        other = self._shown(own, plan) if plan.fill is None else self._filled(own, plan.fill)
+        if plan.region is not None and plan.box is not None:
+            # another part of the partner is shown in the box alone; around it the partner is in its place
+            other = torch.where(_inside(_on(own, plan.box), *own.shape[2:]), other, own[_on(own, plan.partner).long()])
+        kept = self._kept(own, plan.box, plan.weight, outside)
         if plan.mask is not None:
-            weight = weight * _on(images, plan.mask, work).unsqueeze(-3)
-        other = images[_on(images, plan.partner)]
+            kept = kept * _on(own, plan.mask, own.dtype).unsqueeze(-3)
         # lerp is exact at both ends, and between two values that are at most 1 it never passes 1
-        return torch.lerp(other.to(work), images.to(work), weight).to(images.dtype)
+        mixed = torch.lerp(other, own, kept)
+        for layer in plan.more:
+            mixed = torch.lerp(self._shown(own, layer), mixed, self._kept(own, layer.box, layer.weight, 1.0))
+        if plan.scale is not None:
+            mixed = mixed * _on(own, plan.scale, own.dtype)
+        if plan.noise is not None:
+            mixed = mixed + _on(own, plan.noise, own.dtype)
+        return mixed.to(images.dtype)
+
+    def _kept(self, images: Tensor, box: Any, weight: Any, outside: Any) -> Tensor:
+        """What is left of the pixels below: (N, 1, H, W), or (N, 1, 1, 1) without a box."""
+        kept = _trailing(_on(images, weight, images.dtype), 4)
+        if box is None:
+            return kept
+        rest = _trailing(_on(images, outside, images.dtype), 4)
+        return torch.where(_inside(_on(images, box), *images.shape[2:]), kept, rest)
+
+    def _shown(self, images: Tensor, layer: Any) -> Tensor:
+        """The partner's pixels at the places where they are shown."""
+        if layer.partner is None:
+            partner = torch.arange(len(images), device=images.device)
+        else:
+            partner = _on(images, layer.partner).long()
+        if layer.region is None:
+            return images[partner]
+        box = _on(images, self.box(0 * self.size, self.size) if layer.box is None else layer.box).long()
+        region = _on(images, layer.region).long()
+        rows = _places(box[:, 0], box[:, 2], region[:, 0], region[:, 2], images.shape[2])
+        columns = _places(box[:, 1], box[:, 3], region[:, 1], region[:, 3], images.shape[3])
+        shown = images[partner[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        return shown.permute(0, 3, 1, 2)
+
+    def _filled(self, images: Tensor, fill: Any) -> Tensor:
+        return _trailing(_on(images, fill, images.dtype), 4).expand_as(images)
 
     def blend_targets(self, targets: Tensor, plan: Plan) -> Tensor:
         if not isinstance(targets, Tensor) or targets.ndim != 2 or not targets.is_floating_point():
@@ -82,8 +156,15 @@ class TensorWorld:
             )
         if len(targets) != len(self.data):
             raise ValueError(f"targets must have a row for each of the {len(self.data)} images, got {len(targets)}")
+        if plan.partner is None:
+            return targets
         lam = _trailing(_on(targets, plan.lam, targets.dtype), 2)
-        return lam * targets + (1 - lam) * targets[_on(targets, plan.partner)]
+        shares = [_trailing(_on(targets, layer.share, targets.dtype), 2) for layer in plan.more]
+        mixed = lam * targets + (1 - lam - sum(shares)) * targets[_on(targets, plan.partner).long()]
+        for layer, share in zip(plan.more, shares, strict=True):
+            other = targets if layer.partner is None else targets[_on(targets, layer.partner).long()]
+            mixed = mixed + share * other
+        return mixed
 
     def one_hot(self, labels: Tensor, num_classes: int, on: float, off: float) -> Tensor:
         if labels.is_floating_point() or labels.dtype == torch.bool or labels.ndim != 1:
@@ -103,48 +184,64 @@ class TensorWorld:
 
 
 class TensorRandomness:
-    def __init__(self, number: int, rng: torch.Generator) -> None:
-        self.number = number
+    def __init__(self, shape: torch.Size, rng: torch.Generator) -> None:
+        self.shape = shape
         self.rng = rng
 
     def uniform(self, name: str, per: str) -> Tensor:
         return self._spread(torch.rand(self._draws(per), generator=self.rng, dtype=torch.float64), per)
 
-    def beta(self, name: str, alpha: float, per: str) -> Tensor:
+    def beta(self, name: str, a: Any, b: Any, per: str) -> Tensor:
         number = self._draws(per)
-        return self._spread(torch.sigmoid(self._log_gamma(alpha, number) - self._log_gamma(alpha, number)), per)
+        return self._spread(torch.sigmoid(self._log_gamma(a, number) - self._log_gamma(b, number)), per)
 
     def _draws(self, per: str) -> int:
-        return {"image": self.number, "batch": 1, "pair": (self.number + 1) // 2}[per]
+        return {"image": self.shape[0], "batch": 1, "pair": (self.shape[0] + 1) // 2}[per]
 
     def _spread(self, draws: Tensor, per: str) -> Tensor:
         if per == "pair":
-            places = torch.arange(self.number)
+            places = torch.arange(self.shape[0])
             return draws[torch.minimum(places, places.flip(0))]
-        return draws.expand(self.number)
+        return draws.expand(self.shape[0])
 
-    def _log_gamma(self, alpha: float, number: int) -> Tensor:
+    def _log_gamma(self, alpha: Any, number: int) -> Tensor:
         # The logarithm of a Gamma(alpha) draw, by Gamma(alpha + 1) times U ** (1 / alpha): a Gamma draw itself is 0 in
         # floating point for most draws at a small alpha, and the ratio of two zeros is no Beta draw.
-        above = torch._standard_gamma(torch.full((number,), alpha + 1, dtype=torch.float64), generator=self.rng)
-        return above.log() + torch.rand(number, generator=self.rng, dtype=torch.float64).log() / alpha
+        shape = torch.as_tensor(alpha, dtype=torch.float64).expand(number)
+        above = torch._standard_gamma(shape + 1, generator=self.rng)
+        return above.log() + torch.rand(number, generator=self.rng, dtype=torch.float64).log() / shape
 
     def partner(self, name: str, rule: str) -> Tensor:
-        places = torch.arange(self.number)
+        places = torch.arange(self.shape[0])
         if rule == "flip":
             return places.flip(0)
         if rule == "roll":
             return places.roll(1)
-        order = torch.randperm(self.number, generator=self.rng)
+        order = torch.randperm(self.shape[0], generator=self.rng)
         if rule == "permutation":
             return order
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+    def partner_by_class(self, targets: Tensor, mate: Tensor, rule: str) -> Tensor:
+        if not isinstance(targets, Tensor) or targets.ndim != 2 or len(targets) != self.shape[0]:
+            raise ValueError(f'partner="{rule}" needs targets ({self.shape[0]}, num_classes), a row for each image')
+        return torch.from_numpy(partners_by_class(targets.detach().float().cpu().numpy(), mate.numpy(), rule)).long()
+
+    def follow(self, partner: Tensor, again: Tensor) -> Tensor:
+        return partner.long()[again.long()]
+
+    def pixels(self, name: str, law: str) -> Tensor:
+        draw = torch.rand if law == "uniform" else torch.randn
+        return draw(self.shape, generator=self.rng, dtype=torch.float32)
 
     def given(self, value: Any) -> Tensor:
         tensor = torch.as_tensor(value, device="cpu")
         if tensor.is_floating_point() and not isinstance(value, Tensor):
             tensor = torch.as_tensor(value, dtype=torch.float64)
-        return tensor.expand(self.number)
+        return tensor.expand(self.shape[0]) if tensor.ndim < 2 else tensor
+
+    def setting(self, value: Any) -> Tensor:
+        return torch.as_tensor(value, dtype=torch.float64)
 
 
 def _checked(images: Tensor) -> Tensor:
@@ -171,3 +268,11 @@ def _inside(box: Tensor, height: int, width: int) -> Tensor:
     ys = torch.arange(height, device=box.device).reshape(-1, 1)
     xs = torch.arange(width, device=box.device)
     return (ys >= y0) & (ys < y1) & (xs >= x0) & (xs < x1)
+
+
+def _places(start: Tensor, end: Tensor, first: Tensor, last: Tensor, size: int) -> Tensor:
+    """For each pixel along one side the nearest pixel of the part that is shown there: (N, size) int."""
+    pixels = torch.arange(size, device=start.device)
+    start, end, first, last = (value.unsqueeze(1) for value in (start, end, first, last))
+    within = first + ((2 * (pixels - start) + 1) * (last - first)) // (2 * (end - start).clamp_min(1))
+    return torch.where((pixels >= start) & (pixels < end), within, pixels).clamp(0, size - 1)

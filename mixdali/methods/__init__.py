@@ -1,0 +1,1 @@
+"""The mixing methods: one file each."""

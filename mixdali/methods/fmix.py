@@ -1,0 +1,75 @@
+"""FMix."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mixdali.checks import positive
+from mixdali.draws import Draws
+from mixdali.methods.masks import MaskMix
+from mixdali.plan import Plan
+from mixdali.schedule import Alpha, check_alpha
+from mixdali.worlds import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class FMix(MaskMix):
+    """Own and partner's pixels in blots of any shape: the brightest pixels of random clouds stay one's own.
+
+    Harris et al., "FMix: Enhancing Mixed Sample Data Augmentation", arXiv:2002.12047, section 4; ecs-vlc/FMix, fmix.py.
+    As the official code: `per="batch", partner="permutation"`; one mask a batch is also what is cheap, since masks are
+    made by numpy, one Python call a batch (about 3 ms for each mask of 224 x 224).
+
+    alpha         the law of lam, as in `MixUp`. Of H * W pixels, lam * H * W rounded up or down, each half of the time,
+                  are the own image's.
+    decay_power   how much lower high frequencies are: the amplitude falls as 1 / frequency ** decay_power.
+    as_published  True: the clouds of the official code as it stands, which takes the rows of its spectrum for real and
+                  imaginary part, so that of the horizontal frequencies only 0 and 1 are there. False: those of the
+                  paper, alike in all directions.
+    correct_lam   True: the target's weight is the share of the mask's pixels. False: lam as drawn, as the official code
+                  has it; the two differ by less than 1 / (H * W).
+
+    Draws: partner, lam (N,) in [0, 1], clouds (N,) in [0, 1): which clouds, round (N,) in [0, 1): up from 0.5, coin.
+    """
+
+    alpha: Alpha = 1.0
+    decay_power: float = 3.0
+    as_published: bool = False
+    correct_lam: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_alpha("FMix: alpha", self.alpha)
+        positive("FMix: decay_power", self.decay_power)
+
+    def plan(self, draws: Draws, world: World) -> Plan:
+        kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
+        area = world.at(world.size, 0) * world.at(world.size, 1)
+        low, high = world.floor(kept * area), 0.0 - world.floor(0.0 - kept * area)
+        up = 1.0 * (draws.uniform("round") >= 0.5)
+        number = world.select([up, 1.0 - up], [high, low])
+        mask = world.host(self.mask, draws.uniform("clouds"), number)
+        return Plan(draws.partner(self.partner), number / area if self.correct_lam else kept, mask=mask)
+
+    def mask(self, height: int, width: int, clouds: float, number: float) -> Any:
+        """numpy (height, width) float32: 1 for the `number` brightest pixels of these clouds and 0 for the others."""
+        import numpy as np
+
+        mask = np.zeros(height * width, dtype=np.float32)
+        # whole numbers below 2 ** 24 are what a draw in float32 can tell apart
+        pixels = self.clouds(height, width, int(clouds * 2**24)).ravel()
+        if number:
+            mask[np.argpartition(-pixels, int(number) - 1)[: int(number)]] = 1
+        return mask.reshape(height, width)
+
+    def clouds(self, height: int, width: int, seed: int) -> Any:
+        """numpy (height, width): noise whose frequencies fall off, never the global generator's."""
+        import numpy as np
+
+        down = np.fft.fftfreq(height)[:, None]
+        across = np.fft.rfftfreq(width)[None, :]
+        frequency = np.maximum(np.sqrt(down**2 + across**2), 1 / max(height, width))
+        noise = np.random.default_rng(seed).standard_normal((2, *frequency.shape))
+        spectrum = (noise[0] + 1j * noise[1]) / frequency**self.decay_power
+        if self.as_published:
+            spectrum[:, 2:] = 0
+        return np.fft.irfft2(spectrum, (height, width))

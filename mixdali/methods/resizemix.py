@@ -1,0 +1,48 @@
+"""ResizeMix."""
+
+from dataclasses import dataclass, replace
+
+from mixdali.checks import fraction
+from mixdali.draws import Draws
+from mixdali.methods.boxes import BoxMix, clipped_box
+from mixdali.plan import Plan
+from mixdali.worlds import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeMix(BoxMix):
+    """The whole partner, made small, in a box on the own image; lam is the share of the own pixels that are left.
+
+    Qin et al., "ResizeMix: Mixing Data with Preserved Object Information and True Labels", arXiv:2012.11101;
+    Westlake-AI/openmixup, resizemix.py. As that code: `per="batch", partner="permutation"`. The paper does not say what
+    happens at the border; as there, the box is cut off and the whole partner is resized to what is left of it, by its
+    nearest pixels. Its mix-up of width and height for images that are not square is not repeated.
+
+    scope  the box's sides are int(side * tau), tau ~ U(scope): shares in [0, 1], growing.
+
+    Draws: partner, tau (N,) in [0, 1): where in the scope, cy and cx (N,) in [0, 1): the box's centre, coin.
+    """
+
+    scope: tuple[float, float] = (0.1, 0.8)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for share in self.scope:
+            fraction("ResizeMix: scope", share)
+        if len(self.scope) != 2 or self.scope[0] > self.scope[1]:
+            raise ValueError(f"ResizeMix: scope must be two shares, the smaller first, got {self.scope!r}")
+
+    def plan(self, draws: Draws, world: World) -> Plan:
+        low, high = self.scope
+        tau = self.mixed(draws, world) * (low + (high - low) * draws.uniform("tau"))
+        sides = world.floor(world.pair(tau, tau) * world.size)
+        box = clipped_box(sides, world.pair(draws.uniform("cy"), draws.uniform("cx")), world)
+        return Plan(
+            draws.partner(self.partner), 1.0 - world.covered(box), box, region=world.box(0.0 * world.size, world.size)
+        )
+
+    def fill(self, plan: Plan) -> Plan:
+        plan = super().fill(plan)
+        if plan.region is None:
+            raise ValueError("ResizeMix needs plan.region: (N, 4) int, the part of the partner shown in the box")
+        return replace(plan)

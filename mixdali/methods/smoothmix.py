@@ -1,0 +1,43 @@
+"""SmoothMix."""
+
+from dataclasses import dataclass
+
+from mixdali.checks import positive
+from mixdali.draws import Draws
+from mixdali.methods.boxes import place_of
+from mixdali.methods.masks import MaskMix, bell
+from mixdali.plan import Plan
+from mixdali.worlds import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothMix(MaskMix):
+    """The partner shows through a soft round spot: its weight is a Gaussian around a random pixel.
+
+    Lee et al., "SmoothMix: a Simple Yet Effective Data Augmentation to Train Robust Classifiers", CVPR Workshops 2020;
+    Westlake-AI/openmixup, smoothmix.py. As that code: `per="batch", partner="permutation"`. The partner's weight is the
+    mean of the spot and the own image's what is left; that code gives the first label the spot's mean, the wrong way
+    round.
+
+    spread  the Gaussian's width is U(spread) of the image's height, growing shares above 0.
+
+    Draws: partner, spread (N,) in [0, 1): where in the range, cy and cx (N,) in [0, 1): the centre, coin.
+    """
+
+    spread: tuple[float, float] = (0.25, 0.5)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for share in self.spread:
+            positive("SmoothMix: spread", share)
+        if len(self.spread) != 2 or self.spread[0] > self.spread[1]:
+            raise ValueError(f"SmoothMix: spread must be two shares, the smaller first, got {self.spread!r}")
+
+    def plan(self, draws: Draws, world: World) -> Plan:
+        low, high = self.spread
+        width = (low + (high - low) * draws.uniform("spread")) * world.at(world.size, 0)
+        centre = place_of(world.pair(draws.uniform("cy"), draws.uniform("cx")), world.size, world)
+        rows, columns = bell(centre, width, world)
+        mixed = self.mixed(draws, world)
+        lam = 1.0 - mixed * (world.mean(rows) * world.mean(columns))
+        return Plan(draws.partner(self.partner), lam, mask=1.0 - world.outer(rows * world.each(mixed), columns))

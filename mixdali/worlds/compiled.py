@@ -1,0 +1,66 @@
+"""How compiled functions become DALI operators. For the CPU, by numba, which the extra `mixdali[fast]` installs.
+
+DALI's numba operator compiles its functions anew in every pipeline. `KeptOperator` hands it finished ones instead, by
+overriding two of its private methods; what those functions receive is the form in which DALI calls them. numba compiles
+for some seconds once and keeps the result on disk.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import carray, cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from nvidia.dali.plugin.numba import NumbaFunction
+
+_address, _count = types.uint64, types.int32
+# outputs: data, shapes, ndims, number; the same of the inputs
+RUN = types.void(_address, _address, _address, _count, _address, _address, _address, _count)
+# output shapes, ndims, number; the same of the inputs; samples
+SETUP = types.void(_address, _address, _count, _address, _address, _count, _count)
+
+
+class KeptOperator(NumbaFunction):
+    """DALI's operator around functions that are compiled already."""
+
+    def _get_run_fn_cpu(self, run_fn: Any, *_: Any) -> int:
+        return run_fn.address
+
+    def _get_setup_fn_cpu(self, setup_fn: Any) -> int:
+        return setup_fn.address
+
+
+def compiled(signature: Any) -> Callable[[Any], Any]:
+    """The decorator of a function that DALI calls, with the signature RUN or SETUP."""
+
+    def decorate(function: Any) -> Any:
+        try:
+            return cfunc(signature, cache=True, error_model="numpy")(function)
+        except RuntimeError:  # no folder to keep the result in
+            return cfunc(signature, error_model="numpy")(function)
+
+    return decorate
+
+
+@intrinsic
+def _to_pointer(_context: Any, address: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), generate
+
+
+pointer: Any = _to_pointer  # to a type checker an intrinsic still has its context argument
+
+
+@njit
+def shape_of(shapes: Any, place: Any, ndim: Any) -> Any:
+    """The shape of input (or output) number `place`, (ndim,) int64, in a function of the signature RUN."""
+    return carray(pointer(carray(pointer(shapes), place + 1, np.uint64)[place]), ndim, np.int64)
+
+
+@njit
+def address_of(data: Any, place: Any) -> Any:
+    """The pointer to the data of input (or output) number `place`."""
+    return pointer(carray(pointer(data), place + 1, np.uint64)[place])

@@ -1,0 +1,128 @@
+"""The numbers of a plan in a DALI graph, one an image, as expressions.
+
+A graph pays for every operator, however small its data. So the arithmetic of a plan is only written down here. It
+becomes either one compiled operator (`worlds/program.py`) or, without numba, DALI's own ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Number:
+    """A number an image: drawn, constant, or computed from others. Python's operators make larger expressions."""
+
+    def __init__(self, kind: str, *inputs: Number, value: Any = None, whole: Any = None) -> None:
+        self.kind = kind
+        self.inputs = inputs
+        self.value = (
+            value  # of kind "node" a DALI node (), of "constant" a float, of "size" 0 for height and 1 for width
+        )
+        self.whole = whole  # a node's whole number as it was before it became a float
+
+    def __add__(self, other: Any) -> Any:
+        return combine("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return combine("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return combine("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return combine("sub", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return combine("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return combine("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return combine("div", self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return combine("lt", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return combine("ge", self, other)
+
+
+class Numbers(tuple[Number, ...]):
+    """Several numbers an image, such as a pair or a box. Operators work on them one by one."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Any) -> Any:
+        return combine("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return combine("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return combine("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return combine("sub", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return combine("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return combine("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return combine("div", self, other)
+
+
+def constant(value: float) -> Number:
+    return Number("constant", value=float(value))
+
+
+def combine(kind: str, *inputs: Any) -> Any:
+    """An operation on numbers, on several numbers one by one, and on Python's floats."""
+    several = next((value for value in inputs if isinstance(value, Numbers)), None)
+    if several is not None:
+        rows = [value if isinstance(value, Numbers) else [value] * len(several) for value in inputs]
+        return Numbers(combine(kind, *column) for column in zip(*rows, strict=True))
+    if any(not isinstance(value, Number | int | float) for value in inputs):
+        return NotImplemented
+    return Number(kind, *(value if isinstance(value, Number) else constant(value) for value in inputs))
+
+
+def in_order(numbers: list[Number]) -> list[Number]:
+    """Everything that these numbers are computed from, each once and after its inputs."""
+    found: dict[int, Number] = {}
+
+    def visit(number: Number) -> None:
+        if id(number) not in found:
+            for one in number.inputs:
+                visit(one)
+            found[id(number)] = number
+
+    for number in numbers:
+        visit(number)
+    return list(found.values())
+
+
+def by_operators(
+    numbers: list[Number], size: Any, operations: dict[str, Callable[..., Any]], scalar: Callable[[float], Any]
+) -> list[Any]:
+    """The numbers as DALI nodes, computed by DALI's operators.
+
+    size    the node of height and width (2,).
+    scalar  makes a node of a float.
+    """
+    made: dict[int, Any] = {}
+    for number in in_order(numbers):
+        if number.kind in ("node", "constant"):
+            made[id(number)] = number.value
+        elif number.kind == "size":
+            made[id(number)] = size[number.value]
+        else:
+            first, *others = (made[id(one)] for one in number.inputs)
+            if all(isinstance(value, float) for value in (first, *others)):
+                first = scalar(first)
+            made[id(number)] = operations[number.kind](first, *others)
+    return [scalar(found) if isinstance(found := made[id(number)], float) else found for number in numbers]
