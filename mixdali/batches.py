@@ -35,7 +35,7 @@ class BatchMix:
         if self.images == self.targets:
             raise ValueError(f"images and targets must be two entries of a batch, got {self.images!r} for both")
 
-    def __call__(self, batch: Any, seed: int) -> Any:
+    def __call__(self, batch: Any, seed: int, epoch: int | None) -> Any:
         """The batch, mixed; with its plan if that was asked for."""
         import torch
 
@@ -44,7 +44,7 @@ class BatchMix:
         if labels.ndim == 0 or len(labels) != len(images):
             raise ValueError(f"a batch has {len(images)} images, but targets of the shape {tuple(labels.shape)}")
         targets = None if self.num_classes is None else self._probabilities(labels, self.num_classes)
-        plan = self.mix.draw(images, rng=torch.Generator().manual_seed(seed))
+        plan = self.mix.draw(images, targets=labels, rng=torch.Generator().manual_seed(seed), epoch=epoch)
         images, targets = self.mix.apply(images, targets, plan)
         changed = {self.images: images} if targets is None else {self.images: images, self.targets: targets}
         mixed = _replaced(batch, changed)

@@ -6,7 +6,7 @@ from typing import Any
 def partners_by_class(targets: Any, mate: Any, rule: str) -> Any:
     """For each image one other image of the batch, of the same class or of another, each such image as likely.
 
-    targets  numpy (N, num_classes) float; an image's class is where its target is largest.
+    targets  numpy (N, num_classes) float, an image's class is where its target is largest; or (N,) the classes.
     mate     numpy (N,) in [0, 1): which of them.
     rule     "same_class" or "other_class".
 
@@ -14,7 +14,8 @@ def partners_by_class(targets: Any, mate: Any, rule: str) -> Any:
     """
     import numpy as np
 
-    labels = np.asarray(targets).argmax(1)
+    labels = np.asarray(targets)
+    labels = labels.argmax(1) if labels.ndim == 2 else labels
     others = ~np.eye(len(labels), dtype=bool)
     fits = others & ((labels[:, None] == labels) == (rule == "same_class"))
     counts = fits.sum(1)

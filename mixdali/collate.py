@@ -34,6 +34,10 @@ def collate(
     `mixdali.mixed` around the DataLoader.
     """
     count("rank", rank)
+    if isinstance(mix, Mix) and mix.uses_epoch:
+        raise ValueError(
+            "a collate function is not told the epoch, with which this mix changes; use mixdali.mixed around the loader"
+        )
     mix_batch = BatchMix(mix, num_classes, smoothing, with_plan, images, targets)
     return _Collate(mix_batch, collate_fn, derive_seed(seed, "collate", rank))
 
@@ -54,4 +58,4 @@ class _Collate:
             self._stream, self._count = stream, 0
         seed = derive_seed(self._seed, stream, self._count)
         self._count += 1
-        return self._mix_batch((self._collate_fn or default_collate)(samples), seed)
+        return self._mix_batch((self._collate_fn or default_collate)(samples), seed, None)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from mixdali.checks import one_of, positive_int
@@ -24,6 +24,8 @@ class Loader:
     num_samples  images in an epoch of this pipeline. None asks the pipeline's reader; a pipeline without one needs it.
     last_batch   "drop": every batch has the pipeline's full size, the rest of the epoch is left out (training).
                  "partial": every image once, the last batch may be smaller (validation).
+    tables       for outputs that are places in a table, such as file names, which no tensor holds: the table by the
+                 output's name. A batch has the list of its entries.
 
     Tensors lie where the pipeline's outputs do, without a copy where DALI's executor allows it.
 
@@ -43,6 +45,7 @@ class Loader:
         *,
         num_samples: int | None = None,
         last_batch: Literal["drop", "partial"] = "drop",
+        tables: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         one_of("last_batch", last_batch, ("drop", "partial"))
         if num_samples is not None:
@@ -52,6 +55,7 @@ class Loader:
         self.outputs = tuple(outputs)
         self.num_samples = num_samples
         self.last_batch = last_batch
+        self.tables = dict(tables or {})
         self._batch_type: Any = namedtuple("Batch", dict.fromkeys(name.partition(".")[0] for name in self.outputs))  # type: ignore[misc]
         self._make: Callable[[int, bytes | None], Any] = pipeline
         self._bare = None
@@ -238,9 +242,11 @@ class Loader:
             field, _, part = name.partition(".")
             if part:
                 fields.setdefault(field, {})[part] = tensor
+            elif name in self.tables:
+                fields[field] = [self.tables[name][place] for place in tensor.tolist()]
             else:
                 fields[field] = tensor
-        return self._batch_type(**{k: Plan(**v) if isinstance(v, dict) else v for k, v in fields.items()})
+        return self._batch_type(**{k: Plan.of_parts(v) if isinstance(v, dict) else v for k, v in fields.items()})
 
 
 class _EpochIterator:

@@ -1,7 +1,7 @@
 """What every mixing method shares: draw a plan, apply it."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 from mixdali.checks import count, fraction, one_of
@@ -66,7 +66,8 @@ class Mix(ABC):
     ) -> Plan:
         """All the randomness of one mix of `images`; only their number and size matter.
 
-        targets  (N, num_classes): for the partner rules that ask for the class; on the CPU in a DALI graph.
+        targets  (N, num_classes), or class indices (N,): for the partner rules that ask for the class; in a DALI graph
+                 on the CPU.
         rng      torch: a CPU torch.Generator; None takes fresh entropy (never the global generator), so the draws
                  cannot be repeated. DALI graph: an int seed; None derives one from the pipeline's seed, another for
                  every mix. Dynamic mode: an RNG of its `random`; None takes fresh entropy.
@@ -79,9 +80,7 @@ class Mix(ABC):
         """
         world = world_of(images, layout)
         draws = Draws(world.randomness(rng), given, each=self.per, targets=targets, first_epoch=epoch)
-        plan = world.finish(self.fill(self.plan(draws, world)))
-        draws.check_used()
-        return plan
+        return world.call(self._drawn, draws, world)
 
     def apply(self, images: Any, targets: Any, plan: Plan, *, layout: Layout | None = None) -> tuple[Any, Any]:
         """Mix as the plan says; nothing is drawn. Targets of None stay None.
@@ -91,6 +90,14 @@ class Mix(ABC):
         Torch: images (N, C, H, W) float and targets (N, num_classes) float, before and after; any device.
         """
         world = world_of(images, layout)
+        return world.call(self._applied, images, targets, plan, world)
+
+    def _drawn(self, draws: Draws, world: World) -> Plan:
+        plan = world.finish(self.fill(self.plan(draws, world)))
+        draws.check_used()
+        return plan
+
+    def _applied(self, images: Any, targets: Any, plan: Plan, world: World) -> tuple[Any, Any]:
         plan = self.fill(plan)
         return world.blend(images, plan), None if targets is None else world.blend_targets(targets, plan)
 
@@ -114,6 +121,28 @@ class Mix(ABC):
         if self.stop_epoch is not None:
             mixed = mixed * (1.0 * (draws.epoch < self.stop_epoch))
         return mixed
+
+    @property
+    def uses_epoch(self) -> bool:
+        """Whether it changes from epoch to epoch, so that it must be told which one it is."""
+        return any(
+            mix.start_epoch > 0 or mix.stop_epoch is not None or any(isinstance(v, Ramp) for v in mix._settings())
+            for mix in self._members()
+        )
+
+    @property
+    def uses_classes(self) -> bool:
+        """Whether its partners depend on their classes, so that it must be given targets or labels."""
+        return any(getattr(mix, "partner", "") in ("same_class", "other_class") for mix in self._members())
+
+    def _settings(self) -> list[Any]:
+        values = [getattr(self, field.name) for field in fields(self)]
+        return [one for value in values for one in (value if isinstance(value, tuple | list) else (value,))]
+
+    def _members(self) -> "list[Mix]":
+        """This mix and all that it is made of."""
+        inside = [value._members() for value in self._settings() if isinstance(value, Mix)]
+        return [self, *(mix for mixes in inside for mix in mixes)]
 
     def keep_some(self, draws: Draws, world: World, kept: Any) -> Any:
         """`kept` where an image is to be mixed, and 1 where it is not."""

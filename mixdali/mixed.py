@@ -97,7 +97,7 @@ class MixedLoader:
         for batch in batches:
             seed = derive_seed(self._seed, place.epoch, place.batch)
             place.batch += 1
-            yield self._mix_batch(batch, seed)
+            yield self._mix_batch(batch, seed, place.epoch)
         place.epoch, place.batch = place.epoch + 1, 0
 
     @property

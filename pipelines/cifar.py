@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import Pipeline
+from nvidia.dali.pipeline import Pipeline, do_not_convert
 
-from mixdali import Loader, Mix, derive_seed
+from mixdali import Loader, Mix, derive_seed, epoch_counter
+from mixdali.epochs import epoch_of
 from mixdali.sampling import check_shard
 from pipelines.arguments import Device, Size, height_width, run_settings
+from pipelines.augmix import augmix
 from pipelines.files import read_cifar
-from pipelines.outputs import TRAIN, VAL, needs, output_names, output_nodes
+from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
 from pipelines.resident import InOrder, Shuffled
 from pipelines.source import Source
 
 PADDING = 4
+SEVERITY = 3.0  # of AugMix
 
 
 @pipeline_def(enable_checkpointing=True, seed=0)
@@ -36,8 +39,12 @@ def train_pipeline(
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
     augment: bool = True,
+    first_epoch: int = 0,
 ) -> Any:
     """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
+
+    first_epoch  the epoch that it begins with, for a mix that changes with it.
+    outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
 
     The pipeline never ends: each of its epochs is another order of the source, without its last partial batch.
     """
@@ -45,19 +52,24 @@ def train_pipeline(
     pixels = _pixels(source)
     if augment:
         pixels = np.pad(pixels, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
+    batch_size = pipeline.max_batch_size
     nodes = _read(
-        source, pixels, outputs, lambda arrays: Shuffled(arrays, pipeline.max_batch_size, shard, pipeline.seed)
+        source, pixels, needs(outputs, mix), lambda arrays: Shuffled(arrays, batch_size, shard, pipeline.seed)
     )
     seed = derive_seed(pipeline.seed, "shard", shard[0])
     if augment:
         nodes["images"] = _crop_and_flip(nodes["images"], _pixels(source).shape[1:3], seed)
     nodes["images"] = _resized(nodes["images"], source, size)
+    for view in VIEWS:
+        if view in outputs:
+            nodes[view] = augmix(nodes["images"], severity=SEVERITY, seed=derive_seed(seed, view))
     return output_nodes(
         output_names(outputs, TRAIN, mix),
         nodes,
         num_classes=num_classes,
         smoothing=smoothing,
         mix=mix,
+        epoch=_epoch(len(source), shard, first_epoch) if mix is not None and mix.uses_epoch else None,
         seed=derive_seed(seed, "mix"),
     )
 
@@ -73,7 +85,7 @@ def val_pipeline(
 ) -> Any:
     """Arguments as in `val_loader`, and those of every DALI pipeline. It never ends but starts again."""
     batch_size = Pipeline.current().max_batch_size
-    nodes = _read(source, _pixels(source), outputs, lambda arrays: InOrder(arrays, batch_size, shard))
+    nodes = _read(source, _pixels(source), needs(outputs), lambda arrays: InOrder(arrays, batch_size, shard))
     nodes["images"] = _resized(nodes["images"], source, size)
     return output_nodes(output_names(outputs, VAL), nodes, num_classes=num_classes)
 
@@ -101,7 +113,9 @@ def train_loader(
     size         (height, width) of what comes out, or one number for a square; None: the images' own. Any other size is
                  resized to after the crop.
     outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
-                 "index" (N,) int32 (the place in the full data set), "unmixed" like images, "plan" a `mixdali.Plan`.
+                 "index" (N,) int32 (the place in the full data set), "unmixed" like images, "plan" a `mixdali.Plan`
+                 with all its parts; "view1" and "view2" like images: two of AugMix's views of the unmixed images, which
+                 are their first (`pipelines.augmix`).
     smoothing    label smoothing in [0, 1].
     shard        (rank, number of ranks).
     augment      False: no crop and no flip.
@@ -122,11 +136,12 @@ def train_loader(
         smoothing=smoothing,
         shard=shard,
         augment=augment,
+        **graph_settings(outputs),
         **run_settings(batch_size, num_threads, device),
     )
 
     def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
-        return pipeline(seed=derive_seed(seed, "epoch", epoch), checkpoint=checkpoint)
+        return pipeline(seed=derive_seed(seed, "epoch", epoch), first_epoch=epoch, checkpoint=checkpoint)
 
     return Loader(make, names, num_samples=len(source) // shard[1])
 
@@ -182,14 +197,14 @@ def _pixels(source: Source) -> np.ndarray:
     return source.items
 
 
+@do_not_convert
 def _read(
     source: Source,
     pixels: np.ndarray,
-    outputs: Sequence[str],
+    names: Sequence[str],
     batches: Callable[[list[np.ndarray]], Callable[[int], tuple[np.ndarray, ...]]],
 ) -> dict[str, DataNode]:
     arrays = {"images": pixels, "labels": source.labels, "index": source.index}
-    names = needs(outputs)
     nodes = fn.external_source(
         source=batches([arrays[name] for name in names]),
         num_outputs=len(names),
@@ -202,6 +217,11 @@ def _read(
     if Pipeline.current().device_id is not None:
         read["images"] = read["images"].gpu()
     return read
+
+
+def _epoch(number: int, shard: tuple[int, int], first: int) -> DataNode:
+    batches = epoch_of(number // shard[1], Pipeline.current().max_batch_size, "drop").batches
+    return epoch_counter(batches=batches, first=first)
 
 
 def _crop_and_flip(images: DataNode, size: tuple[int, int], seed: int) -> DataNode:

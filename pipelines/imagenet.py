@@ -9,22 +9,25 @@ bilinear with antialiasing; the orientation in EXIF data is ignored, as torchvis
 import os
 from collections.abc import Sequence
 from functools import partial
+from math import ceil
 from typing import Any
 
 import numpy as np
 from nvidia.dali import fn, math, pipeline_def, types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import Pipeline
+from nvidia.dali.pipeline import Pipeline, do_not_convert
 
-from mixdali import Loader, Mix, derive_seed
+from mixdali import Loader, Mix, derive_seed, epoch_counter
 from mixdali.sampling import check_shard
 from pipelines.arguments import Device, Size, height_width, run_settings
+from pipelines.augmix import augmix
 from pipelines.files import read_folder
-from pipelines.outputs import TRAIN, VAL, needs, output_names, output_nodes
+from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
 from pipelines.source import Source
 
 SIZE = 224
 CROP_SHARE = 7 / 8
+SEVERITY = 1.0  # of AugMix
 
 
 @pipeline_def(enable_checkpointing=True, seed=0)
@@ -38,23 +41,32 @@ def train_pipeline(
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
     augment: bool = True,
+    first_epoch: int = 0,
 ) -> Any:
     """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
+
+    first_epoch  the epoch that it begins with, for a mix that changes with it.
+    outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
 
     The reader pads the last batch of an epoch, so that the next epoch begins at its own first image; that batch is not
     for use. `mixdali.Loader` throws it away, and so does an iterator of DALI's with LastBatchPolicy.DROP.
     """
     pipeline = Pipeline.current()
-    encoded, nodes = _read(source, outputs, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
+    used = needs(outputs, mix)
+    encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
     crop = partial(_random_crop, seed=seed) if augment else _centre_crop
     nodes["images"] = crop(encoded, _sides(size))
+    for view in VIEWS:
+        if view in outputs:
+            nodes[view] = augmix(nodes["images"], severity=SEVERITY, seed=derive_seed(seed, view))
     return output_nodes(
         output_names(outputs, TRAIN, mix),
         nodes,
         num_classes=num_classes,
         smoothing=smoothing,
         mix=mix,
+        epoch=_epoch(len(source), shard, first_epoch) if mix is not None and mix.uses_epoch else None,
         seed=derive_seed(seed, "mix"),
     )
 
@@ -69,7 +81,7 @@ def val_pipeline(
     shard: tuple[int, int] = (0, 1),
 ) -> Any:
     """Arguments as in `val_loader`, and those of every DALI pipeline. The reader pads the last batch of an epoch."""
-    encoded, nodes = _read(source, outputs, shard, stick_to_shard=True)
+    encoded, nodes = _read(source, needs(outputs), shard, stick_to_shard=True)
     nodes["images"] = _centre_crop(encoded, _sides(size))
     return output_nodes(output_names(outputs, VAL), nodes, num_classes=num_classes)
 
@@ -95,6 +107,7 @@ def train_loader(
                  that cannot be decoded stops the run; `python -m pipelines.check FOLDER` finds such files.
     size         (height, width) of what comes out, or one number for a square; None: 224.
     augment      False: the crop of the validation images and no flip.
+    outputs      also "path", a list of the files' names.
 
     The other arguments as in `pipelines.cifar.train_loader`.
     """
@@ -111,13 +124,14 @@ def train_loader(
         smoothing=smoothing,
         shard=shard,
         augment=augment,
+        **graph_settings(outputs),
         **run_settings(batch_size, num_threads, device),
     )
 
     def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
-        return pipeline(seed=derive_seed(seed, "epoch", epoch), checkpoint=checkpoint)
+        return pipeline(seed=derive_seed(seed, "epoch", epoch), first_epoch=epoch, checkpoint=checkpoint)
 
-    return Loader(make, names)
+    return Loader(make, names, tables={"path": list(source.items)})
 
 
 def val_loader(
@@ -148,7 +162,12 @@ def val_loader(
         shard=shard,
         **run_settings(batch_size, num_threads, device),
     )
-    return Loader(lambda epoch, checkpoint: pipeline(checkpoint=checkpoint), names, last_batch="partial")
+    return Loader(
+        lambda epoch, checkpoint: pipeline(checkpoint=checkpoint),
+        names,
+        last_batch="partial",
+        tables={"path": list(source.items)},
+    )
 
 
 def _source(source: Source | str | os.PathLike[str], split: Any, num_classes: int, shard: tuple[int, int]) -> Source:
@@ -163,10 +182,11 @@ def _source(source: Source | str | os.PathLike[str], split: Any, num_classes: in
     return source
 
 
+@do_not_convert
 def _read(
-    source: Source, outputs: Sequence[str], shard: tuple[int, int], **order: Any
+    source: Source, used: Sequence[str], shard: tuple[int, int], **order: Any
 ) -> tuple[DataNode, dict[str, DataNode]]:
-    """Encoded images, and the labels and index that the outputs need.
+    """Encoded images, and labels, index and path where they are used.
 
     The reader's own label is the row of the source; constant tables turn it into label and index.
     """
@@ -181,7 +201,14 @@ def _read(
     )
     row = fn.reshape(row, shape=[])
     tables = {"labels": source.labels, "index": source.index}
-    return encoded, {name: types.Constant(tables[name])[row] for name in needs(outputs) if name in tables}
+    found = {name: types.Constant(table)[row] for name, table in tables.items() if name in used}
+    return encoded, found | ({"path": row} if "path" in used else {})
+
+
+def _epoch(number: int, shard: tuple[int, int], first: int) -> DataNode:
+    """The epoch; the reader pads, so that every shard runs as many batches as the largest one fills."""
+    largest = ceil(number / shard[1])
+    return epoch_counter(batches=ceil(largest / Pipeline.current().max_batch_size), first=first)
 
 
 def _sides(size: Size | None) -> tuple[int, int]:

@@ -2,34 +2,52 @@
 
 from collections.abc import Mapping, Sequence
 
-from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
 
 import mixdali
 
-TRAIN = ("images", "targets", "labels", "index", "unmixed", "plan")
-VAL = ("images", "targets", "labels", "index")
-_PLAN = ("plan.partner", "plan.lam", "plan.box", "plan.weight")
+TRAIN = ("images", "targets", "labels", "index", "path", "unmixed", "view1", "view2", "plan")
+VAL = ("images", "targets", "labels", "index", "path")
+VIEWS = ("view1", "view2")
 
 
+# Where views ask for conditions in a graph, DALI rewrites a pipeline's functions; those with none are left alone.
+@do_not_convert
 def output_names(outputs: Sequence[str], known: Sequence[str], mix: mixdali.Mix | None = None) -> tuple[str, ...]:
-    """The pipeline's outputs, one name each: "plan" is four of them. ValueError for one that is not to be had."""
+    """The pipeline's outputs, one name each: "plan" is as many as the mix's plan has parts.
+
+    ValueError for one that is not to be had.
+    """
     for name in outputs:
         if name not in known:
             raise ValueError(f"outputs must be among {', '.join(known)}; got {name!r}")
     if len(set(outputs)) != len(outputs) or "images" not in outputs:
         raise ValueError(f'outputs must be different names, "images" among them, got {tuple(outputs)!r}')
-    if "plan" in outputs and mix is None:
+    if "plan" not in outputs:
+        return tuple(outputs)
+    if mix is None:
         raise ValueError('the output "plan" needs a mix, got mix=None')
-    return tuple(part for name in outputs for part in (_PLAN if name == "plan" else (name,)))
+    return tuple(part for name in outputs for part in (_plan_parts(mix) if name == "plan" else (name,)))
 
 
-def needs(outputs: Sequence[str]) -> tuple[str, ...]:
-    """What a source must hand over for these outputs: "images", and "labels" and "index" where something uses them."""
-    used = {"labels": {"labels", "targets"}, "index": {"index"}}
+def _plan_parts(mix: mixdali.Mix) -> tuple[str, ...]:
+    """Which parts the mix's plans have, learned from one that is drawn here."""
+    import torch
+
+    plan = mix.draw(torch.zeros(2, 3, 4, 4), targets=torch.zeros(2, dtype=torch.int64), rng=torch.Generator(), epoch=0)
+    return tuple(f"plan.{name}" for name in plan.parts())
+
+
+def needs(outputs: Sequence[str], mix: mixdali.Mix | None = None) -> tuple[str, ...]:
+    """What a source must hand over for these outputs: "images", and others where something uses them."""
+    if mix is not None and mix.uses_classes:
+        outputs = (*outputs, "labels")
+    used = {"labels": {"labels", "targets"}, "index": {"index"}, "path": {"path"}}
     return ("images", *(name for name, users in used.items() if users & set(outputs)))
 
 
+@do_not_convert
 def output_nodes(
     names: Sequence[str],
     nodes: Mapping[str, DataNode],
@@ -37,33 +55,29 @@ def output_nodes(
     num_classes: int,
     smoothing: float = 0.0,
     mix: mixdali.Mix | None = None,
+    epoch: DataNode | None = None,
     seed: int = 0,
 ) -> tuple[DataNode, ...]:
     """The nodes of these names, all on the images' device.
 
-    nodes  what `needs` asked for: "images" uint8 HWC; "labels" and "index" one integer an image.
+    nodes  what `needs` asked for, "images" uint8 HWC, "labels", "index" and "path" one integer an image; and the views.
+    epoch  for a mix that changes with it.
     seed   the mix's.
     """
     images = nodes["images"]
     made: dict[str, DataNode] = dict(nodes)
-    if "targets" in names:
-        made["targets"] = mixdali.one_hot(nodes["labels"], num_classes, smoothing)
+    targets = mixdali.one_hot(nodes["labels"], num_classes, smoothing) if "targets" in names else None
     if "unmixed" in names or mix is None:
         made["unmixed"] = mixdali.to_float(images)
     if mix is None:
-        made["images"] = made["unmixed"]
+        made["images"], made["targets"] = made["unmixed"], targets
     else:
-        plan = mix.draw(images, rng=seed)
-        made["images"], made["targets"] = mix.apply(images, made.get("targets"), plan)
-        if "plan.partner" in names:
-            made |= _plan_nodes(images, plan)
+        plan = mix.draw(images, targets=nodes.get("labels"), rng=seed, epoch=epoch)
+        made["images"], made["targets"] = mix.apply(images, targets, plan)
+        made |= {f"plan.{name}": value for name, value in plan.parts().items()}
     return tuple(made[name].gpu() if images.device == "gpu" else made[name] for name in names)
 
 
-def _plan_nodes(images: DataNode, plan: mixdali.Plan) -> dict[str, DataNode]:
-    if plan.mask is not None:
-        raise ValueError('the output "plan" does not carry masks; leave it out for this mix')
-    size = images.shape(dtype=types.INT32)
-    whole = fn.stack(0 * size[0], 0 * size[1], size[0], size[1])
-    box = whole if plan.box is None else plan.box
-    return {"plan.partner": plan.partner, "plan.lam": plan.lam, "plan.box": box, "plan.weight": plan.weight}
+def graph_settings(outputs: Sequence[str]) -> dict[str, bool]:
+    """What DALI must be told to build these outputs."""
+    return {"enable_conditionals": True} if set(VIEWS) & set(outputs) else {}

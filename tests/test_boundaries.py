@@ -68,6 +68,11 @@ def test_importing_mixdali_loads_no_framework() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_importing_mixdali_takes_under_a_tenth_of_a_second() -> None:
+    code = "import time; start = time.perf_counter(); import mixdali; print(time.perf_counter() - start)"
+    assert min(float(run(code).stdout) for _ in range(5)) < 0.1
+
+
 def test_without_dali_the_message_names_the_extra() -> None:
     block = "import sys; sys.modules['nvidia.dali'] = None; "
     assert run(block + "import mixdali").returncode == 0

@@ -12,7 +12,7 @@ from nvidia.dali import fn, pipeline_def, types
 from PIL import Image
 
 import mixdali
-from mixdali import CutMix, Loader, MixUp, Plan, derive_seed, one_hot
+from mixdali import Choose, CutMix, Loader, MixUp, Mosaic, Plan, SmoothMix, derive_seed, one_hot
 from mixdali.worlds.graph import GraphWorld
 from mixdali.worlds.operators import OperatorWorld
 
@@ -377,3 +377,20 @@ def test_mistakes_get_one_clear_line(files: list[str]) -> None:
 def shard_that_moves(files: list[str]) -> Loader:
     pipeline = reading(files, batch_size=2, num_shards=2, shard_id=0, stick_to_shard=False)
     return Loader(pipeline, NAMES, last_batch="partial")
+
+
+def test_a_mix_works_in_a_pipeline_with_conditions() -> None:
+    """DALI rewrites the functions of such a pipeline, and everything they call."""
+
+    @pipeline_def(batch_size=4, num_threads=1, device_id=None, enable_conditionals=True)
+    def pipeline():
+        images = fn.random.uniform(range=(0, 255), shape=[8, 8, 3], dtype=types.UINT8, seed=1)
+        images = fn.reshape(images, layout="HWC")
+        if fn.random.coin_flip(seed=2):
+            images = fn.flip(images)
+        mix = Choose([MixUp(), CutMix(prob=0.5), Mosaic(), SmoothMix()])
+        return mix(images, mixdali.one_hot(fn.random.uniform(values=[0, 1], dtype=types.INT32, seed=3), 2))
+
+    images, targets = next(iter(mixdali.Loader(pipeline(), num_samples=8)))
+    assert images.shape == (4, 3, 8, 8)
+    torch.testing.assert_close(targets.sum(1), torch.ones(4))

@@ -21,6 +21,9 @@ class World(Protocol):
 
     def randomness(self, rng: Any) -> Randomness: ...
 
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What it returns. A graph with conditions would rewrite it for `if`s on data; it has none."""
+
     def floor(self, value: Any) -> Any: ...
 
     def sqrt(self, value: Any) -> Any: ...

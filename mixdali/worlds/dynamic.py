@@ -53,6 +53,9 @@ class DynamicWorld(OperatorWorld):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {wrong[0]}")
         return labels
 
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
     def floor(self, value: Any) -> Any:
         return ndd.math.floor(value)
 

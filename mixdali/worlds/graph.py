@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import Pipeline
+from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali.classmates import partners_by_class
 from mixdali.plan import Layer, Plan
@@ -71,6 +71,10 @@ class GraphWorld(OperatorWorld):
         # A negative place would count from the end, so it is first sent beyond it.
         place = fn.reshape(labels, shape=[])
         return types.Constant(np.arange(num_classes, dtype=np.int32))[place + (place < 0) * (2 * num_classes)]
+
+    @do_not_convert
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
 
     def floor(self, value: Any) -> Any:
         return math.floor(value) if isinstance(value, DataNode) else combine("floor", value)

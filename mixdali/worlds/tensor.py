@@ -31,6 +31,9 @@ class TensorWorld:
             raise TypeError(f"rng must be a torch.Generator on the CPU, whatever the images' device, got {rng!r}")
         return TensorRandomness(_checked(self.data).shape, rng)
 
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
     def floor(self, value: Any) -> Any:
         return torch.floor(value)
 
@@ -223,7 +226,7 @@ class TensorRandomness:
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
     def partner_by_class(self, targets: Tensor, mate: Tensor, rule: str) -> Tensor:
-        if not isinstance(targets, Tensor) or targets.ndim != 2 or len(targets) != self.shape[0]:
+        if not isinstance(targets, Tensor) or targets.ndim not in (1, 2) or len(targets) != self.shape[0]:
             raise ValueError(f'partner="{rule}" needs targets ({self.shape[0]}, num_classes), a row for each image')
         return torch.from_numpy(partners_by_class(targets.detach().float().cpu().numpy(), mate.numpy(), rule)).long()
 
