@@ -186,6 +186,13 @@ class GraphWorld(OperatorWorld):
             return super().blend(images, plan)
         return fn.reshape(mixed, layout="CHW")
 
+    def blend_targets(self, targets: DataNode, plan: Plan) -> DataNode:
+        kernel = self._kernel_for(targets)
+        if kernel is None or plan.partner is None or plan.more:
+            return super().blend_targets(targets, plan)
+        other = fn.permute_batch(targets, indices=plan.partner)
+        return kernel.blend_targets(targets, other, plan.lam)
+
     def to_float(self, images: DataNode) -> DataNode:
         if (kernel := self._kernel_for(images)) is not None:
             return fn.reshape(kernel.to_float(images), layout="CHW")

@@ -51,6 +51,18 @@ def erase(images: DataNode, numbers: DataNode, fill: DataNode) -> DataNode:
     )(images, numbers, fill)
 
 
+def blend_targets(targets: DataNode, other: DataNode, lam: DataNode) -> DataNode:
+    """targets and other (num_classes,), lam () -> lam * targets + (1 - lam) * other."""
+    return KeptOperator(
+        run_fn=_run_blend_targets,
+        setup_fn=_shape_of_targets,
+        in_types=[types.FLOAT] * 3,
+        ins_ndim=[1, 1, 0],
+        out_types=[types.FLOAT],
+        outs_ndim=[1],
+    )(targets, other, lam)
+
+
 def to_float(images: DataNode) -> DataNode:
     """uint8 HWC -> float32 CHW in [0, 1]."""
     return KeptOperator(
@@ -122,10 +134,17 @@ def _lay_pixels(other: Any, out: Any, start: Any, end: Any, from_: Any, shown: A
     """Pixels of one more image on what lies in `out` already, which goes from 0 to 255."""
     channels = len(out)
     other = other[channels * from_ : channels * (from_ + end - start)]
-    for channel in range(channels):
-        plane = out[channel, start:end]
+    if channels == 3:
+        red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
         for i in range(end - start):
-            plane[i] = _mixed(plane[i], np.float32(other[channels * i + channel]), shown)
+            red[i] = _mixed(red[i], np.float32(other[3 * i]), shown)
+            green[i] = _mixed(green[i], np.float32(other[3 * i + 1]), shown)
+            blue[i] = _mixed(blue[i], np.float32(other[3 * i + 2]), shown)
+    else:
+        for channel in range(channels):
+            plane = out[channel, start:end]
+            for i in range(end - start):
+                plane[i] = _mixed(plane[i], np.float32(other[channels * i + channel]), shown)
 
 
 @njit
@@ -168,10 +187,14 @@ def _box(numbers: Any, height: Any, width: Any) -> Any:
 
 
 @njit
-def _is_in_place(numbers: Any) -> Any:
-    """Whether what is shown in the box lies there in the other image too."""
-    box, region = numbers[0:4], numbers[6:10]
-    return (box == region).all()
+def _placed(numbers: Any, height: Any, width: Any) -> Any:
+    """Whether the box shows its part of the other image resized, and if not, how many pixels further on that lies."""
+    sides = numbers[2] - numbers[0], numbers[3] - numbers[1]
+    of_region = numbers[8] - numbers[6], numbers[9] - numbers[7]
+    shift = (int(numbers[6]) - int(numbers[0])) * width + int(numbers[7]) - int(numbers[1])
+    # a part that leaves the image is gathered too, by its nearest pixels
+    leaves = shift != 0 and (numbers[6] < 0 or numbers[7] < 0 or numbers[8] > height or numbers[9] > width)
+    return sides != of_region or leaves, shift
 
 
 @njit
@@ -179,23 +202,22 @@ def _first_layer(own: Any, other: Any, out: Any, numbers: Any, mask: Any, scale:
     height, width, channels = own.shape
     y0, x0, y1, x1 = _box(numbers, height, width)
     inside, outside = numbers[4], numbers[5]
-    in_place = _is_in_place(numbers)
     mine, others = own.reshape(-1), other.reshape(-1)
-    shown_row = np.empty(0 if in_place else width * channels, np.uint8)
     _segment(mine, others, out, 0, y0 * width, 0, outside, mask, scale)
-    if in_place and x1 - x0 == width:
-        _segment(mine, others, out, y0 * width, y1 * width, y0 * width, inside, mask, scale)
-    else:
-        for y in range(y0, y1):
-            row = y * width
-            _segment(mine, others, out, row, row + x0, row, outside, mask, scale)
-            if in_place:
-                _segment(mine, others, out, row + x0, row + x1, row + x0, inside, mask, scale)
-            else:
-                _gathered(other, shown_row, y, numbers, x0, x1)
-                _segment(mine, shown_row, out, row + x0, row + x1, x0, inside, mask, scale)
-            _segment(mine, others, out, row + x1, row + width, row + x1, outside, mask, scale)
     _segment(mine, others, out, y1 * width, height * width, y1 * width, outside, mask, scale)
+    resized, shift = _placed(numbers, height, width)
+    if not resized and x1 - x0 == width:
+        _segment(mine, others, out, y0 * width, y1 * width, y0 * width + shift, inside, mask, scale)
+        return
+    shown_row = np.empty(width * channels if resized else 0, np.uint8)
+    for y in range(y0, y1):
+        _segment(mine, others, out, y * width, (y + 1) * width, y * width, outside, mask, scale)
+        start, end = y * width + x0, y * width + x1
+        if resized:
+            _gathered(other, shown_row, y, numbers, x0, x1)
+            _segment(mine, shown_row, out, start, end, x0, inside, mask, scale)
+        else:
+            _segment(mine, others, out, start, end, start + shift, inside, mask, scale)
 
 
 @njit
@@ -205,16 +227,19 @@ def _next_layer(other: Any, out: Any, numbers: Any) -> None:
     shown = np.float32(1) - numbers[4]
     if shown == 0:
         return
-    in_place = _is_in_place(numbers)
+    resized, shift = _placed(numbers, height, width)
     flat = other.reshape(-1)
-    shown_row = np.empty(0 if in_place else width * channels, np.uint8)
+    if not resized and x1 - x0 == width:
+        _lay_pixels(flat, out, y0 * width, y1 * width, y0 * width + shift, shown)
+        return
+    shown_row = np.empty(width * channels if resized else 0, np.uint8)
     for y in range(y0, y1):
-        row = y * width
-        if in_place:
-            _lay_pixels(flat, out, row + x0, row + x1, row + x0, shown)
-        else:
+        start, end = y * width + x0, y * width + x1
+        if resized:
             _gathered(other, shown_row, y, numbers, x0, x1)
-            _lay_pixels(shown_row, out, row + x0, row + x1, x0, shown)
+            _lay_pixels(shown_row, out, start, end, x0, shown)
+        else:
+            _lay_pixels(flat, out, start, end, start + shift, shown)
 
 
 @njit
@@ -272,10 +297,15 @@ def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes
     for channel in range(channels):
         of_channel = fill[min(channel, shape[0] - 1)]
         for y in range(y0, y1):
-            of_row = of_channel[min(y, shape[1] - 1)]
-            row = out[channel, y * width : (y + 1) * width]
-            for x in range(x0, x1):
-                row[x] = _mixed(row[x], of_row[min(x, shape[2] - 1)], shown)
+            row = out[channel, y * width + x0 : y * width + x1]
+            if shape[2] == 1:
+                value = of_channel[0, 0]
+                for x in range(x1 - x0):
+                    row[x] = _mixed(row[x], value, shown)
+            else:
+                of_row = of_channel[y, x0:x1]
+                for x in range(x1 - x0):
+                    row[x] = _mixed(row[x], of_row[x], shown)
 
 
 @compiled(RUN)
@@ -292,3 +322,21 @@ def _shape_of_output(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims,
     for sample in range(samples):
         image, out = carray(pointer(ins[sample]), 3, np.int64), carray(pointer(outs[sample]), 3, np.int64)
         out[0], out[1], out[2] = image[2], image[0], image[1]
+
+
+@compiled(RUN)
+def _run_blend_targets(outputs, out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    number = shape_of(out_shapes, 0, 1)[0]
+    out = carray(address_of(outputs, 0), number, np.float32)
+    own = carray(address_of(inputs, 0), number, np.float32)
+    other = carray(address_of(inputs, 1), number, np.float32)
+    lam = carray(address_of(inputs, 2), 1, np.float32)[0]
+    for i in range(number):
+        out[i] = lam * own[i] + (np.float32(1) - lam) * other[i]
+
+
+@compiled(SETUP)
+def _shape_of_targets(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+    ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
+    for sample in range(samples):
+        carray(pointer(outs[sample]), 1, np.int64)[0] = carray(pointer(ins[sample]), 1, np.int64)[0]
