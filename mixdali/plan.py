@@ -36,7 +36,7 @@ class Plan:
     region   (N, 4) int: the part of the partner that is shown in the box, by its nearest pixels; None is the part at
              the box's place.
     more     further images, laid on one after the other.
-    fill     what is shown in place of a partner, in [0, 1]: a colour (N, C), or pixels (N, C, H, W).
+    fill     (N, C, H, W) what is shown in place of a partner, in [0, 1]; C, H and W may be 1, as a colour's H and W are.
     scale,   (N, C, H, W) float: at the end every pixel is multiplied by the one, and the other is added.
     noise
     method   (N,) int: which member of a `Choose` it was.
@@ -68,13 +68,13 @@ class Plan:
 
     @classmethod
     def of_parts(cls, parts: Mapping[str, Any]) -> "Plan":
-        """The inverse of `parts`."""
+        """The inverse of `parts`; what is not among them is None."""
         layers: dict[int, dict[str, Any]] = {}
-        own: dict[str, Any] = {"partner": None}
+        own: dict[str, Any] = {"partner": None, "lam": None}
         for name, value in parts.items():
             first, *rest = name.split(".")
             if rest:
-                layers.setdefault(int(rest[0]), {"partner": None})[rest[1]] = value
+                layers.setdefault(int(rest[0]), {"partner": None, "share": None})[rest[1]] = value
             else:
                 own[first] = value
         return cls(**own, more=tuple(Layer(**layers[i]) for i in sorted(layers)))

@@ -1,32 +1,159 @@
 """Images that live in memory, handed to DALI a batch at a time."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 from numpy.typing import NDArray
 
-from mixdali import sampling
+from mixdali import Mix, Plan, derive_seed, one_hot, sampling
+
+if TYPE_CHECKING:
+    import torch
+
+WHOLE = (0.0, 0.0, float(1 << 24), float(1 << 24))
 
 
-class _Rows:
-    """Batch i: the same rows of all arrays."""
+@dataclass(frozen=True)
+class InOrder:
+    """Batch i: the same rows of all arrays, in order; as in `mixdali.sampling.InOrder`."""
 
-    def __init__(self, arrays: Sequence[NDArray], rows: Callable[[int], NDArray]) -> None:
-        self._arrays, self._rows = arrays, rows
+    arrays: Mapping[str, NDArray]
+    batch_size: int
+    shard: tuple[int, int]
 
-    def __call__(self, i: int) -> tuple[NDArray, ...]:
-        rows = self._rows(i)
-        return tuple(array[rows] for array in self._arrays)
-
-
-class Shuffled(_Rows):
-    """Every epoch a new order of the rows of `arrays`, N each; as in `mixdali.sampling.Shuffled`."""
-
-    def __init__(self, arrays: Sequence[NDArray], batch_size: int, shard: tuple[int, int], seed: int) -> None:
-        super().__init__(arrays, sampling.Shuffled(len(arrays[0]), batch_size, shard, seed))
+    def named(self, names: Sequence[str]) -> Callable[[int], tuple[NDArray, ...]]:
+        """A function of i that gives these arrays' rows."""
+        rows = sampling.InOrder(len(self.arrays["images"]), self.batch_size, self.shard)
+        return lambda i: tuple(self.arrays[name][rows(i)] for name in names)
 
 
-class InOrder(_Rows):
-    """Every epoch the rows of `arrays` in order; as in `mixdali.sampling.InOrder`."""
+@dataclass(frozen=True)
+class TrainBatches:
+    """What training batch i is made of, drawn for all its images at once: a pure function of i.
 
-    def __init__(self, arrays: Sequence[NDArray], batch_size: int, shard: tuple[int, int]) -> None:
-        super().__init__(arrays, sampling.InOrder(len(arrays[0]), batch_size, shard))
+    Every epoch is a new order of the images (`mixdali.sampling.Shuffled`). An image is cropped at one of
+    (2 * padding + 1) ** 2 places of its padded form, each as likely, and flipped half of the time.
+
+    pixels      (M, H + 2 * padding, W + 2 * padding, C) uint8, contiguous.
+    labels,     (M,) integers.
+    index
+    num_classes for the targets.
+    smoothing   of the targets.
+    mix         None: nothing is mixed.
+    padding     0: neither crop nor flip.
+    size        height and width of the images when they are mixed.
+    order       rows of the images of batch i.
+    batches     of an epoch.
+    first       the epoch of batch 0.
+    """
+
+    pixels: NDArray
+    labels: NDArray
+    index: NDArray
+    num_classes: int
+    smoothing: float
+    mix: Mix | None
+    padding: int
+    size: tuple[int, int]
+    order: Callable[[int], NDArray]
+    batches: int
+    first: int
+    seed: int
+
+    def named(self, names: Sequence[str]) -> Callable[[int], tuple[NDArray, ...]]:
+        """A function of i that gives, by name: "images" (N, H, W, C) uint8, cropped, or "crops" in their place, as
+        `mixdali.worlds.resident` takes them; "targets", "labels", "index"; "plan.lam", "plan.partner", ..."""
+        return lambda i: self._batch(i, names)
+
+    def _batch(self, i: int, names: Sequence[str]) -> tuple[NDArray, ...]:
+        import torch
+
+        rng = torch.Generator().manual_seed(derive_seed(self.seed, "batch", i))
+        rows = self.order(i)
+        crops = self._crops(rows, rng)
+        labels = self.labels[rows]
+        found: dict[str, Any] = {"labels": labels, "index": self.index[rows]}
+        plan = None
+        if self.mix is not None:
+            epoch = self.first + i // self.batches
+            plan = self.mix.draw(self._blank(len(rows)), targets=torch.from_numpy(labels), rng=rng, epoch=epoch)
+            found |= {f"plan.{name}": value for name, value in plan.parts().items()}
+        if "targets" in names:
+            found["targets"] = self._targets(labels, plan)
+        if "images" in names:
+            found["images"] = self._cropped(crops)
+        if "crops" in names:
+            found["crops"] = crops if plan is None else with_layers(crops, plan)
+        return tuple(_as_array(name, found[name]) for name in names)
+
+    def _crops(self, rows: NDArray, rng: torch.Generator) -> NDArray:
+        """(N, 4) float64: row, y, x, flip."""
+        import torch
+
+        crops = np.zeros((len(rows), 4))
+        crops[:, 0] = rows
+        if self.padding:
+            places = 2 * self.padding + 1
+            crops[:, 1:3] = torch.randint(places, (len(rows), 2), generator=rng).numpy()
+            crops[:, 3] = torch.randint(2, (len(rows),), generator=rng).numpy()
+        return crops
+
+    def _cropped(self, crops: NDArray) -> NDArray:
+        height, width = (side - 2 * self.padding for side in self.pixels.shape[1:3])
+        rows, tops, lefts, flips = crops.astype(np.int64).T
+        ys = tops[:, None] + np.arange(height)
+        xs = lefts[:, None] + np.where(flips[:, None] == 1, np.arange(width)[::-1], np.arange(width))
+        return self.pixels[rows[:, None, None], ys[:, :, None], xs[:, None, :]]
+
+    def _blank(self, number: int) -> torch.Tensor:
+        """Images of which only number and size matter; they take no memory."""
+        import torch
+
+        return torch.zeros(()).expand(number, self.pixels.shape[3], *self.size)
+
+    @cached_property
+    def _one_hot(self) -> torch.Tensor:
+        """(num_classes, num_classes), a row for each label."""
+        import torch
+
+        return one_hot(torch.arange(self.num_classes), self.num_classes, self.smoothing)
+
+    def _targets(self, labels: NDArray, plan: Plan | None) -> NDArray:
+        import torch
+
+        from mixdali.worlds import world_of
+
+        targets = self._one_hot[torch.from_numpy(labels)]
+        if plan is not None:
+            targets = world_of(self._blank(len(labels))).blend_targets(targets, plan)
+        return targets.numpy()
+
+
+def with_layers(crops: NDArray, plan: Plan) -> NDArray:
+    """(N, 4) and a plan of torch tensors -> (N, 4 + 14 * layers), as `mixdali.worlds.resident` takes it."""
+    number, width = crops.shape
+    layers = (plan, *plan.more)
+    rows = np.empty((number, width + (width + 10) * len(layers)))
+    rows[:, :width] = crops
+    for i, layer in enumerate(layers):
+        row = rows[:, width + (width + 10) * i : width + (width + 10) * (i + 1)]
+        row[:, :width] = crops if layer.partner is None else crops[layer.partner.numpy()]
+        row[:, width : width + 4] = WHOLE if layer.box is None else layer.box.numpy()
+        row[:, width + 4] = layer.weight.numpy()
+        outside = getattr(layer, "outside", None)
+        row[:, width + 5] = 1.0 if outside is None else outside.numpy()
+        row[:, width + 6 :] = row[:, width : width + 4] if layer.region is None else layer.region.numpy()
+    return rows
+
+
+def _as_array(name: str, value: Any) -> NDArray:
+    """As DALI is told it is: whole numbers int32 and others float32, but for images and crops."""
+    if isinstance(value, np.ndarray):
+        return value
+    whole = name.rpartition(".")[2] in ("partner", "box", "region", "method")
+    return np.ascontiguousarray(value.numpy(), dtype=np.int32 if whole else np.float32)

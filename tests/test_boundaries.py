@@ -19,7 +19,9 @@ ALLOWED = {
     "mixdali/worlds/dynamic.py": {DALI, "numpy"},
     "mixdali/worlds/compiled.py": {DALI, "numpy", "numba"},
     "mixdali/worlds/kernel.py": {DALI, "numpy", "numba"},
+    "mixdali/worlds/layers.py": {"numpy", "numba"},
     "mixdali/worlds/program.py": {DALI, "numpy", "numba"},
+    "mixdali/worlds/resident.py": {DALI, "numpy", "numba"},
     "pipelines": {DALI, "mixdali", "numpy", "PIL"},
     "train": None,  # anything but DALI
 }

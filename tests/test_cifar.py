@@ -148,10 +148,10 @@ def test_the_stock_mixes_put_no_python_in_the_graph(source: Source, tmp_path: Pa
         names = set(re.findall(r"__\w+_\d+", (tmp_path / "graph.dot").read_text()))
         return Counter(name.strip("_").partition("_")[0] for name in names)
 
-    plain, mixed = operators(None), operators(BOTH)
-    assert mixed["BatchPermutation"] == 1
-    assert mixed["ExternalSource"] == plain["ExternalSource"]
-    assert not any("Python" in name for name in mixed)
+    for mix in (None, BOTH, mixdali.FMix(), mixdali.Noisy(MixUp())):
+        found = operators(mix)
+        assert found["ExternalSource"]
+        assert not any("Python" in name or "Random" in name for name in found)
 
 
 def test_the_original_cifar10_comes_out_byte_for_byte(shared_data) -> None:

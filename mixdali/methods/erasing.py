@@ -43,7 +43,7 @@ class Erasing(Mix):
 
     def fill(self, plan: Plan) -> Plan:
         if plan.box is None or plan.fill is None:
-            raise ValueError(f"{type(self).__name__} needs plan.box, (N, 4) int, and plan.fill, (N, C) in [0, 1]")
+            raise ValueError(f"{type(self).__name__} needs plan.box, (N, 4) int, and plan.fill, (N, C, H, W) in [0, 1]")
         return plan if plan.weight is not None else replace(plan, weight=0.0)
 
     def sides(self, draws: Draws, world: World) -> Any:

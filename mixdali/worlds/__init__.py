@@ -56,7 +56,7 @@ class World(Protocol):
         """A number, in the form in which it meets rows (axes=1), masks (axes=2) or pixels (axes=3)."""
 
     def colour(self, levels: Sequence[float]) -> Any:
-        """(N, C), the same colour for every image; one level is grey."""
+        """(N, C, 1, 1), the same colour for every image; one level, (N, 1, 1, 1), is grey."""
 
     def mean(self, row: Any) -> Any:
         """A row -> (N,)."""

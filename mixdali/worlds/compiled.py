@@ -17,6 +17,8 @@ from nvidia.dali.plugin.numba import NumbaFunction
 _address, _count = types.uint64, types.int32
 # outputs: data, shapes, ndims, number; the same of the inputs
 RUN = types.void(_address, _address, _address, _count, _address, _address, _address, _count)
+# the same, of all samples of a batch, and their number
+RUN_BATCH = types.void(_address, _address, _address, _count, _address, _address, _address, _count, _count)
 # output shapes, ndims, number; the same of the inputs; samples
 SETUP = types.void(_address, _address, _count, _address, _address, _count, _count)
 
@@ -32,7 +34,7 @@ class KeptOperator(NumbaFunction):
 
 
 def compiled(signature: Any) -> Callable[[Any], Any]:
-    """The decorator of a function that DALI calls, with the signature RUN or SETUP."""
+    """The decorator of a function that DALI calls, with the signature RUN, RUN_BATCH or SETUP."""
 
     def decorate(function: Any) -> Any:
         try:

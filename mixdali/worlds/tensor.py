@@ -78,7 +78,7 @@ class TensorWorld:
     def colour(self, levels: Sequence[float]) -> Tensor:
         if len(levels) not in (1, self.data.shape[1]):
             raise ValueError(f"a colour of {len(levels)} levels does not fit images of {self.data.shape[1]} channels")
-        return torch.tensor(levels).expand(len(self.data), len(levels))
+        return torch.tensor(levels).reshape(-1, 1, 1).expand(len(self.data), len(levels), 1, 1)
 
     def mean(self, row: Tensor) -> Tensor:
         return row.mean(dim=-1)
