@@ -36,7 +36,7 @@ class Plan:
     region   (N, 4) int: the part of the partner that is shown in the box, by its nearest pixels; None is the part at
              the box's place.
     more     further images, laid on one after the other.
-    fill     (N, C, H, W) what is shown in place of a partner, in [0, 1]; C, H and W may be 1, as a colour's H and W are.
+    fill     (N, C, H, W) what is shown in place of a partner, in [0, 1]; C, H and W may be 1: a colour is (N, C, 1, 1).
     scale,   (N, C, H, W) float: at the end every pixel is multiplied by the one, and the other is added.
     noise
     method   (N,) int: which member of a `Choose` it was.
