@@ -11,4 +11,5 @@ def to_float(images: Any) -> Any:
     DALI, both modes: uint8 HWC -> float32 CHW in [0, 1].
     Torch: uint8 (N, C, H, W) -> float32 in [0, 1]; floats stay as they are.
     """
-    return world_of(images).to_float(images)
+    world = world_of(images)
+    return world.call(world.to_float, images)

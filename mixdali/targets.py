@@ -19,4 +19,5 @@ def one_hot(labels: Any, num_classes: int, smoothing: float = 0.0) -> Any:
     positive_int("num_classes", num_classes)
     fraction("smoothing", smoothing)
     off = smoothing / num_classes
-    return world_of(labels).one_hot(labels, num_classes, on=1.0 - smoothing + off, off=off)
+    world = world_of(labels)
+    return world.call(world.one_hot, labels, num_classes, 1.0 - smoothing + off, off)
