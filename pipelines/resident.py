@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixdali import Mix, Plan, derive_seed, one_hot, sampling
+from mixdali import Layer, Mix, Plan, derive_seed, one_hot, sampling
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ class TrainBatches:
 def with_layers(crops: NDArray, plan: Plan) -> NDArray:
     """(N, 4) and a plan of torch tensors -> (N, 4 + 14 * layers), as `mixdali.worlds.resident` takes it."""
     number, width = crops.shape
-    layers = (plan, *plan.more)
+    layers: list[Plan | Layer] = [plan, *plan.more]
     rows = np.empty((number, width + (width + 10) * len(layers)))
     rows[:, :width] = crops
     for i, layer in enumerate(layers):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from training import assert_same, write_cifar
 
+from mixdali import Fixed, Ramp
 from train import checkpoint
 from train.cli import main
 from train.overrides import parse_overrides
@@ -99,6 +100,10 @@ def test_any_field_can_be_set() -> None:
     assert (recipe.mix.per, recipe.claim) == ("batch", zhang2017mixup.recipe.claim)  # type: ignore[union-attr]
     inside = parse_overrides("t", "s", demo.recipe, ["--mix.mixes.1.alpha=0.4", "--mix.weights", "1", "3"])[0].mix
     assert (inside.mixes[1].alpha, inside.weights) == (0.4, (1, 3))  # type: ignore[union-attr]
+    laws = {"(2, 5)": (2, 5), "Fixed(0.3)": Fixed(0.3), "Ramp([(0, 1), (9, 2.5)])": Ramp(((0, 1), (9, 2.5)))}
+    for text, alpha in laws.items():
+        assert parse_overrides("t", "s", zhang2017mixup.recipe, ["--mix.alpha", text])[0].mix.alpha == alpha  # type: ignore[union-attr]
+    assert parse_overrides("t", "s", zhang2017mixup.recipe, ["--mix.prob", "0.5"])[0].mix.prob == 0.5  # type: ignore[union-attr]
 
 
 def test_help_shows_the_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_args
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from mixdali import Fixed, Ramp
 from train.names import nearest
 from train.recipe import Recipe, to_plain
 from train.run import Run
@@ -63,7 +65,8 @@ def field_names(value: object) -> list[str]:
 
 
 def _registry() -> ConstructorRegistry:
-    """tyro's rules, and one for several numbers or None, whose default tyro cannot show by itself."""
+    """tyro's rules, and two more: for several numbers or None, whose default tyro cannot show by itself, and for
+    settings of a mix that are numbers or more than that."""
     registry = ConstructorRegistry()
 
     @registry.primitive_rule
@@ -78,7 +81,37 @@ def _registry() -> ConstructorRegistry:
             str_from_instance=lambda value: [] if value is None else [str(number) for number in value],
         )
 
+    @registry.primitive_rule
+    def settings(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[object] | None:
+        kinds = set(get_args(info.type))
+        if not kinds & {Ramp, Fixed}:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="FLOAT|(A,B)|Fixed(LAM)|Ramp(POINTS)" if Fixed in kinds else "FLOAT|Ramp(POINTS)",
+            instance_from_str=lambda words: _setting(words[0]),
+            is_instance=lambda value: isinstance(value, int | float | tuple | Ramp | Fixed),
+            str_from_instance=lambda value: [_written(value)],
+        )
+
     return registry
+
+
+def _setting(text: str) -> float | tuple[float, float] | Ramp | Fixed:
+    """0.2, (2, 5), Fixed(0.3) or Ramp([(0, 0.2), (100, 1.0)]). ValueError for anything else."""
+    kind, _, rest = text.partition("(")
+    made = {"Ramp": Ramp, "Fixed": Fixed}.get(kind.strip())
+    try:
+        value = ast.literal_eval(rest.strip().removesuffix(")") if made else text)
+        return made(value) if made else value if isinstance(value, tuple) else float(value)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(f"{text!r} is none of 0.2, (2, 5), Fixed(0.3) and Ramp([(0, 0.2), (100, 1.0)])") from error
+
+
+def _written(value: object) -> str:
+    if isinstance(value, Ramp):
+        return f"Ramp({value.points})"
+    return f"Fixed({value.lam})" if isinstance(value, Fixed) else str(value)
 
 
 def _dotted(plain: object, path: tuple[str, ...]) -> list[str]:
