@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from training import ALONE, coloured, coloured_sources, new_training
 
-from mixdali import Choose
+from mixdali import Choose, MixUp
 from train.cli import find_recipe, recipe_names, recipe_outline
 from train.data import Sources
 from train.loop import make_batch, train_step
@@ -39,12 +39,14 @@ def test_what_is_stored_is_what_comes_back(recipe: Recipe) -> None:
 
 
 def test_it_trains_three_steps_at_a_hundredth_of_its_size(recipe: Recipe) -> None:
-    shapes = {"preact_resnet18": "preact_resnet8_w4", "resnet50": "mobilenet_v3_small"}
+    ours, theirs = "preact_resnet8_w4", "mobilenet_v3_small"
+    shapes = {"preact_resnet18": ours, "preact_resnet34": ours, "resnet50": theirs, "resnet18": theirs}
     small = replace(
         recipe,
         data="cifar",
         model=shapes.get(recipe.model, recipe.model),
         batch_size=8,
+        num_images=None,
         size=None if recipe.data == "cifar" else (32, 32),
         precision="float32",
     )
@@ -71,6 +73,8 @@ def test_a_claim_belongs_to_a_paper_and_says_where_it_stands(recipe: Recipe) -> 
         # Epochs counted from 0, and the learning rate the authors' code has in them.
         ("zhang2017mixup", "recipe", {0: 0.1, 100: 0.1, 101: 0.01, 150: 0.01, 151: 0.001, 199: 0.001}),
         ("yun2019cutmix", "recipe", {0: 0.25, 149: 0.25, 150: 0.025, 224: 0.025, 225: 0.0025, 299: 0.0025}),
+        ("huang2020selfadaptive", "trades", {0: 0.1, 73: 0.1, 74: 0.01, 88: 0.01, 89: 0.001, 98: 0.001, 99: 0.0001}),
+        ("huang2020selfadaptive", "selective", {0: 0.1, 24: 0.1, 25: 0.05, 274: 0.1 / 1024, 275: 0.1 / 2048}),
         ("yun2019cutmix", "imagenet", {0: 0.1, 74: 0.1, 75: 0.01, 150: 0.001, 225: 0.0001}),
     ],
 )
@@ -119,3 +123,12 @@ def test_too_few_images_for_a_batch_are_refused() -> None:
     recipe = find_recipe("demo")[1]
     with pytest.raises(ValueError, match="batch"):
         new_training(recipe, Sources("cifar", coloured(8), coloured(8), 4))
+
+
+@pytest.mark.parametrize(
+    "name", ["verma2019manifold", "zou2023mixupe", "lim2022noisy", "venkataramanan2023multimix", "huang2020selfadaptive"]
+)
+def test_what_mixes_itself_or_needs_clean_images_refuses_a_mix(name: str) -> None:
+    _, recipe = find_recipe(name, "small")
+    with pytest.raises(ValueError, match=rf"mix must be None: {type(recipe.objective).__name__} \w+"):
+        replace(recipe, mix=MixUp())

@@ -12,9 +12,9 @@ import torch
 from mixdali import CutMix
 from pipelines.pickles import dump_pickle
 from pipelines.source import Source
-from train.data import Sources, train_loader, val_loader
+from train.data import Sources, prepare_sources, train_loader, val_loader
 from train.distributed import World
-from train.loop import Training
+from train.loop import Training, make_batch, train_step
 from train.recipe import Recipe
 from train.recipes import demo
 from train.run import Run
@@ -49,11 +49,29 @@ def coloured_sources(count: int = 64, held_out: int = 22) -> Sources:
 
 
 def new_training(recipe: Recipe = TINY, sources: Sources | None = None) -> Training:
-    sources = sources or coloured_sources()
+    sources = prepare_sources(recipe, sources or coloured_sources(), None)
     run = Run(num_threads=1)
     batches = train_loader(recipe, run, sources, ALONE, recipe.objective.outputs)
     state = new_state(recipe, sources, ALONE, len(batches))
     return Training(recipe, state, batches, val_loader(recipe, run, sources, ALONE), ALONE)
+
+
+def run_steps(recipe: Recipe, steps: int, stop: int | None = None) -> Training:
+    """So many steps without a validation; saved, built anew and loaded after `stop` of them."""
+    training = new_training(recipe)
+    while training.state.step < steps:
+        for raw in training.train:
+            state = training.state
+            train_step(recipe, state, make_batch(raw, state.epoch, state.step, ALONE.device), ALONE)
+            if state.step == stop:
+                saved = state.to_checkpoint(training.train, ALONE)
+                training = new_training(recipe)
+                training.state.load_checkpoint(saved, training.train, ALONE)
+                break
+        else:
+            training.state.epoch += 1
+            training.state.epoch_step = 0
+    return training
 
 
 class StopAt(Stop):

@@ -29,6 +29,10 @@ class Batch:
     """(N,) positions in the full data set, whatever the shuffle, shard or subset."""
     unmixed: Tensor | None = None
     """(N, 3, H, W) the same images before mixing."""
+    view1: Tensor | None = None
+    """(N, 3, H, W) the same images, augmented another way."""
+    view2: Tensor | None = None
+    """(N, 3, H, W) the same images, augmented a third way."""
     plan: Plan | None = None
     """How the images were mixed."""
     mask: Tensor | None = None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mixdali import derive_seed
 from train.distributed import World
+from train.label_files import read_labels
 from train.recipe import Data, Recipe
 from train.run import Run
 
@@ -23,9 +25,11 @@ STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
-
 # Rows and columns of the picture of mixed images.
 PREVIEW = (4, 8)
+
+# So many training images with labels as they were, and so many with changed ones, are measured after every epoch.
+MEASURED = 2500
 
 
 class Loader(Protocol):
@@ -38,18 +42,42 @@ class Loader(Protocol):
 
 
 @dataclass(frozen=True)
+class Changes:
+    """The labels of the training images before and after a recipe changed them; three arrays (N,)."""
+
+    index: np.ndarray
+    original: np.ndarray
+    given: np.ndarray
+
+
+@dataclass(frozen=True)
 class Sources:
-    """The training and the held-out images of a run."""
+    """The images of a run."""
 
     kind: Data
     train: Source
+    """What is trained on, with the labels that are trained on."""
     held_out: Source
+    """What is measured after every epoch and decides which was best."""
     num_classes: int
+    also: Mapping[str, Source] = field(default_factory=dict)
+    """What else is measured after every epoch, by name. "test": the test images, where the held-out ones are a part of
+    the training images. "real", "corrupted": training images whose labels are as they were, and such as were
+    changed, both with the labels trained on."""
+    changes: Changes | None = None
+    """Where `prepare_sources` changed labels."""
+    prepared: bool = False
+    """Whether they are as a recipe wants them."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; their numbers where the data has no names."""
         return self.train.classes or tuple(str(label) for label in range(self.num_classes))
+
+    @property
+    def num_samples(self) -> int:
+        """Length of a table that has a place for every training image by its index."""
+        return int(self.train.index.max()) + 1
 
     def identity(self) -> dict[str, Any]:
         """What two runs must have in common to have seen the same data, wherever it lies."""
@@ -57,7 +85,10 @@ class Sources:
             "data": self.kind,
             "num_images": len(self.train),
             "num_classes": self.num_classes,
-            "fingerprint": fingerprint(self.train)[:12] + fingerprint(self.held_out)[:12],
+            "fingerprint": "".join(
+                fingerprint(source)[:12]
+                for source in (self.train, self.held_out, *([self.also["test"]] if "test" in self.also else []))
+            ),
         }
 
 
@@ -82,6 +113,67 @@ def read_sources(kind: Data, root: str | None) -> Sources:
     return Sources(kind, train, held_out, num_classes)
 
 
+def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sources:
+    """The sources of `read_sources` as a recipe wants them: its labels, its noise, its validation split, its subset.
+
+    All that is drawn follows from the recipe's seed and the images' indices.
+
+    Raises:
+        FileNotFoundError, ValueError: one line on what is wrong with a file of labels, the noise or the numbers.
+    """
+    assert not sources.prepared
+    full = sources.train
+    labels = full.labels if recipe.labels is None else read_labels(recipe.labels, full, sources.classes, root)
+    labels = recipe.noise.apply(labels, full.index, sources.classes, derive_seed(recipe.seed, "labels"))
+    given, changed = full.relabel(labels), labels != full.labels
+    train, held_out = _split(recipe, full)
+    also: dict[str, Source | None] = {}
+    if len(held_out):
+        also["test"] = sources.held_out
+    if recipe.labels is not None or recipe.noise.rate > 0:
+        also["real"] = _sample(given, train[~changed[train]], MEASURED, recipe.seed)
+        also["corrupted"] = _sample(given, train[changed[train]], MEASURED, recipe.seed)
+    return replace(
+        sources,
+        train=given if len(train) == len(given) else given.select(train),
+        held_out=given.select(held_out) if len(held_out) else sources.held_out,
+        also={name: source for name, source in also.items() if source is not None},
+        changes=Changes(full.index, full.labels, labels) if changed.any() else None,
+        prepared=True,
+    )
+
+
+def _split(recipe: Recipe, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in `source`, rising: those to train on, and those held out."""
+    total = len(source)
+    held = int(recipe.validation) if recipe.validation >= 1 else round(recipe.validation * total)
+    wanted = total - held if recipe.num_images is None else recipe.num_images
+    if wanted < 1 or held + wanted > total:
+        asked = "" if recipe.num_images is None else f" for num_images {wanted:,}"
+        raise ValueError(
+            f"validation {recipe.validation:g} holds out {held:,} of {total:,} training images, too few are left{asked}"
+        )
+    if wanted == total:
+        return np.arange(total), np.arange(0)
+    order = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "validation"))
+    rest = _shuffled(source, order[held:], derive_seed(recipe.seed, "num_images"))
+    return np.sort(rest[:wanted]), np.sort(order[:held])
+
+
+def _sample(source: Source, positions: np.ndarray, count: int, seed: int) -> Source | None:
+    """At most so many of the items at these positions, drawn; None if there are none."""
+    chosen = _shuffled(source, positions, derive_seed(seed, "measured"))[:count]
+    return source.select(np.sort(chosen)) if len(chosen) else None
+
+
+def _shuffled(source: Source, positions: np.ndarray, seed: int) -> np.ndarray:
+    """The positions in an order that depends on the seed and on the indices of the images there."""
+    if not len(positions):
+        return positions
+    draws = np.random.default_rng(seed).random(int(source.index.max()) + 1)
+    return positions[np.argsort(draws[source.index[positions]], kind="stable")]
+
+
 def fingerprint(source: Source) -> str:
     """A digest of the labels, and of the files' names or of some of the images: the same wherever the data lies."""
     digest = hashlib.sha256(np.ascontiguousarray(source.labels, dtype=np.int64).tobytes())
@@ -100,6 +192,8 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
     Raises:
         ValueError: if the batch does not divide among the processes, or the images do not fill one batch.
     """
+    as_they_are = recipe.labels is None and not (recipe.noise.rate or recipe.validation or recipe.num_images)
+    assert sources.prepared or as_they_are, "prepare_sources comes first"
     if recipe.batch_size % world.size:
         raise ValueError(f"batch_size {recipe.batch_size} does not divide among {world.size} processes")
     pipeline = _pipeline(sources.kind)
@@ -119,11 +213,11 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
     )
 
 
-def val_loader(recipe: Recipe, run: Run, sources: Sources, world: World) -> Loader:
-    """This process's share of the held-out images, every one once an epoch."""
+def val_loader(recipe: Recipe, run: Run, sources: Sources, world: World, images: Source | None = None) -> Loader:
+    """This process's share of the held-out images, or of others, every one once an epoch."""
     pipeline = _pipeline(sources.kind)
     return pipeline.val_loader(
-        sources.held_out,
+        sources.held_out if images is None else images,
         batch_size=max(1, recipe.batch_size // world.size),
         num_classes=sources.num_classes,
         size=recipe.size,

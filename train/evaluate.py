@@ -18,6 +18,8 @@ from train.stop import Stop
 def evaluate(model: nn.Module, loader: Iterable[Any], precision: str, world: World, stop: Stop) -> dict[str, float]:
     """Loss (nats), accuracy (0 to 1) and number of the images of all processes together; nothing is counted twice.
 
+    Outputs of the model beyond the classes of the targets are left out.
+
     Raises:
         Stopped: a single process was asked to stop; several go on to the end, since they must stay in step.
     """
@@ -26,7 +28,7 @@ def evaluate(model: nn.Module, loader: Iterable[Any], precision: str, world: Wor
     for batch in loader:
         images, targets = to_device(batch.images, world.device), to_device(batch.targets, world.device)
         with autocast(precision, world.device):
-            logits = model(images)
+            logits = model(images)[:, : targets.shape[1]]
         hits, losses = accuracy(logits, targets), cross_entropy(logits, targets)
         sums += torch.stack([losses.sum(), hits.sum(), losses.new_tensor(len(losses))])
         if world.size == 1:

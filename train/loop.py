@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class Training:
     world: World
     progress: Progress = field(default_factory=Progress)
     stop: Stop = field(default_factory=Stop)
+    also: Mapping[str, Loader] = field(default_factory=dict)
+    """What else is measured after every epoch, by name; it decides nothing."""
 
 
 def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict[str, float]], None]) -> bool:
@@ -130,17 +132,17 @@ def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
 
 
 def _evaluate_epoch(training: Training) -> dict[str, float]:
-    """Loss and accuracy on the held-out images, of the weights and of their average."""
-    state = training.state
-
-    def measure(model: nn.Module) -> dict[str, float]:
-        return evaluate(model, training.held_out, training.recipe.precision, training.world, training.stop)
-
-    plain = measure(state.model)
-    row = {"loss": plain["loss"], "accuracy": plain["accuracy"], "held_out_images": plain["images"]}
-    if state.ema is not None:
-        average = measure(state.ema.module)
-        row |= {"ema_loss": average["loss"], "ema_accuracy": average["accuracy"]}
+    """Loss and accuracy on the held-out images and on what else is measured, of the weights and of their average."""
+    models = {"": training.state.model}
+    if training.state.ema is not None:
+        models["ema_"] = training.state.ema.module
+    row: dict[str, float] = {}
+    for name, loader in {"": training.held_out, **training.also}.items():
+        start = f"{name}_" if name else ""
+        for average, model in models.items():
+            found = evaluate(model, loader, training.recipe.precision, training.world, training.stop)
+            row |= {f"{start}{average}loss": found["loss"], f"{start}{average}accuracy": found["accuracy"]}
+        row[f"{name or 'held_out'}_images"] = found["images"]
     return row
 
 

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 INK, GREY = "#222222", "#9a9a9a"
-BLUE, ORANGE, GREEN = "#2f6db5", "#e07b39", "#3c9a5f"
+BLUE, ORANGE, GREEN, RED, VIOLET = "#2f6db5", "#e07b39", "#3c9a5f", "#c23b3b", "#8457a8"
 
 
 def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, mixed: bool) -> None:
     """Loss, accuracy and learning rate by epoch, from the lines of metrics.jsonl; `mixed`: whether training mixes."""
     training = "training (mixed, weighted by lam)" if mixed else "training"
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1, 1, 0.6))
     _curve(loss, history, "train_loss", GREY, training)
@@ -28,6 +28,9 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, 
     _curve(accuracy, history, "train_accuracy", GREY, training, 100)
     _curve(accuracy, history, "accuracy", BLUE, "held-out", 100)
     _curve(accuracy, history, "ema_accuracy", ORANGE, "held-out, averaged weights", 100)
+    _curve(accuracy, history, "test_accuracy", VIOLET, "test", 100)
+    _curve(accuracy, history, "real_accuracy", GREEN, "training, real labels", 100)
+    _curve(accuracy, history, "corrupted_accuracy", RED, "training, corrupted labels", 100)
     _curve(rate, history, "lr", GREEN, "")
     for axes, name in ((loss, "loss"), (accuracy, "accuracy, %"), (rate, "learning rate")):
         axes.set_title(name, fontsize=11, color=INK, loc="left")
@@ -38,7 +41,8 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, 
         axes.spines[["top", "right"]].set_visible(False)
     loss.set_ylim(bottom=0)
     rate.set_ylim(bottom=0)
-    accuracy.legend(fontsize=8, frameon=False, loc="lower right")
+    lines, names = accuracy.get_legend_handles_labels()
+    figure.legend(lines, names, fontsize=8, frameon=False, loc="outside lower center", ncols=len(lines))
     figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left")
     _write(figure, path)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mixdali import Mix
+from train.label_noise import LabelNoise
 from train.objectives import CrossEntropy, Objective
 from train.schedules import Cosine, OneCycle, Steps
 
@@ -17,6 +18,7 @@ Data = Literal["cifar", "imagenet"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 PLAIN = CrossEntropy()
+NO_NOISE = LabelNoise()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,16 @@ class Recipe:
     """Height and width of the training images; None is the pipeline's own (32 x 32, 224 x 224)."""
     augment: bool = True
     """Random crop and flip."""
+    labels: str | None = None
+    """File of labels to train on instead of the data's own, with its column after a colon, where it has several:
+    CIFAR-10_human.pt:worse_label. A relative path counts from the data's folder. Test labels stay as they are."""
+    noise: LabelNoise = NO_NOISE
+    """Labels of training images that are redrawn at random."""
+    num_images: int | None = None
+    """Train on so many of the training images, drawn by the seed; None takes all."""
+    validation: float = 0.0
+    """So many of the training images (below 1: this share of them), drawn by the seed, are held out: they, under their
+    training labels, decide which epoch was best, and the test images are only reported."""
     seed: int = 0
     """The one seed all randomness is derived from."""
     precision: Precision = "auto"
@@ -87,6 +99,12 @@ class Recipe:
         _require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
             _require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
+        name, why = type(self.objective).__name__, self.objective.needs_clean
+        _require(self.mix is None or not why, "mix", self.mix, f"must be None: {name} {why}")
+        if self.num_images is not None:
+            _require(self.num_images > 0, "num_images", self.num_images, "must be above 0, or None for all")
+        split = 0 <= self.validation < 1 or (self.validation > 0 and self.validation % 1 == 0)
+        _require(split, "validation", self.validation, "must be a share below 1 or a number of images")
         if self.size is not None:
             _require(min(self.size) > 0, "size", self.size, "must be a positive height and width")
         self.schedule.check(self.num_epochs)

@@ -14,9 +14,10 @@ import torch
 from rich.console import Console
 
 from train import checkpoint
-from train.data import Sources, preview_batches, read_sources, train_loader, val_loader
+from train.data import Sources, prepare_sources, preview_batches, read_sources, train_loader, val_loader
 from train.distributed import World, open_world
 from train.folders import RunFolder, claim_folder
+from train.label_noise import write_changes
 from train.log import Log
 from train.loop import Training, fit
 from train.pictures import draw_curves, draw_mixed
@@ -29,6 +30,7 @@ from train.stop import Stop, stop_on_signals
 from train.table import result_table
 
 SECONDS_BETWEEN_PICTURES = 30.0
+CHANGES = "changed_labels.csv"
 
 
 def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], console: Console) -> int:
@@ -49,7 +51,7 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
         world = stack.enter_context(open_world(run.device))
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
-        sources = read_sources(recipe.data, run.root)
+        sources = prepare_sources(recipe, read_sources(recipe.data, run.root), run.root)
         facts = describe_run(recipe, sources, world)
         folder = _enter_folder(stack, title, run, world, facts["identity"])
         training = _build(recipe, run, sources, world, stop)
@@ -137,7 +139,13 @@ def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop)
             f"number, at least one: change --batch_size {recipe.batch_size}"
         )
     state = new_state(recipe, sources, world, len(batches))
-    return Training(recipe, state, batches, val_loader(recipe, run, sources, world), world, Progress(), stop)
+    held_out = val_loader(recipe, run, sources, world)
+    also = {
+        name: val_loader(recipe, run, sources, world, images)
+        for name, images in sources.also.items()
+        if len(images) >= world.size
+    }
+    return Training(recipe, state, batches, held_out, world, Progress(), stop, also)
 
 
 def _announce(
@@ -148,12 +156,16 @@ def _announce(
     processes = f" x {world.size}" if world.size > 1 else ""
     lines = [
         title + (f", changed: {'; '.join(overrides)}" if overrides else ""),
-        f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes",
+        f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes"
+        + (f", {len(sources.also['test']):,} test images" if "test" in sources.also else ""),
         f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}",
         f"goes on in {folder.path} after epoch {state.epoch}, step {state.epoch_step}"
         if folder.resumes
         else f"writes to {folder.path}",
     ]
+    if sources.changes is not None:
+        changed = (sources.changes.original != sources.changes.given).mean()
+        lines.append(f"{changed:.2%} of the training labels changed, listed in {folder.path / CHANGES}")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
 
@@ -171,6 +183,9 @@ def _fit_and_show(
     """Train as the main process: numbers and pictures on the way, the table at the end."""
     state, recipe, path = training.state, training.recipe, folder.path
     header = {"run": title, "name": path.name, **facts}
+    if sources.changes is not None and not (path / CHANGES).exists():
+        changes = sources.changes
+        write_changes(path / CHANGES, changes.index, changes.original, changes.given, sources.classes)
     if not (path / "mixed.png").exists():
         batches = preview_batches(recipe, run, sources, training.world)
         draw_mixed(path / "mixed.png", batches, sources.classes, f"{title}: training images as the network sees them")

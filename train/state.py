@@ -34,7 +34,7 @@ class State:
     scaler: torch.amp.GradScaler
     ema: AveragedModel | None
     objective: nn.Module
-    """What the objective remembers."""
+    """What the objective remembers, and what it learns beside the network."""
     generator: torch.Generator
     """The randomness of the objective, on the model's device."""
     epoch: int = 0
@@ -105,7 +105,8 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
     Seeds torch's global generator, which layers such as dropout draw from; the caller restores it.
     """
     mean, std = STATISTICS[sources.kind]
-    network: dict[str, Any] = {"name": recipe.model, "num_classes": sources.num_classes, "mean": mean, "std": std}
+    num_outputs = recipe.objective.num_outputs(sources.num_classes)
+    network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
     model = build_model(**network, seed=derive_seed(recipe.seed, "model"))
     model = model.to(world.device).to(memory_format=torch.channels_last)
     parallel: nn.Module = model
@@ -113,8 +114,9 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
         ids = [world.device.index] if world.device.type == "cuda" else None
         # The loop copies the buffers itself, once a step, so that an objective may call the model several times.
         parallel = nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+    objective = _set_up(recipe, model, sources, world)
     optimizer = torch.optim.SGD(
-        model.parameters(),
+        [*model.parameters(), *_learned(objective)],
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
@@ -124,7 +126,6 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
     ema = None
     if recipe.ema_decay is not None:
         ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
-    objective = recipe.objective.setup(model, len(sources.train), sources.num_classes).to(world.device)
     torch.manual_seed(derive_seed(recipe.seed, "layers", world.rank))
     return State(
         network=network,
@@ -137,3 +138,23 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
         objective=objective,
         generator=torch.Generator(world.device).manual_seed(derive_seed(recipe.seed, "objective", world.rank)),
     )
+
+
+def _set_up(recipe: Recipe, model: nn.Module, sources: Sources, world: World) -> nn.Module:
+    """What the objective remembers; what it learns begins alike in every process, and is averaged as the network is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(recipe.seed, "setup"))
+        objective = recipe.objective.setup(model, sources.num_samples, sources.num_classes).to(world.device)
+    if world.size > 1:
+        for parameter in _learned(objective):
+            parameter.register_post_accumulate_grad_hook(lambda parameter: _average_gradient(parameter, world))
+    return objective
+
+
+def _learned(objective: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in objective.parameters() if parameter.requires_grad]
+
+
+def _average_gradient(parameter: Tensor, world: World) -> None:
+    assert parameter.grad is not None
+    parameter.grad = world.sum(parameter.grad) / world.size

@@ -21,6 +21,13 @@ def result_table(title: str, history: Sequence[dict[str, float]], recipe: Recipe
         best = max(history, key=lambda row: row[f"{prefix}accuracy"])
         for when, row in (("last epoch", history[-1]), (f"best epoch, {best['epoch']:.0f}", best)):
             table.add_row(f"{name}, {when}", f"{row[f'{prefix}accuracy']:.2%}", f"{row[f'{prefix}loss']:.3f}")
+            if "test" in sources.also:
+                accuracy, loss = (row[f"test_{prefix}{value}"] for value in ("accuracy", "loss"))
+                table.add_row("  on the test images", f"{accuracy:.2%}", f"{loss:.3f}")
+    for name in [name for name in ("real", "corrupted") if name in sources.also]:
+        table.add_section()
+        accuracy, loss = (history[-1][f"{name}_{value}"] for value in ("accuracy", "loss"))
+        table.add_row(f"training images, {name} labels, last epoch", f"{accuracy:.2%}", f"{loss:.3f}")
     claim = recipe.claim
     if claim and (claim.num_images, claim.num_classes) == (len(sources.train), sources.num_classes):
         table.add_section()

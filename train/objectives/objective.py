@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,17 @@ class Objective(ABC):
     The loop calls, for every step: `draw`, the objective itself, then (the optimiser has stepped) `after_step`.
     """
 
+    needs_clean: ClassVar[str] = ""
+    """Why the loader must not mix the images, in a few words; empty for an objective that takes mixed ones too."""
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """The fields of `Batch` that the loader has to fill."""
         return ("images", "targets")
+
+    def num_outputs(self, num_classes: int) -> int:
+        """How many logits the model has to give."""
+        return num_classes
 
     def setup(self, model: nn.Module, num_samples: int, num_classes: int) -> nn.Module:
         """What the objective remembers between steps, as buffers of a module that is saved in the checkpoint."""

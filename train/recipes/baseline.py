@@ -20,6 +20,9 @@ recipe = Recipe(
     schedule=Steps(at=(101, 151)),
 )
 
+# Label smoothing with the usual share.
+smoothed = replace(recipe, smoothing=0.1)
+
 # CIFAR-10 takes about twelve minutes on two CPU cores.
 small = replace(
     recipe,
@@ -31,6 +34,8 @@ small = replace(
     schedule=OneCycle(),
     ema_decay=0.995,
 )
+
+small_smoothed = replace(small, smoothing=0.1)
 
 imagenet = replace(
     recipe,
