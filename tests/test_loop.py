@@ -231,3 +231,14 @@ def test_layers_that_draw_go_on_exactly_as_well() -> None:
     resumed.state.load_checkpoint(saved[-1], resumed.train, ALONE)
     fit(resumed, ignore, ignore)
     assert_same(weights(resumed.state), weights(whole.state))
+
+
+def test_a_compiled_network_is_the_one_that_is_trained() -> None:
+    """Here without the compiler, which takes half a minute; that it compiles is torch's affair."""
+    with torch.compiler.set_stance("force_eager"):
+        plain, compiled = new_training(), new_training(replace(TINY, compile=True))
+        for training in (plain, compiled):
+            for raw in list(training.train)[:2]:
+                train_step(training.recipe, training.state, make_batch(raw, 0, 0, ALONE.device), ALONE)
+    assert compiled.state.parallel is not compiled.state.model
+    assert_same(weights(compiled.state), weights(plain.state))

@@ -114,6 +114,8 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
         ids = [world.device.index] if world.device.type == "cuda" else None
         # The loop copies the buffers itself, once a step, so that an objective may call the model several times.
         parallel = nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+    if recipe.compile:
+        parallel = torch.compile(parallel)  # type: ignore[assignment]
     objective = _set_up(recipe, model, sources, world)
     optimizer = torch.optim.SGD(
         [*model.parameters(), *_learned(objective)],
