@@ -50,7 +50,7 @@ def parse_overrides(title: str, summary: str, stored: Recipe, arguments: Sequenc
     except SystemExit as error:
         if not error.code:
             raise
-        raise ValueError(_plain_sentence(said.getvalue())) from None
+        raise ValueError(plain_sentence(said.getvalue())) from None
     if unknown:
         raise ValueError(_refuse(unknown[0], field_names(command)))
     return command.recipe, command.run
@@ -129,7 +129,7 @@ def _refuse(word: str, fields: Sequence[str]) -> str:
     return f"--{name} is no field of the recipe or the run; {nearest(name, fields)}"
 
 
-def _plain_sentence(boxed: str) -> str:
+def plain_sentence(boxed: str) -> str:
     """The message in a box that tyro drew, without its frame and its advice."""
     inner = [line.strip("│ ") for line in boxed.splitlines() if line.strip("│ ")]
     start = next((i for i, line in enumerate(inner) if line.startswith("╭")), -1) + 1

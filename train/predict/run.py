@@ -1,0 +1,108 @@
+"""The command: checkpoints and a synthetic set in, a prediction out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from train.command import parse
+from train.distributed import open_world
+from train.predict.measure import Measured, measure, read_networks
+from train.predict.report import draw_prediction, result_table, score
+from train.predict.synthetic import read_synthetic
+
+SUMMARY = "Predict the test accuracy of trained networks from their accuracy on labelled synthetic images."
+FEWEST = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What is compared, and where the result is written."""
+
+    checkpoints: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Checkpoints of classifiers, or folders of their runs; at least three."""
+    synthetic: Path
+    """Synthetic images: a generator's checkpoint, an .npz with `image` and `label`, or a folder of class folders."""
+    root: str | None = None
+    """Folder of the data the networks were trained on. None: the embedded digits."""
+    num_images: int = 10_000
+    """Images that a generator draws."""
+    seed: int = 0
+    """Which images a generator draws."""
+    average: bool = True
+    """Take the averaged weights of the networks that have them."""
+    folder: Path = Path("runs/prediction")
+    """Where prediction.json and prediction.png go; with -2, -3, ... where that is taken."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto takes a GPU if there is one."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure, score and show. Raises ValueError and others of one line for the user."""
+    asked = parse(Arguments, words, program="train.predict", summary=SUMMARY)
+    if len(asked.checkpoints) < FEWEST:
+        raise ValueError(
+            f"{FEWEST} or more checkpoints are needed to compare predictions, got {len(asked.checkpoints)}"
+        )
+    console = Console()
+    with open_world(asked.device) as world:
+        if world.size > 1:
+            raise ValueError("a prediction is made by one process; start it without torchrun")
+        networks = read_networks(asked.checkpoints, asked.root)
+        measured = []
+        synthetic = read_synthetic(asked.synthetic, networks.sources.classes, asked.num_images, asked.seed)
+        for network in measure(networks, synthetic, world, average=asked.average):
+            measured.append(network)
+            _say(console, describe(network))
+    found = score(measured)
+    folder = new_folder(asked.folder)
+    write(folder, measured, found, str(asked.synthetic))
+    console.print(result_table(found, len(measured)))
+    if found["pgdl_missing"]:
+        _say(console, f"No PGDL score: {found['pgdl_missing']}.")
+    _say(console, f"{folder}: prediction.json, prediction.png")
+    return 0
+
+
+def describe(network: Measured) -> str:
+    """A network in one line."""
+    return (
+        f"{network.path}  training {network.train_accuracy:.2%}  synthetic {network.synthetic_accuracy:.2%}  "
+        f"test {network.test_accuracy:.2%}"
+    )
+
+
+def write(folder: Path, measured: Sequence[Measured], found: dict[str, Any], synthetic: str) -> None:
+    """Leave prediction.json and prediction.png in a folder of their own."""
+    content = {"synthetic": synthetic, **found, "networks": [dataclasses.asdict(network) for network in measured]}
+    temporary = folder / ".prediction.json.writing"
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(temporary, folder / "prediction.json")
+    draw_prediction(
+        folder / "prediction.png", measured, found, f"{len(measured)} networks, synthetic images of {synthetic}"
+    )
+
+
+def new_folder(path: Path) -> Path:
+    """The first of PATH, PATH-2, PATH-3, ... that is not there yet, made."""
+    for number in count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False)

@@ -1,0 +1,31 @@
+"""GenLabel: mix images, and label the mixture by how likely it is in each class.
+
+Sohn, Shang, Chen, Moon, Papailiopoulos and Lee, "GenLabel: Mixup Relabeling using Generative Models", ICML 2022,
+arXiv:2201.02354.
+
+From the authors' code for tables of numbers: lambda from Beta(1, 1), one lambda and one permutation a batch, 20 epochs
+of warm-up without mixing, a Gaussian of full covariance (ridge 1e-4) for each class in the space of the classifier's
+inputs, weight decay 1e-4. `kernel` has their other density, `two` the two densest classes with the Gaussians of
+identity covariance of their code for points in the plane.
+Differs: their recipe for images is not public, so network, batch, rate and epochs are those of mixup's code, gamma 0.4
+is one of the values they try, and there is no number to compare with; the whole network goes on learning after the
+warm-up and the densities are fitted anew every epoch, where their code fits once and trains a new last layer only.
+With a larger gamma a network that still learns much believes its own densities too early.
+"""
+
+from dataclasses import replace
+
+from train.densities import Gaussian, Kernel
+from train.objectives import GenLabel
+from train.recipes import baseline
+
+objective = GenLabel(alpha=1.0, gamma=0.4)
+
+recipe = replace(baseline.recipe, paper="2201.02354", objective=objective)
+
+kernel = replace(recipe, objective=replace(objective, density=Kernel()))
+
+two = replace(recipe, objective=replace(objective, density=Gaussian(covariance="identity"), classes="two"))
+
+# Small networks on few epochs want a small alpha and a short warm-up.
+small = replace(baseline.small, paper=recipe.paper, objective=GenLabel(alpha=0.2, gamma=0.4, warmup=4))
