@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import TypeVar
 import tyro
 
 from train.names import nearest
-from train.overrides import plain_sentence, field_names
+from train.overrides import plain_sentence
 
 T = TypeVar("T")
 
@@ -50,5 +51,6 @@ def parse(kind: type[T], arguments: Sequence[str], *, program: str, summary: str
         raise ValueError(plain_sentence(said.getvalue())) from None
     if unknown:
         name = unknown[0].partition("=")[0].lstrip("-")
-        raise ValueError(f"{unknown[0]} is no argument of python -m {program}; {nearest(name, field_names(parsed))}")
+        known = [field.name for field in dataclasses.fields(parsed)]  # type: ignore[arg-type]
+        raise ValueError(f"{unknown[0]} is no argument of python -m {program}; {nearest(name, known)}")
     return parsed
