@@ -7,7 +7,7 @@ import dataclasses
 import io
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -51,6 +51,12 @@ def parse(kind: type[T], arguments: Sequence[str], *, program: str, summary: str
         raise ValueError(plain_sentence(said.getvalue())) from None
     if unknown:
         name = unknown[0].partition("=")[0].lstrip("-")
-        known = [field.name for field in dataclasses.fields(parsed)]  # type: ignore[arg-type]
-        raise ValueError(f"{unknown[0]} is no argument of python -m {program}; {nearest(name, known)}")
+        raise ValueError(f"{unknown[0]} is no argument of python -m {program}; {nearest(name, _names(parsed))}")
     return parsed
+
+
+def _names(value: Any) -> list[str]:
+    """The fields of a dataclass, and of those in it."""
+    if not dataclasses.is_dataclass(value):
+        return []
+    return [name for field in dataclasses.fields(value) for name in _names(getattr(value, field.name)) or [field.name]]
