@@ -3,8 +3,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The DALI wheel's extra: cuda13 or cuda12. Both run on a machine without a GPU.
 CUDA ?= cuda13
+PEERS ?= .venv-peers
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test lint format bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -28,5 +29,18 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The loaders that `python -m pipelines.bench` compares with, in an environment of their own. FFCV has to be compiled.
+bench-peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: pipelines/bench/peers.txt constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement pipelines/bench/peers.txt
+	@command -v c++ >/dev/null && pkg-config --exists opencv4 libturbojpeg || { \
+	  echo "torchvision and timm are ready in $(PEERS); FFCV is not: it is compiled, with OpenCV and TurboJPEG." >&2; \
+	  echo "Debian, Ubuntu: apt-get install g++ python3-dev pkg-config libopencv-dev libturbojpeg0-dev" >&2; \
+	  echo "Then once more: make bench-peers" >&2; exit 1; }
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps ffcv==1.0.2
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

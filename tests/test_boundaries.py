@@ -23,6 +23,16 @@ ALLOWED = {
     "mixdali/worlds/program.py": {DALI, "numpy", "numba"},
     "mixdali/worlds/resident.py": {DALI, "numpy", "numba"},
     "pipelines": {DALI, "mixdali", "numpy", "PIL"},
+    "pipelines/pictures.py": {"matplotlib", "mixdali", "numpy"},
+    "pipelines/bench/cli.py": {"matplotlib", "rich"},
+    "pipelines/bench/report.py": {"matplotlib", "rich"},
+    "pipelines/bench/scaling_report.py": {"matplotlib", "numpy", "rich"},
+    # These run in processes of their own, perhaps in another environment.
+    "pipelines/bench/child.py": set(),
+    "pipelines/bench/contestants/tensors.py": {TORCH, "mixdali", "numpy"},
+    "pipelines/bench/contestants/vision.py": {TORCH, "torchvision"},
+    "pipelines/bench/contestants/timm_loader.py": {TORCH, "timm"},
+    "pipelines/bench/contestants/ffcv_loader.py": {TORCH, "torchvision", "numpy", "ffcv"},
     "train": None,  # anything but DALI
 }
 

@@ -1,0 +1,1 @@
+"""What mixing costs, and how fast others are: `python -m pipelines.bench --help`."""

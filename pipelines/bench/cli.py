@@ -1,0 +1,154 @@
+"""The command line of the measurements."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from pipelines.arguments import device_id
+from pipelines.bench import report
+from pipelines.bench.data import Data, embedded, find_data
+from pipelines.bench.header import header, lines, merged_versions
+from pipelines.bench.race import ROOT, Outcome, run
+from pipelines.bench.rows import Conditions, Race, mix_race, peer_race
+from pipelines.bench.scaling import PARTS, Measured
+from pipelines.bench.scaling_report import picture, study
+from pipelines.bench.summary import plain, results
+
+TABLES = ("mixes", "peers")
+
+DESCRIPTION = """Measure what each mix costs against no mix, and how fast the loaders of others are.
+
+All contestants of a table run side by side, a process each, and take turns in every round; each is confined to as many
+cores as it has threads. `make bench-peers` builds the environment of the others (torchvision, timm, FFCV)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; -> the exit code: 0, 1 if a contestant failed, 2 for a mistake of the user."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = _parser().parse_args(arguments)
+    try:
+        return _measure(chosen, arguments)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing is written", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.bench", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--root", nargs="+", metavar="FOLDER", help="class folders or CIFAR's pickles; the embedded digits by default")
+    add("--quick", action="store_true", help="fewer rows, three short rounds: about a minute on the embedded digits")
+    add("--scaling", action="store_true", help="how cost grows, with threads, sizes, classes, files and time")
+    add("--tables", nargs="+", choices=[*TABLES, *PARTS], help="only these; the last six are those of --scaling")
+    add("--rows", nargs="+", metavar="WORDS", help="only rows whose name holds one of these, and the reference")
+    add("--device", choices=["cpu", "gpu"], default="cpu")
+    add("--threads", type=_positive, default=2, metavar="N", help="threads, or workers, of everybody (2)")
+    add("--batch_size", type=_positive, metavar="N", help="64 for files and 256 for arrays by default")
+    add("--rounds", type=_positive, metavar="N", help="11 by default, 3 with --quick; 5 and 2 for --scaling")
+    add("--peers_python", metavar="PATH", help="python of the others; .venv-peers/bin/python if that is there")
+    add("--out", type=Path, default=Path("runs/bench"), metavar="FOLDER", help="results go to a new folder in it")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
+
+
+def _measure(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
+    conditions = Conditions(chosen.threads, chosen.device, chosen.batch_size, chosen.quick)
+    names = _names(chosen)
+    device_id(chosen.device)  # refuses a GPU that is not there
+    full, quick = (5, 2) if chosen.scaling else (11, 3)
+    rounds = chosen.rounds or (quick if chosen.quick else full)
+    head = header(arguments, device=chosen.device, threads=chosen.threads, rounds=rounds)
+    python = _python(chosen.peers_python)
+    folders = [find_data(root) for root in chosen.root] if chosen.root else embedded()
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    with Console(stderr=True).status("") as status:
+
+        def measured(race: Race, number: int) -> list[Outcome]:
+            return run(race, rounds=number, peers=python, say=status.update)
+
+        if chosen.scaling:
+            found = study(names, folders, conditions, rounds, measured, console)
+            content, outcomes, figure = found.plain(), found.outcomes(), picture(found)
+            _print_lines(console, [f"{o.contestant.name}: {o.problem}" for o in outcomes if o.problem])
+        else:
+            races = [race for data in folders for race in _races(names, data, conditions, chosen.rows)]
+            content, outcomes, figure = _compare(races, rounds, measured, console)
+    head["versions"] = merged_versions(outcome.start["versions"] for outcome in outcomes if outcome.start)
+    name, out = "scaling" if chosen.scaling else "bench", report.new_folder(chosen.out)
+    report.write_picture(out / f"{name}.png", figure)
+    report.write_json(out / f"{name}.json", {"header": head, **content})
+    _print_lines(console, [*lines(head), f"{out}/{name}.json and {name}.png"])
+    return 1 if any(outcome.problem and not outcome.missing for outcome in outcomes) else 0
+
+
+def _compare(
+    races: Sequence[Race], rounds: int, measured: Measured, console: Console
+) -> tuple[dict[str, Any], list[Outcome], Figure]:
+    """Run the races and print a table for each; -> what goes into the file, all outcomes, and the picture."""
+    everybody: list[Outcome] = []
+    tables, panels = [], []
+    for race in races:
+        outcomes = measured(race, rounds)
+        rows = results(outcomes, race.reference)
+        console.print(report.table(race.title, race.reference, rows))
+        _print_lines(console, report.problems(rows))
+        panels.append((race.title, race.reference, rows))
+        plain_rows = [plain(outcome, row) for outcome, row in zip(outcomes, rows, strict=True)]
+        settings = dict(race.settings)
+        tables.append({"title": race.title, "reference": race.reference, "settings": settings, "rows": plain_rows})
+        everybody += outcomes
+    return {"tables": tables}, everybody, report.bars(panels)
+
+
+def _print_lines(console: Console, lines: Sequence[str]) -> None:
+    """As they are, however long: to be copied."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _names(chosen: argparse.Namespace) -> Sequence[str]:
+    """Of the tables that are asked for."""
+    known = PARTS if chosen.scaling else TABLES
+    for name in chosen.tables or ():
+        if name not in known:
+            kind = "only there with" if name in PARTS else "not one of those of"
+            raise ValueError(f"--tables: {name} is {kind} --scaling")
+    return chosen.tables or known
+
+
+def _races(names: Sequence[str], data: Data, conditions: Conditions, words: Sequence[str] | None) -> list[Race]:
+    makers = {"mixes": mix_race, "peers": peer_race}
+    return [_only(makers[name](data, conditions), words) for name in names]
+
+
+def _only(race: Race, words: Sequence[str] | None) -> Race:
+    if not words:
+        return race
+    kept = [c for c in race.contestants if c.name == race.reference or any(word in c.name for word in words)]
+    return replace(race, contestants=tuple(kept))
+
+
+def _python(given: str | None) -> str:
+    beside = ROOT / ".venv-peers" / "bin" / "python"
+    if given is not None and not Path(given).is_file():
+        raise FileNotFoundError(f"there is no {given}; make bench-peers builds the peers' environment")
+    return given or (str(beside) if beside.is_file() else sys.executable)

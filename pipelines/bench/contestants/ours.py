@@ -1,0 +1,35 @@
+"""mixdali: the pipelines of this repository. mix: its name in `pipelines.bench.mixes`, or None.
+
+files: how many of the repeated files are in the list; all of them by default.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pipelines import cifar, imagenet
+from pipelines.bench.mixes import MIXES
+from pipelines.files import read_cifar, read_folder
+from pipelines.source import Source
+
+
+def batches(settings: dict[str, Any]) -> Iterator[Any]:
+    shared: dict[str, Any] = {
+        "batch_size": settings["batch_size"],
+        "num_classes": settings["num_classes"],
+        "mix": MIXES[settings["mix"]] if settings["mix"] else None,
+        "size": settings["size"],
+        "seed": settings["seed"],
+        "device": settings["device"],
+        "num_threads": settings["threads"],
+    }
+    if settings["kind"] == "files":
+        source = read_folder(settings["folder"], "train")
+        repeat, number = settings["repeat"], settings.get("files")
+        longer = Source((list(source.items) * repeat)[:number], np.tile(source.labels, repeat)[:number])
+        loader = imagenet.train_loader(longer, **shared)
+    else:
+        loader = cifar.train_loader(read_cifar(settings["folder"], "train"), **shared)
+    while True:
+        yield from loader
