@@ -274,9 +274,10 @@ def _is_fused(drawn: TrainBatches, source: Source, parts: Sequence[str], outputs
 def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], outputs: Sequence[str]) -> dict[str, DataNode]:
     from mixdali.worlds.resident import crop_and_mix
 
-    made = {"images": crop_and_mix(drawn.pixels, nodes["crops"], nodes.get("plan.mask"), drawn.size)}
+    shape = (drawn.pixels.shape[3], *drawn.size)
+    made = {"images": crop_and_mix(nodes["crops"], nodes.get("plan.mask"), shape)}
     if "unmixed" in outputs:
-        made["unmixed"] = crop_and_mix(drawn.pixels, nodes["crops"][0:4], None, drawn.size)
+        made["unmixed"] = crop_and_mix(nodes["crops"][0:10], None, shape)
     return made
 
 

@@ -88,7 +88,7 @@ class TrainBatches:
         if "images" in names:
             found["images"] = self._cropped(crops)
         if "crops" in names:
-            found["crops"] = crops if plan is None else with_layers(crops, plan)
+            found["crops"] = self._rows(crops, plan)
         return tuple(_as_array(name, found[name]) for name in names)
 
     def _crops(self, rows: NDArray, rng: torch.Generator) -> NDArray:
@@ -116,6 +116,22 @@ class TrainBatches:
 
         return torch.zeros(()).expand(number, self.pixels.shape[3], *self.size)
 
+    def _rows(self, crops: NDArray, plan: Plan | None) -> NDArray:
+        """(N, 10 + 14 * layers) float64, as `mixdali.worlds.resident` takes it."""
+        layers: list[Plan | Layer] = [] if plan is None else [plan, *plan.more]
+        rows = np.empty((len(crops), 10 + 14 * len(layers)))
+        rows[:, :6] = *divmod(self.pixels.ctypes.data, 1 << 31), *self.pixels.shape
+        rows[:, 6:10] = crops
+        for i, layer in enumerate(layers):
+            row = rows[:, 10 + 14 * i : 24 + 14 * i]
+            row[:, :4] = crops if layer.partner is None else crops[layer.partner.numpy()]
+            row[:, 4:8] = WHOLE if layer.box is None else layer.box.numpy()
+            row[:, 8] = layer.weight.numpy()
+            outside = getattr(layer, "outside", None)
+            row[:, 9] = 1.0 if outside is None else outside.numpy()
+            row[:, 10:14] = row[:, 4:8] if layer.region is None else layer.region.numpy()
+        return rows
+
     @cached_property
     def _one_hot(self) -> torch.Tensor:
         """(num_classes, num_classes), a row for each label."""
@@ -132,23 +148,6 @@ class TrainBatches:
         if plan is not None:
             targets = world_of(self._blank(len(labels))).blend_targets(targets, plan)
         return targets.numpy()
-
-
-def with_layers(crops: NDArray, plan: Plan) -> NDArray:
-    """(N, 4) and a plan of torch tensors -> (N, 4 + 14 * layers), as `mixdali.worlds.resident` takes it."""
-    number, width = crops.shape
-    layers: list[Plan | Layer] = [plan, *plan.more]
-    rows = np.empty((number, width + (width + 10) * len(layers)))
-    rows[:, :width] = crops
-    for i, layer in enumerate(layers):
-        row = rows[:, width + (width + 10) * i : width + (width + 10) * (i + 1)]
-        row[:, :width] = crops if layer.partner is None else crops[layer.partner.numpy()]
-        row[:, width : width + 4] = WHOLE if layer.box is None else layer.box.numpy()
-        row[:, width + 4] = layer.weight.numpy()
-        outside = getattr(layer, "outside", None)
-        row[:, width + 5] = 1.0 if outside is None else outside.numpy()
-        row[:, width + 6 :] = row[:, width : width + 4] if layer.region is None else layer.region.numpy()
-    return rows
 
 
 def _as_array(name: str, value: Any) -> NDArray:

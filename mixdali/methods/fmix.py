@@ -22,9 +22,9 @@ class FMix(MaskMix):
     alpha         the law of lam, as in `MixUp`. Of H * W pixels, lam * H * W rounded up or down, each half of the time,
                   are the own image's.
     decay_power   how much lower high frequencies are: the amplitude falls as 1 / frequency ** decay_power.
-    as_published  True: the clouds of the official code as it stands, which takes the rows of its spectrum for real and
-                  imaginary part, so that of the horizontal frequencies only 0 and 1 are there. False: those of the
-                  paper, alike in all directions.
+    as_published  True: the clouds of the official code as it stands, which takes the first two rows of its spectrum for
+                  real and imaginary part, so that of the horizontal frequencies only 0 and 1 are there. False: those
+                  of the paper, alike in all directions.
     correct_lam   True: the target's weight is the share of the mask's pixels. False: lam as drawn, as the official code
                   has it; the two differ by less than 1 / (H * W).
 
@@ -66,10 +66,9 @@ class FMix(MaskMix):
         import numpy as np
 
         down = np.fft.fftfreq(height)[:, None]
-        across = np.fft.rfftfreq(width)[None, :]
+        across = np.fft.fftfreq(width)[None, : (width + 1) // 2 + 1]
         frequency = np.maximum(np.sqrt(down**2 + across**2), 1 / max(height, width))
-        noise = np.random.default_rng(seed).standard_normal((2, *frequency.shape))
-        spectrum = (noise[0] + 1j * noise[1]) / frequency**self.decay_power
-        if self.as_published:
-            spectrum[:, 2:] = 0
+        noise = np.random.default_rng(seed).standard_normal((*frequency.shape, 2))
+        parts = noise / frequency[..., None] ** self.decay_power
+        spectrum = parts[0] + 1j * parts[1] if self.as_published else parts[..., 0] + 1j * parts[..., 1]
         return np.fft.irfft2(spectrum, (height, width))

@@ -150,7 +150,7 @@ class DynamicRandomness(OperatorRandomness):
 
     def pixels(self, name: str, law: str) -> ndd.Batch:
         shape = np.array(self.world.data.shape, dtype=np.int32)
-        channels_first = shape if self.world.layout == "CHW" else shape[:, [2, 0, 1]]
+        channels_first = shape if self.world.layout == "CHW" else np.ascontiguousarray(shape[:, [2, 0, 1]])
         return self.draw_pixels(name, law, ndd.as_batch(channels_first))
 
     def given(self, value: Any) -> ndd.Batch:

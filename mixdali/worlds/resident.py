@@ -4,42 +4,42 @@ DALI's own way asks four operators for every image, each of which costs about as
 one is asked once for a batch, which it works off in one thread.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import carray, njit
-from nvidia.dali import fn, types
+from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled import RUN_BATCH, SETUP, KeptOperator, compiled, pointer
 from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, first_layer, next_layer
 
+HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
 CROP = 4  # numbers a crop: row, y, x, flip
 
 
-def crop_and_mix(pixels: np.ndarray, crops: DataNode, mask: DataNode | None, size: tuple[int, int]) -> DataNode:
+def crop_and_mix(crops: DataNode, mask: DataNode | None, shape: tuple[int, int, int]) -> DataNode:
     """-> float32 (C, height, width) in [0, 1].
 
-    pixels  (M, H, W, C) uint8, contiguous, which must outlive the pipeline.
-    crops   (4,), or with a mix (4 + 14 * layers,) float64: row of `pixels`, first y, first x and 1.0 to flip it, of the
-            own image; then for every layer the same of the other one and the layer's ten numbers (`worlds/layers.py`).
+    crops   (10,), or with a mix (10 + 14 * layers,) float64. Where the images lie: the address of contiguous uint8
+            (M, H, W, C), divided by 2 ** 31 with remainder, and this shape. The own image: row, first y, first x, and
+            1.0 to flip it. For every layer the same of the other image, and the layer's ten numbers
+            (`worlds/layers.py`). The images must outlive the pipeline.
     mask    (height, width) float32, the own pixels' weights in the first layer, or None.
-    size    height and width of the crops.
+    shape   C, height and width of what comes out.
     """
-    high, low = divmod(pixels.ctypes.data, 1 << 31)  # DALI's constants have 32 bits
-    place = np.array([high, low, *pixels.shape], np.int32)
-    shape = np.zeros((pixels.shape[3], *size), np.uint8)
+    masks = [] if mask is None else [mask]
     operator: Any = KeptOperator(
         run_fn=_run if mask is None else _run_masked,
-        setup_fn=_as_the_first,
-        in_types=[types.UINT8, types.INT32, types.FLOAT64, types.FLOAT][: 3 if mask is None else 4],
-        ins_ndim=[3, 1, 1, 2][: 3 if mask is None else 4],
+        setup_fn=_setup_for(*shape),
+        in_types=[types.FLOAT64, types.FLOAT][: 1 + len(masks)],
+        ins_ndim=[1, 2][: 1 + len(masks)],
         out_types=[types.FLOAT],
         outs_ndim=[3],
         batch_processing=True,
     )
-    masks = [] if mask is None else [mask]
-    return fn.reshape(operator(types.Constant(shape), types.Constant(place), crops, *masks), layout="CHW")
+    return operator(crops, *masks)
 
 
 @njit
@@ -68,6 +68,7 @@ def _cropped(pixels: Any, crop: Any, image: Any) -> None:
 
 @njit
 def _mixed_crop(pixels: Any, crops: Any, mask: Any, own: Any, other: Any, out: Any) -> None:
+    crops = crops[HEAD:]
     _cropped(pixels, crops, own)
     layers = (len(crops) - CROP) // (CROP + LAYER)
     if layers == 0:
@@ -90,23 +91,24 @@ def _mixed_crop(pixels: Any, crops: Any, mask: Any, own: Any, other: Any, out: A
 @njit
 def _mixed_crops(outputs: Any, out_shapes: Any, inputs: Any, in_shapes: Any, samples: Any, masked: Any) -> None:
     """What DALI hands over are addresses, (inputs, samples), of data and of shapes."""
-    count = 4 if masked else 3
+    count = 2 if masked else 1
     data = carray(pointer(inputs), (count, samples), np.uint64)
     shapes = carray(pointer(in_shapes), (count, samples), np.uint64)
     made = carray(pointer(outputs), samples, np.uint64)
     shape = carray(pointer(carray(pointer(out_shapes), samples, np.uint64)[0]), 3, np.int64)
     channels, height, width = shape[0], shape[1], shape[2]
-    place = carray(pointer(data[1, 0]), 6, np.int32).astype(np.int64)
-    address = np.uint64(place[0] * (1 << 31) + place[1])
-    pixels = carray(pointer(address), (place[2], place[3], place[4], place[5]), np.uint8)
+    head = carray(pointer(data[0, 0]), HEAD, np.float64).astype(np.int64)
+    address = np.uint64(head[0] * (1 << 31) + head[1])
+    pixels = carray(pointer(address), (head[2], head[3], head[4], head[5]), np.uint8)
     own = np.empty((height, width, channels), np.uint8)
     other = np.empty_like(own)
     mask = np.empty(0, np.float32)
     for sample in range(samples):
-        crops = carray(pointer(data[2, sample]), carray(pointer(shapes[2, sample]), 1, np.int64)[0], np.float64)
+        crops = carray(pointer(data[0, sample]), carray(pointer(shapes[0, sample]), 1, np.int64)[0], np.float64)
         out = carray(pointer(made[sample]), (channels, height * width), np.float32)
         if masked:
-            _mixed_crop(pixels, crops, carray(pointer(data[3, sample]), height * width, np.float32), own, other, out)
+            weights = carray(pointer(data[1, sample]), height * width, np.float32)
+            _mixed_crop(pixels, crops, weights, own, other, out)
         else:
             _mixed_crop(pixels, crops, mask, own, other, out)
 
@@ -121,9 +123,16 @@ def _run_masked(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes
     _mixed_crops(outputs, out_shapes, inputs, in_shapes, samples, True)
 
 
-@compiled(SETUP)
-def _as_the_first(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-    ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
-    for sample in range(samples):
-        first, out = carray(pointer(ins[sample]), 3, np.int64), carray(pointer(outs[sample]), 3, np.int64)
-        out[0], out[1], out[2] = first[0], first[1], first[2]
+@cache
+def _setup_for(channels: int, height: int, width: int) -> Any:
+    """What tells DALI the shape of the outputs. It sees no values, and a constant of this shape would cost as much as
+    the mixing; so it is compiled for a shape, once."""
+
+    @compiled(SETUP)
+    def setup(out_shapes, _out_ndims, _num_outputs, _in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+        outs = carray(pointer(out_shapes), samples, np.uint64)
+        for sample in range(samples):
+            out = carray(pointer(outs[sample]), 3, np.int64)
+            out[0], out[1], out[2] = channels, height, width
+
+    return setup
