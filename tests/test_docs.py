@@ -5,6 +5,7 @@ names stand for what a reader fills in: `folder` is that folder, `num_classes` i
 """
 
 import re
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
 import mixdali
+from docs.pictures import PICTURES
 from mixdali import CutMix, MixUp, Plan
+from pipelines.expressions import parse_mix
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,7 +35,7 @@ def code(page: Path) -> str:
     return "\n".join(kept)
 
 
-PAGES = {str(page.relative_to(ROOT)): page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+PAGES = {str(page.relative_to(ROOT)): page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_every_way_to_use_a_loader_has_an_example() -> None:
 
 
 def torchvision_and_ours(name: str, alpha: float) -> tuple[Any, mixdali.Mix]:
-    """A pair from the table of docs/loaders.md."""
+    """A pair from the table of docs/migration.md."""
     return {
         "MixUp": (v2.MixUp(alpha=alpha, num_classes=4), MixUp(alpha=alpha, per="batch", partner="roll")),
         "CutMix": (v2.CutMix(alpha=alpha, num_classes=4), CutMix(alpha=alpha, per="batch", partner="roll")),
@@ -106,14 +109,103 @@ def test_the_line_for_torchvision_gives_torchvisions_batch(name: str) -> None:
     torch.testing.assert_close(mixed[1], targets, atol=1e-6, rtol=0)
 
 
+def lines_for_others() -> list[str]:
+    """The calls of mixdali in the right columns of docs/migration.md that are written out."""
+    page = (ROOT / "docs" / "migration.md").read_text()
+    columns = re.findall(r"^\|.*?\| (.*) \|$", page, flags=re.MULTILINE)
+    calls = [call for column in columns for call in re.findall(r"`([A-Z]\w+\(.*?\))`", column)]
+    return [call for call in dict.fromkeys(calls) if "..." not in call]
+
+
+@pytest.mark.parametrize("line", lines_for_others())
+def test_every_line_for_another_library_can_be_written(line: str) -> None:
+    stands_for = {
+        "a": 0.2,
+        "b": 0.8,
+        "p": 0.5,
+        "n": 8,
+        "s": (0.02, 0.33),
+        "r": (0.3, 3.3),
+        "q": 0.3,
+        "h": 0.4,
+        "v": 0.5,
+    }
+    images, targets = eval(line, {**vars(mixdali), **stands_for})(torch.rand(4, 3, 8, 8), torch.eye(4))
+    assert (images.shape, targets.shape) == ((4, 3, 8, 8), (4, 4))
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", PAGES.values(), ids=list(PAGES))
 def test_links_within_the_documentation_lead_somewhere(page: Path) -> None:
-    text = page.read_text()
-    titles = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         target, _, anchor = link.partition("#")
         if "://" in link:
             continue
-        assert not target or (page.parent / target).exists(), link
-        assert target or anchor in anchors, link
+        assert (page.parent / target).exists(), link
+        assert not anchor or anchor in anchors(page.parent / target if target else page), link
+
+
+METHODS_PAGE, METHODS_FOLDER = ROOT / "docs" / "methods.md", ROOT / "docs" / "methods"
+METHODS = {
+    name: value
+    for name, value in vars(mixdali).items()
+    if isinstance(value, type) and issubclass(value, mixdali.Mix) and value is not mixdali.Mix
+}
+# One that draws all that its method can draw.
+DRAWING = {name: f"{name}()" for name in METHODS} | {
+    "Choose": "Choose([MixUp(), CutMix()])",
+    "Noisy": "Noisy(MixUp())",
+    "Cutout": "Cutout(value='noise')",
+    "RandomErasing": "RandomErasing(value='noise')",
+}
+
+
+def section_of(name: str) -> str:
+    """What docs/methods.md links to for a method: its page, from the section of its own if it has one."""
+    ((page, anchor),) = re.findall(rf"^\| \[{name}\]\(([\w/.]+)(#\w+)?\)", METHODS_PAGE.read_text(), flags=re.MULTILINE)
+    text = (METHODS_PAGE.parent / page).read_text()
+    return text[text.index(f"## {name}\n") :] if anchor else text.partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_setting_of_a_method_is_on_its_page_with_its_default(name: str) -> None:
+    shared = {field.name: field.default for field in fields(mixdali.Mix)} | {"partner": "cycle"}
+    rows = dict(re.findall(r"^\| `(\w+)` \| (?:`(.*?)` )?\|", section_of(name), flags=re.MULTILINE))
+    own = {field.name: field.default for field in fields(METHODS[name]) if field.init}
+    expected = {key: value for key, value in own.items() if key not in shared or value != shared[key]}
+    found = {key: eval(text) if text else MISSING for key, text in rows.items()}
+    assert found == expected
+
+
+def test_every_setting_that_methods_share_is_in_the_table_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", METHODS_PAGE.read_text(), flags=re.MULTILINE))
+    assert {name: eval(text) for name, text in rows.items()} == {f.name: f.default for f in fields(mixdali.Mix)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_draw_of_a_method_is_on_its_page(name: str) -> None:
+    mix = replace(parse_mix(DRAWING[name]), prob=0.5)
+    with pytest.raises(TypeError, match="this mix draws ") as error:
+        mix.draw(torch.zeros(4, 3, 8, 8), no_such_draw=0.5)
+    drawn = {
+        draw.partition(".")[0] if draw.startswith("partner") else draw
+        for draw in str(error.value).split("this mix draws ")[1].split(", ")
+    }
+    (line,) = re.findall(r"^\*\*Draws:\*\* (.*?)\n\n", section_of(name) + "\n\n", flags=re.MULTILINE | re.DOTALL)
+    listed = set(re.findall(r"`([\w.]+)`", line)) - {"i.name", "mix.name", "kept_k"}
+    if name == "Choose":
+        drawn = {draw for draw in drawn if draw in listed or "." not in draw}  # those of members are examples
+    assert listed == drawn
+
+
+def test_the_pictures_of_the_methods_are_small_and_all_there() -> None:
+    shown = set(re.findall(r"\]\(([\w-]+)\.png\)", "".join(page.read_text() for page in METHODS_FOLDER.glob("*.md"))))
+    shown |= set(re.findall(r"\]\(methods/([\w-]+)\.png\)", METHODS_PAGE.read_text()))
+    assert shown == {path.stem for path in METHODS_FOLDER.glob("*.png")}
+    assert shown == {*PICTURES, *(f"{name}-row" for name in PICTURES), "augmix-row"}
+    for path in METHODS_FOLDER.glob("*.png"):
+        assert path.stat().st_size < 60_000

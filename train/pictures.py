@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-INK, GREY = "#222222", "#9a9a9a"
+from pipelines.parents import parents_of
+from pipelines.pictures import GREY, INK, short, write_figure
+
+DPI = 130
 BLUE, ORANGE, GREEN, RED, VIOLET = "#2f6db5", "#e07b39", "#3c9a5f", "#c23b3b", "#8457a8"
 
 
@@ -44,7 +46,7 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, 
     lines, names = accuracy.get_legend_handles_labels()
     figure.legend(lines, names, fontsize=8, frameon=False, loc="outside lower center", ncols=len(lines))
     figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left")
-    _write(figure, path)
+    write_figure(figure, path, DPI)
 
 
 def _curve(
@@ -75,28 +77,20 @@ def draw_mixed(path: Path, batches: Sequence[Any], classes: Sequence[str], title
             axes.axis("off")
         for number, axes in enumerate(row[: len(batch.labels)]):
             axes.imshow(batch.images[number].permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
-            axes.set_title(_caption(batch, number, classes), fontsize=8, color=INK, pad=3)
+            axes.set_title(_caption(batch, number, classes), fontsize=8, color=INK, pad=3, parse_math=False)
     figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
-    _write(figure, path)
+    write_figure(figure, path, DPI)
 
 
 def _caption(batch: Any, number: int, classes: Sequence[str]) -> str:
+    """Each of its classes with its weight, a line each."""
     own = classes[int(batch.labels[number])]
     plan = getattr(batch, "plan", None)
     if plan is None:
-        return _short(own, 22)
-    lam = float(plan.lam[number])
-    other = classes[int(batch.labels[int(plan.partner[number])])]
-    if lam == 1:
-        return f"{_short(own, 16)}  1\n"
-    return f"{_short(own, 16)}  {lam:.2f}\n{_short(other, 16)}  {1 - lam:.2f}"
-
-
-def _short(name: str, length: int) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def _write(figure: Figure, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    figure.savefig(temporary, format="png", dpi=130)
-    os.replace(temporary, path)
+        return short(own, 22)
+    shares: dict[str, float] = {}
+    for parent in parents_of(plan, number):
+        name = classes[int(batch.labels[parent.place])]
+        shares[name] = shares.get(name, 0.0) + parent.share
+    lines = [f"{short(name, 16)}  {share:.2f}" for name, share in shares.items()]
+    return f"{short(own, 16)}  1\n" if len(lines) == 1 else "\n".join(lines)
