@@ -1,5 +1,6 @@
 """Checks at the door, in one line each."""
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -21,6 +22,21 @@ def positive_int(name: str, value: Any) -> None:
 def count(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name} must be a whole number from 0 up, got {value!r}")
+
+
+def growing(name: str, values: Any, check: Callable[[str, Any], None]) -> None:
+    """Two numbers that pass `check`, the first not above the second."""
+    if not isinstance(values, tuple | list) or len(values) != 2:
+        raise ValueError(f"{name} must be two numbers, the smaller first, got {values!r}")
+    for value in values:
+        check(name, value)
+    if values[0] > values[1]:
+        raise ValueError(f"{name} must be two numbers, the smaller first, got {values!r}")
+
+
+def boolean(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

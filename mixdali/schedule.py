@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 from mixdali.checks import fraction, positive
@@ -20,9 +21,12 @@ class Ramp:
     points: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        points = tuple((float(epoch), float(value)) for epoch, value in self.points)
-        epochs = [epoch for epoch, _ in points]
-        if not points or any(second <= first for first, second in pairwise(epochs)):
+        try:
+            points = tuple((float(epoch), float(value)) for epoch, value in self.points)
+        except (TypeError, ValueError):
+            points = ()
+        growing = all(first[0] < second[0] for first, second in pairwise(points))
+        if not points or not growing or not all(isfinite(number) for point in points for number in point):
             raise ValueError(f"Ramp: points must be (epoch, value) pairs of growing epochs, got {self.points!r}")
         object.__setattr__(self, "points", points)
 

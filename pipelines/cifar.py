@@ -214,7 +214,10 @@ def _drawn(
     fraction("smoothing", smoothing)
     pixels = _pixels(source)
     if augment:
-        pixels = np.pad(pixels, ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0)))
+        padded = np.zeros((2, len(pixels), *(side + 2 * PADDING for side in pixels.shape[1:3]), 3), np.uint8)
+        padded[0, :, PADDING:-PADDING, PADDING:-PADDING] = pixels
+        padded[1] = padded[0, :, :, ::-1]
+        pixels = padded.reshape(-1, *padded.shape[2:])
     order = Shuffled(len(source), pipeline.max_batch_size, shard, pipeline.seed)
     return TrainBatches(
         pixels=np.ascontiguousarray(pixels),
@@ -277,7 +280,7 @@ def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], outputs: Sequence[st
     shape = (drawn.pixels.shape[3], *drawn.size)
     made = {"images": crop_and_mix(nodes["crops"], nodes.get("plan.mask"), shape)}
     if "unmixed" in outputs:
-        made["unmixed"] = crop_and_mix(nodes["crops"][0:10], None, shape)
+        made["unmixed"] = crop_and_mix(nodes["crops"][0:9], None, shape)
     return made
 
 

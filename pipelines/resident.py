@@ -37,15 +37,16 @@ class TrainBatches:
     """What training batch i is made of, drawn for all its images at once: a pure function of i.
 
     Every epoch is a new order of the images (`mixdali.sampling.Shuffled`). An image is cropped at one of
-    (2 * padding + 1) ** 2 places of its padded form, each as likely, and flipped half of the time.
+    (2 * padding + 1) ** 2 places of its padded form, each as likely, and mirrored half of the time.
 
-    pixels      (M, H + 2 * padding, W + 2 * padding, C) uint8, contiguous.
+    pixels      (2 * M, H + 2 * padding, W + 2 * padding, C) uint8, contiguous: all images, and all mirrored, so that to
+                mirror one is to take another row; (M, H, W, C) with a padding of 0.
     labels,     (M,) integers.
     index
     num_classes for the targets.
     smoothing   of the targets.
     mix         None: nothing is mixed.
-    padding     0: neither crop nor flip.
+    padding     0: no crop, and nothing is mirrored.
     size        height and width of the images when they are mixed.
     order       rows of the images of batch i.
     batches     of an epoch.
@@ -81,7 +82,7 @@ class TrainBatches:
         plan = None
         if self.mix is not None:
             epoch = self.first + i // self.batches
-            plan = self.mix.draw(self._blank(len(rows)), targets=torch.from_numpy(labels), rng=rng, epoch=epoch)
+            plan = self.mix.draw(self._blank, targets=torch.from_numpy(labels), rng=rng, epoch=epoch)
             found |= {f"plan.{name}": value for name, value in plan.parts().items()}
         if "targets" in names:
             found["targets"] = self._targets(labels, plan)
@@ -92,44 +93,44 @@ class TrainBatches:
         return tuple(_as_array(name, found[name]) for name in names)
 
     def _crops(self, rows: NDArray, rng: torch.Generator) -> NDArray:
-        """(N, 4) float64: row, y, x, flip."""
+        """(N, 3) float64: row of `pixels`, first y, first x."""
         import torch
 
-        crops = np.zeros((len(rows), 4))
+        crops = np.zeros((len(rows), 3))
         crops[:, 0] = rows
         if self.padding:
             places = 2 * self.padding + 1
-            crops[:, 1:3] = torch.randint(places, (len(rows), 2), generator=rng).numpy()
-            crops[:, 3] = torch.randint(2, (len(rows),), generator=rng).numpy()
+            crops[:, 0] += len(self.labels) * torch.randint(2, (len(rows),), generator=rng).numpy()
+            crops[:, 1:] = torch.randint(places, (len(rows), 2), generator=rng).numpy()
         return crops
 
     def _cropped(self, crops: NDArray) -> NDArray:
         height, width = (side - 2 * self.padding for side in self.pixels.shape[1:3])
-        rows, tops, lefts, flips = crops.astype(np.int64).T
-        ys = tops[:, None] + np.arange(height)
-        xs = lefts[:, None] + np.where(flips[:, None] == 1, np.arange(width)[::-1], np.arange(width))
+        rows, tops, lefts = crops.astype(np.int64).T
+        ys, xs = tops[:, None] + np.arange(height), lefts[:, None] + np.arange(width)
         return self.pixels[rows[:, None, None], ys[:, :, None], xs[:, None, :]]
 
-    def _blank(self, number: int) -> torch.Tensor:
+    @cached_property
+    def _blank(self) -> torch.Tensor:
         """Images of which only number and size matter; they take no memory."""
         import torch
 
-        return torch.zeros(()).expand(number, self.pixels.shape[3], *self.size)
+        return torch.zeros(()).expand(len(self.order(0)), self.pixels.shape[3], *self.size)
 
     def _rows(self, crops: NDArray, plan: Plan | None) -> NDArray:
-        """(N, 10 + 14 * layers) float64, as `mixdali.worlds.resident` takes it."""
+        """(N, 9 + 13 * layers) float64, as `mixdali.worlds.resident` takes it."""
         layers: list[Plan | Layer] = [] if plan is None else [plan, *plan.more]
-        rows = np.empty((len(crops), 10 + 14 * len(layers)))
+        rows = np.empty((len(crops), 9 + 13 * len(layers)))
         rows[:, :6] = *divmod(self.pixels.ctypes.data, 1 << 31), *self.pixels.shape
-        rows[:, 6:10] = crops
+        rows[:, 6:9] = crops
         for i, layer in enumerate(layers):
-            row = rows[:, 10 + 14 * i : 24 + 14 * i]
-            row[:, :4] = crops if layer.partner is None else crops[layer.partner.numpy()]
-            row[:, 4:8] = WHOLE if layer.box is None else layer.box.numpy()
-            row[:, 8] = layer.weight.numpy()
+            row = rows[:, 9 + 13 * i : 22 + 13 * i]
+            row[:, :3] = crops if layer.partner is None else crops[layer.partner.numpy()]
+            row[:, 3:7] = WHOLE if layer.box is None else layer.box.numpy()
+            row[:, 7] = layer.weight.numpy()
             outside = getattr(layer, "outside", None)
-            row[:, 9] = 1.0 if outside is None else outside.numpy()
-            row[:, 10:14] = row[:, 4:8] if layer.region is None else layer.region.numpy()
+            row[:, 8] = 1.0 if outside is None else outside.numpy()
+            row[:, 9:13] = row[:, 3:7] if layer.region is None else layer.region.numpy()
         return rows
 
     @cached_property
@@ -146,7 +147,7 @@ class TrainBatches:
 
         targets = self._one_hot[torch.from_numpy(labels)]
         if plan is not None:
-            targets = world_of(self._blank(len(labels))).blend_targets(targets, plan)
+            targets = world_of(self._blank).blend_targets(targets, plan)
         return targets.numpy()
 
 

@@ -40,19 +40,26 @@ class Choose(Mix):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        mixes = tuple(self.mixes)
+        mixes = tuple(self.mixes) if isinstance(self.mixes, tuple | list) else ()
         if not mixes or not all(isinstance(mix, Mix) for mix in mixes):
-            raise TypeError(f"Choose: mixes must be one or more methods such as MixUp(), got {self.mixes!r}")
+            raise TypeError(f"Choose: mixes must be a list of one or more methods such as MixUp(), got {self.mixes!r}")
         for mix in mixes:
             if isinstance(mix, Erasing | Noisy):
                 raise TypeError(
                     f"Choose: {type(mix).__name__} has no partner to choose; apply it apart from the choice"
                 )
-        weights = tuple(1.0 for _ in mixes) if self.weights is None else tuple(map(float, self.weights))
-        if len(weights) != len(mixes) or not all(0 <= w < float("inf") for w in weights) or not sum(weights):
-            raise ValueError(f"Choose: weights must be {len(mixes)} numbers from 0 up, not all 0, got {self.weights!r}")
         object.__setattr__(self, "mixes", mixes)
-        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "weights", self._checked_weights())
+
+    def _checked_weights(self) -> tuple[float, ...]:
+        if self.weights is None:
+            return (1.0,) * len(self.mixes)
+        weights = self.weights if isinstance(self.weights, tuple | list) else ()
+        numbers = [isinstance(w, int | float) and 0 <= w < float("inf") for w in weights]
+        if len(weights) != len(self.mixes) or not all(numbers) or not sum(weights):
+            wanted = f"{len(self.mixes)} numbers from 0 up, not all 0"
+            raise ValueError(f"Choose: weights must be {wanted}, got {self.weights!r}")
+        return tuple(map(float, weights))
 
     def plan(self, draws: Draws, world: World) -> Plan:
         hits = list(self._hits(draws.uniform("pick")))

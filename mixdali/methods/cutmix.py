@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mixdali.checks import fraction
+from mixdali.checks import boolean, fraction, growing
 from mixdali.draws import Draws
 from mixdali.methods.boxes import BoxMix, clipped_box, inside_box
 from mixdali.plan import Plan
@@ -37,6 +37,8 @@ class CutMix(BoxMix):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_alpha("CutMix: alpha", self.alpha)
+        boolean("CutMix: inside", self.inside)
+        boolean("CutMix: correct_lam", self.correct_lam)
 
     def plan(self, draws: Draws, world: World) -> Plan:
         kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
@@ -65,10 +67,7 @@ class CutMixMinMax(BoxMix):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for share in self.minmax:
-            fraction("CutMixMinMax: minmax", share)
-        if len(self.minmax) != 2 or self.minmax[0] > self.minmax[1]:
-            raise ValueError(f"CutMixMinMax: minmax must be two shares, the smaller first, got {self.minmax!r}")
+        growing("CutMixMinMax: minmax", self.minmax, fraction)
 
     def plan(self, draws: Draws, world: World) -> Plan:
         low, high = (world.floor(world.size * share) for share in self.minmax)

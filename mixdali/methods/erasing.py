@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mixdali.checks import count, fraction, one_of, positive
+from mixdali.checks import count, fraction, growing, one_of, positive
 from mixdali.draws import Draws
 from mixdali.methods.boxes import clipped_box, inside_box
 from mixdali.mix import Mix
@@ -27,7 +27,10 @@ class Erasing(Mix):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.value != "noise":
-            for level in self.value if isinstance(self.value, tuple | list) else (self.value,):
+            levels = self.value if isinstance(self.value, tuple | list) else (self.value,)
+            if not levels:
+                raise ValueError(f'{type(self).__name__}: value must be a level, a colour or "noise", got {levels!r}')
+            for level in levels:
                 fraction(f'{type(self).__name__}: value ("noise" or levels)', level)
 
     def plan(self, draws: Draws, world: World) -> Plan:
@@ -106,12 +109,8 @@ class RandomErasing(Erasing):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("RandomErasing: law", self.law, ("uniform", "log"))
-        for name, check in {"area": fraction, "aspect": positive}.items():
-            values = getattr(self, name)
-            if len(values) != 2 or values[0] > values[1]:
-                raise ValueError(f"RandomErasing: {name} must be two numbers, the smaller first, got {values!r}")
-            for value in values:
-                check(f"RandomErasing: {name}", value)
+        growing("RandomErasing: area", self.area, fraction)
+        growing("RandomErasing: aspect", self.aspect, positive)
 
     def sides(self, draws: Draws, world: World) -> Any:
         height, width = world.at(world.size, 0), world.at(world.size, 1)

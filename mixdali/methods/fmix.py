@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mixdali.checks import positive
+from mixdali.checks import boolean, positive
 from mixdali.draws import Draws
 from mixdali.methods.masks import MaskMix
 from mixdali.plan import Plan
@@ -40,6 +40,8 @@ class FMix(MaskMix):
         super().__post_init__()
         check_alpha("FMix: alpha", self.alpha)
         positive("FMix: decay_power", self.decay_power)
+        boolean("FMix: as_published", self.as_published)
+        boolean("FMix: correct_lam", self.correct_lam)
 
     def plan(self, draws: Draws, world: World) -> Plan:
         kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
@@ -70,5 +72,10 @@ class FMix(MaskMix):
         frequency = np.maximum(np.sqrt(down**2 + across**2), 1 / max(height, width))
         noise = np.random.default_rng(seed).standard_normal((*frequency.shape, 2))
         parts = noise / frequency[..., None] ** self.decay_power
-        spectrum = parts[0] + 1j * parts[1] if self.as_published else parts[..., 0] + 1j * parts[..., 1]
+        if self.as_published:
+            spectrum = parts[0] + 1j * parts[1]
+        else:
+            spectrum = parts[..., 0] + 1j * parts[..., 1]
+            # of the columns that are their own mirror image the transform takes the even half, so half of the power
+            spectrum[:, [0] if width % 2 else [0, width // 2]] *= 2**0.5
         return np.fft.irfft2(spectrum, (height, width))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mixdali.checks import fraction, positive, positive_int
+from mixdali.checks import fraction, growing, positive, positive_int
 from mixdali.draws import Draws
 from mixdali.methods.masks import MaskMix
 from mixdali.plan import Plan
@@ -27,7 +27,7 @@ class GridMix(MaskMix):
     aspect  its height by its width, U(aspect).
 
     Draws: partner, lam (N,) in [0, 1]; cells, area, aspect (N,) in [0, 1): where in the ranges; cy and cx (N,) in
-    [0, 1): the part's place among those that are possible, coin.
+    [0, 1): the part's place, int(room * draw) as in that code, so never the last that is possible; coin.
     """
 
     alpha: Alpha = 1.0
@@ -38,13 +38,9 @@ class GridMix(MaskMix):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_alpha("GridMix: alpha", self.alpha)
-        checks = {"cells": positive_int, "area": fraction, "aspect": positive}
-        for name, check in checks.items():
-            values = getattr(self, name)
-            if len(values) != 2 or values[0] > values[1]:
-                raise ValueError(f"GridMix: {name} must be two numbers, the smaller first, got {values!r}")
-            for value in values:
-                check(f"GridMix: {name}", value)
+        growing("GridMix: cells", self.cells, positive_int)
+        growing("GridMix: area", self.area, fraction)
+        growing("GridMix: aspect", self.aspect, positive)
 
     def plan(self, draws: Draws, world: World) -> Plan:
         def between(name: str, ends: tuple[float, float]) -> Any:

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
-from mixdali.checks import positive
+from mixdali.checks import boolean, positive
 from mixdali.draws import Draws
 from mixdali.mix import Layout, Mix, Per
 from mixdali.plan import Plan
@@ -45,7 +45,8 @@ class Noisy(Mix):
             raise TypeError(f"Noisy: mix must be a method such as MixUp(), got {self.mix!r}")
         for name in ("additive", "multiplicative"):
             if getattr(self, name) != 0:
-                positive(f"Noisy: {name}", getattr(self, name))
+                positive(f"Noisy: {name}", getattr(self, name), "; for none, use 0")
+        boolean("Noisy: clip", self.clip)
 
     def plan(self, draws: Draws, world: World) -> Plan:
         inner = replace(draws, prefix=f"{draws.prefix}mix.", each=self.mix.per)

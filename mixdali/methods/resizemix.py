@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from mixdali.checks import fraction
+from mixdali.checks import fraction, growing
 from mixdali.draws import Draws
 from mixdali.methods.boxes import BoxMix, clipped_box
 from mixdali.plan import Plan
@@ -15,8 +15,9 @@ class ResizeMix(BoxMix):
 
     Qin et al., "ResizeMix: Mixing Data with Preserved Object Information and True Labels", arXiv:2012.11101;
     Westlake-AI/openmixup, resizemix.py. As that code: `per="batch", partner="permutation"`. The paper does not say what
-    happens at the border; as there, the box is cut off and the whole partner is resized to what is left of it, by its
-    nearest pixels. Its mix-up of width and height for images that are not square is not repeated.
+    happens at the border; as there, the box is cut off and the whole partner is resized to what is left of it. A pixel
+    shows the one of the partner's that its centre falls into; that code takes the one that its corner falls into, and
+    mixes up width and height for images that are not square.
 
     scope  the box's sides are int(side * tau), tau ~ U(scope): shares in [0, 1], growing.
 
@@ -27,10 +28,7 @@ class ResizeMix(BoxMix):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for share in self.scope:
-            fraction("ResizeMix: scope", share)
-        if len(self.scope) != 2 or self.scope[0] > self.scope[1]:
-            raise ValueError(f"ResizeMix: scope must be two shares, the smaller first, got {self.scope!r}")
+        growing("ResizeMix: scope", self.scope, fraction)
 
     def plan(self, draws: Draws, world: World) -> Plan:
         low, high = self.scope

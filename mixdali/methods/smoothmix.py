@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mixdali.checks import positive
+from mixdali.checks import growing, positive
 from mixdali.draws import Draws
 from mixdali.methods.boxes import place_of
 from mixdali.methods.masks import MaskMix, bell
@@ -28,10 +28,7 @@ class SmoothMix(MaskMix):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for share in self.spread:
-            positive("SmoothMix: spread", share)
-        if len(self.spread) != 2 or self.spread[0] > self.spread[1]:
-            raise ValueError(f"SmoothMix: spread must be two shares, the smaller first, got {self.spread!r}")
+        growing("SmoothMix: spread", self.spread, positive)
 
     def plan(self, draws: Draws, world: World) -> Plan:
         low, high = self.spread

@@ -156,7 +156,9 @@ class DynamicRandomness(OperatorRandomness):
     def given(self, value: Any) -> ndd.Batch:
         if isinstance(value, ndd.Batch):
             return value
-        return ndd.as_batch(np.broadcast_to(np.asarray(value), self.number).copy())
+        values = np.asarray(value)
+        kind = np.float32 if values.dtype.kind == "f" else values.dtype
+        return ndd.as_batch(np.broadcast_to(values, self.number).astype(kind))
 
     def setting(self, value: Any) -> ndd.Batch:
         return self.given(np.float32(value))

@@ -1,4 +1,4 @@
-"""Images that lie in memory, cropped, flipped and mixed into float32 CHW by one compiled operator, for small images.
+"""Images that lie in memory, cropped and mixed into float32 CHW by one compiled operator, for small images.
 
 DALI's own way asks four operators for every image, each of which costs about as much as the work itself at 32 px. This
 one is asked once for a batch, which it works off in one thread.
@@ -16,16 +16,16 @@ from mixdali.worlds.compiled import RUN_BATCH, SETUP, KeptOperator, compiled, po
 from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, first_layer, next_layer
 
 HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
-CROP = 4  # numbers a crop: row, y, x, flip
+CROP = 3  # numbers a crop: row, y, x
 
 
 def crop_and_mix(crops: DataNode, mask: DataNode | None, shape: tuple[int, int, int]) -> DataNode:
     """-> float32 (C, height, width) in [0, 1].
 
-    crops   (10,), or with a mix (10 + 14 * layers,) float64. Where the images lie: the address of contiguous uint8
-            (M, H, W, C), divided by 2 ** 31 with remainder, and this shape. The own image: row, first y, first x, and
-            1.0 to flip it. For every layer the same of the other image, and the layer's ten numbers
-            (`worlds/layers.py`). The images must outlive the pipeline.
+    crops   (9,), or with a mix (9 + 13 * layers,) float64. Where the images lie: the address of contiguous uint8
+            (M, H, W, C), divided by 2 ** 31 with remainder, and this shape. The own image: row, first y, first x. For
+            every layer the same of the other image, and the layer's ten numbers (`worlds/layers.py`). The images must
+            outlive the pipeline.
     mask    (height, width) float32, the own pixels' weights in the first layer, or None.
     shape   C, height and width of what comes out.
     """
@@ -51,19 +51,8 @@ def _cropped(pixels: Any, crop: Any, image: Any) -> None:
     for y in range(height):
         line = pixels[row, top + y].reshape(-1)[channels * left : channels * (left + width)]
         out = flat[channels * width * y : channels * width * (y + 1)]
-        if crop[3] == 0:
-            for i in range(channels * width):
-                out[i] = line[i]
-        elif channels == 3:
-            for x in range(width):
-                source = 3 * (width - 1 - x)
-                out[3 * x] = line[source]
-                out[3 * x + 1] = line[source + 1]
-                out[3 * x + 2] = line[source + 2]
-        else:
-            for x in range(width):
-                for channel in range(channels):
-                    out[channels * x + channel] = line[channels * (width - 1 - x) + channel]
+        for i in range(channels * width):
+            out[i] = line[i]
 
 
 @njit
