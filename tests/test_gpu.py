@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
 import pytest
 import torch
-from methods import METHODS
+from methods import METHODS, PIXEL_METHODS
 from nvidia.dali import fn, pipeline_def
+from nvidia.dali.pipeline import Pipeline
 from PIL import Image
 
 import mixdali
@@ -49,23 +51,97 @@ def test_every_output_of_a_gpu_graph_is_on_the_gpu(mix: mixdali.Mix | None, arra
         assert {node.device for node in pipeline._graph_outputs} == {"gpu"}
 
 
+@pytest.mark.parametrize("method", METHODS | PIXEL_METHODS)
+def test_a_mix_of_gpu_images_stays_there_and_draws_on_the_cpu(method: str) -> None:
+    pipeline, plan = painted_graph((METHODS | PIXEL_METHODS)[method], 3)
+    assert [node.device for node in pipeline._graph_outputs[:2]] == ["gpu", "gpu"]
+    assert {node.device for node in plan.parts().values()} == {"cpu"}
+
+
+def painted_graph(mix: mixdali.Mix, number: int) -> tuple[Pipeline, Plan]:
+    """A graph of images on the GPU, whose outputs are the mixed batch and the parts of its plan; and the plan's nodes.
+
+    The plan is drawn with targets on the CPU, where the rules that ask for classes want them.
+    """
+    plans: list[Plan] = []
+
+    @pipeline_def(batch_size=number, num_threads=2, device_id=0, seed=number)
+    def pipeline():
+        images = fn.external_source(source=lambda i: painted(number), batch=True, layout="HWC").gpu()
+        targets = fn.external_source(source=lambda i: np.eye(number, dtype=np.float32), batch=True)
+        plan = mix.draw(images, targets=targets)
+        plans.append(plan)
+        return (*mix.apply(images, targets.gpu(), plan), *plan.parts().values())
+
+    made = pipeline()
+    made._build_graph()
+    return made, plans[0]
+
+
+def painted(number: int) -> np.ndarray:
+    """Image n is white in channel n and black in all others."""
+    return np.eye(number, dtype=np.uint8)[:, None, None] * np.full((1, 7, 9, 1), 255, np.uint8)
+
+
+def assert_target_follows_pixels(images: torch.Tensor, targets: torch.Tensor) -> None:
+    assert images.is_cuda
+    assert targets.is_cuda
+    torch.testing.assert_close(images.double().mean((2, 3)), targets.double(), rtol=0, atol=1e-6)
+
+
+def drawn_on_the_cpu(mix: mixdali.Mix, number: int) -> tuple[torch.Tensor, torch.Tensor, Plan]:
+    images, targets = mixdali.to_float(torch.from_numpy(painted(number)).permute(0, 3, 1, 2)), torch.eye(number)
+    return images, targets, mix.draw(images, targets=targets, rng=torch.Generator().manual_seed(number))
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("number", [1, 2, 3, 8])
 class TestOnTheGPU:
     pytestmark = on_gpu
 
-    def test_target_follows_the_pixels(self, method: str, number: int) -> None:
-        painted = np.eye(number, dtype=np.uint8)[:, None, None] * np.full((1, 7, 9, 1), 255, np.uint8)
+    def test_target_follows_the_pixels_of_a_graph(self, method: str, number: int) -> None:
+        outputs = painted_graph(METHODS[method], number)[0].run()
+        assert_target_follows_pixels(*(torch.from_dlpack(output.as_tensor()) for output in outputs[:2]))
 
-        @pipeline_def(batch_size=number, num_threads=2, device_id=0, seed=number)
-        def pipeline():
-            images = fn.external_source(source=lambda i: painted, batch=True, layout="HWC").gpu()
-            targets = fn.external_source(source=lambda i: np.eye(number, dtype=np.float32), batch=True)
-            return METHODS[method](images, targets.gpu())
+    def test_target_follows_the_pixels_of_dynamic_mode(self, method: str, number: int) -> None:
+        images = ndd.as_batch(painted(number), layout="HWC").gpu()
+        targets = ndd.as_batch(np.eye(number, dtype=np.float32))
+        plan = METHODS[method].draw(images, targets=targets, rng=ndd.random.RNG(seed=number))
+        mixed = METHODS[method].apply(images, targets.gpu(), plan)
+        assert_target_follows_pixels(*(torch.from_dlpack(ndd.as_tensor(part)) for part in mixed))
 
-        images, targets = (torch.from_dlpack(output.as_tensor()) for output in pipeline().run())
-        assert images.is_cuda
-        torch.testing.assert_close(images.double().mean((2, 3)), targets.double(), rtol=0, atol=1e-6)
+    def test_target_follows_the_pixels_of_tensors(self, method: str, number: int) -> None:
+        images, targets, _ = drawn_on_the_cpu(METHODS[method], number)
+        plan = METHODS[method].draw(images.cuda(), targets=targets.cuda())
+        assert all(value.is_cuda for value in plan.parts().values())
+        assert_target_follows_pixels(*METHODS[method].apply(images.cuda(), targets.cuda(), plan))
+
+
+@pytest.mark.parametrize("method", METHODS | PIXEL_METHODS)
+class TestAgainstTheCPU:
+    """Of three channels, for the colours among the methods."""
+
+    pytestmark = on_gpu
+
+    def test_the_plan_of_a_graph_gives_the_same_in_torch(self, method: str) -> None:
+        mix = (METHODS | PIXEL_METHODS)[method]
+        pipeline, plan = painted_graph(mix, 3)
+        outputs = [torch.from_dlpack(output.as_cpu().as_tensor()) for output in pipeline.run()]
+        again = Plan.of_parts(dict(zip(plan.parts(), outputs[2:], strict=True)))
+        images, targets, _ = drawn_on_the_cpu(mix, 3)
+        for one, other in zip(mix.apply(images, targets, again), outputs[:2], strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+    def test_tensors_give_the_same_on_both_devices(self, method: str) -> None:
+        mix = (METHODS | PIXEL_METHODS)[method]
+        images, targets, plan = drawn_on_the_cpu(mix, 3)
+        there = mix.draw(images.cuda(), targets=targets.cuda(), rng=torch.Generator().manual_seed(3))
+        for name, value in plan.parts().items():
+            torch.testing.assert_close(there.parts()[name].cpu(), value, rtol=0, atol=0)
+        for used in (plan, there):
+            mixed = mix.apply(images.cuda(), targets.cuda(), used)
+            for one, other in zip(mixed, mix.apply(images, targets, plan), strict=True):
+                torch.testing.assert_close(one.cpu(), other, rtol=0, atol=1e-6)
 
 
 class TestPipelinesOnTheGPU:

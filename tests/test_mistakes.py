@@ -28,7 +28,7 @@ def test_settings_out_of_range(method: type) -> None:
 
 def test_choose_without_a_choice() -> None:
     for mixes in ([], [None], ["mixup"]):
-        with pytest.raises(TypeError, match="Choose: mixes must be one or more methods"):
+        with pytest.raises(TypeError, match="Choose: mixes must be a list of one or more methods"):
             Choose(mixes)
     for weights in ([1], [1, -1], [0, 0], [1, float("inf")]):
         with pytest.raises(ValueError, match="Choose: weights must be 2 numbers from 0 up, not all 0"):

@@ -1,101 +1,47 @@
-"""Bugs that mixing libraries have shipped, planted here: the tests of the claims notice every one."""
+"""The tests of the claims notice every planted bug: that is what they are for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import planted
 import pytest
-import reference
 import torch
-from test_laws import assert_beta, assert_independent, assert_official_boxes, assert_share_mixed, torch_draws
+from cases import CASES, COIN, assert_is_reference
+from drawn import torch_draws
+from test_laws import (
+    assert_beta,
+    assert_coin_flips,
+    assert_independent,
+    assert_members_keep_their_laws,
+    assert_official_boxes,
+    assert_one_cycle,
+    assert_share_mixed,
+    assert_shared,
+)
+from test_laws_boxes import assert_erased_by_law, assert_every_centre
+from test_laws_masks import assert_alike_in_all_directions
 from test_painted import assert_target_follows_pixels
-from worlds import torch_mix
+from test_reference_pixels import assert_noise_is_its_reference
 
-from mixdali import CutMix, Mix, MixUp, Plan
-from mixdali.draws import Draws
-from mixdali.worlds import World
-
-
-@dataclass(frozen=True, kw_only=True)
-class LamOfThePartner(MixUp):
-    def fill(self, plan: Plan) -> Plan:
-        return replace(plan, weight=1.0 - plan.lam)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LamOfTheUnclippedBox(CutMix):
-    def plan(self, draws: Draws, world: World) -> Plan:
-        return replace(super().plan(draws, world), lam=self.lam(draws, world, self.alpha))
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnotherPartnerForTheTarget(MixUp):
-    def apply(self, images: Any, targets: Any, plan: Plan, **_: Any) -> tuple[Any, Any]:
-        other = replace(plan, partner=plan.partner.roll(1))
-        return super().apply(images, targets, plan)[0], super().apply(images, targets, other)[1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnotherLamForTheTarget(MixUp):
-    def apply(self, images: Any, targets: Any, plan: Plan, **_: Any) -> tuple[Any, Any]:
-        other = replace(plan, lam=plan.lam.roll(1))
-        return super().apply(images, targets, plan)[0], super().apply(images, targets, other)[1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbabilityTwice(MixUp):
-    def keep_some(self, draws: Draws, world: World, kept: Any) -> Any:
-        mixed = 1.0 * (draws.uniform("coin") < self.prob) * (draws.uniform("again") < self.prob)
-        return world.select([mixed, 1.0 - mixed], [kept, 1.0])
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnePlaceForTheBatch(CutMix):
-    def plan(self, draws: Draws, world: World) -> Plan:
-        draws.per("batch").uniform("cy")  # a name stands for one draw: the plan takes this one
-        draws.per("batch").uniform("cx")
-        return super().plan(draws, world)
-
-
-class Wrapped:
-    """A world with one thing changed."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.world, name)
-
-
-class NeverTheLastPlace(Wrapped):
-    def pair(self, y: Any, x: Any) -> Any:
-        pair = self.world.pair(y, x)
-        return pair if y is x else pair * (self.world.size - 1) / self.world.size
-
-
-class HeightForWidth(Wrapped):
-    @property
-    def size(self) -> Any:
-        return self.world.size.flip(0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LastPlacesNeverDrawn(CutMix):
-    def plan(self, draws: Draws, world: World) -> Plan:
-        return super().plan(draws, NeverTheLastPlace(world))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SidesSwapped(CutMix):
-    def plan(self, draws: Draws, world: World) -> Plan:
-        return super().plan(draws, HeightForWidth(world))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CutShareForKeptShare(CutMix):
-    def keep_some(self, draws: Draws, world: World, kept: Any) -> Any:
-        return 1.0 - kept
+from mixdali import (
+    Choose,
+    CutMix,
+    Cutout,
+    DirichletMixUp,
+    FMix,
+    GMix,
+    GridMix,
+    HMix,
+    Mix,
+    MixUp,
+    Mosaic,
+    Noisy,
+    RandomErasing,
+    ResizeMix,
+    SmoothMix,
+)
 
 
 def painted(mix: Mix) -> None:
@@ -107,7 +53,7 @@ def share_mixed(mix: Mix) -> None:
 
 
 def independent(mix: Mix) -> None:
-    assert_independent(torch_draws(mix, 400, 4))
+    assert_independent(torch_draws(mix, 200, 8))
 
 
 def official_boxes(mix: Mix) -> None:
@@ -118,33 +64,92 @@ def beta(mix: Mix) -> None:
     assert_beta(torch_draws(mix, 40, 50), 1.0)
 
 
-def slow_reference(mix: Mix) -> None:
-    """CutMix with given draws on an image that is not square."""
-    images, targets = np.zeros((2, 7, 9, 1), np.uint8), np.eye(2, dtype=np.float32)
-    box = torch_mix(mix, images, targets, lam=0.3, cy=3.5 / 7, cx=8.5 / 9).plan.box
-    assert box[0].tolist() == list(reference.cutmix_box(0.3, 3, 8, 7, 9))
+def coin_flips(mix: Mix) -> None:
+    assert_coin_flips(torch_draws(replace(mix, alpha=1e-3), 40, 50))
+
+
+def shared(mix: Mix) -> None:
+    assert_shared(torch_draws(replace(mix, per="batch"), 20, 50))
+
+
+def one_cycle(mix: Mix) -> None:
+    assert_one_cycle(torch_draws(mix, 40, 50))
+
+
+def laws_of_members(mix: Mix) -> None:
+    assert_members_keep_their_laws(torch_draws(mix, 40, 50), torch_draws(CutMix(), 40, 50))
+
+
+def every_centre(mix: Mix) -> None:
+    assert_every_centre(torch_draws(mix, 20, 100).box.reshape(-1, 4))
+
+
+def law_of_erasing(mix: Mix) -> None:
+    assert_erased_by_law(torch_draws(mix, 20, 100).box.reshape(-1, 4), (0.4, 0.7), "uniform")
+
+
+def reference_of(name: str, **coin: np.ndarray) -> Callable[[Mix], None]:
+    """The slow reference with given draws, on images that are not square."""
+
+    def claim(mix: Mix) -> None:
+        assert_is_reference("torch", mix, CASES[name], (7, 9), **coin)
+
+    claim.__name__ = f"reference_of_{name}"
+    return claim
 
 
 PLANTED = [
-    (LamOfThePartner(), MixUp(), painted),
-    (LamOfTheUnclippedBox(), CutMix(), painted),
-    (AnotherPartnerForTheTarget(), MixUp(), painted),
-    (AnotherLamForTheTarget(), MixUp(), painted),
-    (ProbabilityTwice(), MixUp(), share_mixed),
-    (OnePlaceForTheBatch(), CutMix(), independent),
-    (LastPlacesNeverDrawn(), CutMix(), official_boxes),
-    (SidesSwapped(), CutMix(), slow_reference),
-    (CutShareForKeptShare(), CutMix(), slow_reference),
+    (planted.LamOfThePartner(), MixUp(), painted),
+    (planted.AnotherPartnerForTheTarget(), MixUp(), painted),
+    (planted.AnotherLamForTheTarget(), MixUp(), painted),
+    (planted.LamInHalfPrecision(), MixUp(), painted),
+    (planted.ImagesCutToBytes(), MixUp(), reference_of("mixup")),
+    (planted.LamOfTheUnclippedBox(), CutMix(), painted),
+    (CutMix(correct_lam=False), CutMix(), painted),
+    (planted.LamOfTheUnclippedSize(), ResizeMix(), painted),
+    (planted.LamWithoutTheOutside(), HMix(), painted),
+    (planted.LamOfTheSpot(), SmoothMix(), painted),
+    (planted.LamOfTheGridAsDrawn(), GridMix(), painted),
+    (planted.LamOfTheGaussianAsDrawn(), GMix(), painted),
+    (FMix(correct_lam=False), FMix(), painted),
+    (planted.SharesOfTheFieldsSwapped(), Mosaic(), painted),
+    (planted.SharesInTheWrongOrder(), DirichletMixUp(), painted),
+    (planted.ProbabilityTwice(), MixUp(), share_mixed),
+    (planted.MixedWhereTheCoinIsTheProbability(prob=0.5), MixUp(prob=0.5), reference_of("mixup", coin=COIN)),
+    (planted.OnePlaceForTheBatch(), CutMix(), independent),
+    (planted.PerImageWhateverIsAsked(), CutMix(), shared),
+    (planted.LastPlacesNeverDrawn(), CutMix(), official_boxes),
+    (planted.LastCentresNeverDrawn(length=2), Cutout(length=2), every_centre),
+    (planted.RatioOfGammaDraws(), MixUp(), coin_flips),
+    (MixUp(partner="permutation"), MixUp(), one_cycle),
     (CutMix(alpha=0.2), CutMix(), official_boxes),
     (MixUp(alpha=0.2), MixUp(), beta),
+    (Choose([MixUp(), CutMix(alpha=0.5)], [1, 3]), Choose([MixUp(alpha=0.5), CutMix()], [1, 3]), laws_of_members),
+    (planted.SidesSwapped(), CutMix(), reference_of("cutmix")),
+    (planted.SidesOfTheResizedSwapped(), ResizeMix(), reference_of("resizemix")),
+    (planted.CutShareForKeptShare(), CutMix(), reference_of("cutmix")),
+    (planted.RatioMeansItsInverse(ratio=0.8), HMix(ratio=0.8), reference_of("hmix-0.8")),
+    (planted.SizeMeansItsInverse(), ResizeMix(), reference_of("resizemix")),
+    (planted.MaskOfThePartner(), FMix(), reference_of("fmix")),
+    (FMix(as_published=True), FMix(), assert_alike_in_all_directions),
+    (
+        planted.AspectOfWidthByHeight(prob=1.0, area=(0.4, 0.7)),
+        RandomErasing(prob=1.0, area=(0.4, 0.7)),
+        law_of_erasing,
+    ),
+    (
+        planted.NoiseNotCentred(MixUp(), additive=0.4, multiplicative=0.3),
+        Noisy(MixUp(), additive=0.4, multiplicative=0.3),
+        partial(assert_noise_is_its_reference, "torch", (7, 9)),
+    ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("bug", "right", "claim"),
-    PLANTED,
-    ids=lambda value: type(value).__name__ if isinstance(value, Mix) else value.__name__,
-)
+def name_of(value: object) -> str:
+    return type(value).__name__ if isinstance(value, Mix) else getattr(value, "__name__", "reference_of_noise")
+
+
+@pytest.mark.parametrize(("bug", "right", "claim"), PLANTED, ids=name_of)
 def test_the_claim_notices_the_bug(bug: Mix, right: Mix, claim: Callable[[Mix], None]) -> None:
     claim(right)
     with pytest.raises(AssertionError):

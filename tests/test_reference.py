@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from methods import METHODS
+from references import boxes, pairs
 from worlds import WORLDS, graph_batches, torch_mix
 
 import mixdali
@@ -34,7 +34,7 @@ def test_mixup_with_given_draws(world: str, batch: tuple[np.ndarray, np.ndarray]
     images, targets = batch
     lam = np.array([0.0, 0.25, 0.5, 0.9, 1.0])
     mixed = WORLDS[world](MixUp(), images, targets, partner=PARTNER, lam=lam)
-    expected = reference.mixup(pixels(images), targets, PARTNER, lam)
+    expected = pairs.mixup(pixels(images), targets, PARTNER, lam)
     np.testing.assert_allclose(mixed.images, expected[0], atol=1e-6)
     np.testing.assert_allclose(mixed.targets, expected[1], atol=1e-6)
     np.testing.assert_allclose(mixed.plan.lam, lam, atol=1e-7)
@@ -47,9 +47,9 @@ def test_cutmix_with_given_draws(world: str, batch: tuple[np.ndarray, np.ndarray
     row, column = np.array([0, 3, 6, 2, 4]), np.array([8, 0, 4, 1, 7])
     draws = {"lam": lam, "cy": (row + 0.5) / HEIGHT, "cx": (column + 0.5) / WIDTH, "partner": PARTNER}
     mixed = WORLDS[world](CutMix(), images, targets, **draws)
-    boxes = np.array([reference.cutmix_box(*draw, HEIGHT, WIDTH) for draw in zip(lam, row, column, strict=True)])
-    expected = reference.cutmix(pixels(images), targets, PARTNER, boxes)
-    np.testing.assert_array_equal(mixed.plan.box, boxes)
+    official = np.array([boxes.cutmix_box(*draw, HEIGHT, WIDTH) for draw in zip(lam, row, column, strict=True)])
+    expected = boxes.cutmix(pixels(images), targets, PARTNER, official)
+    np.testing.assert_array_equal(mixed.plan.box, official)
     np.testing.assert_allclose(mixed.images, expected[0], atol=1e-6)
     np.testing.assert_allclose(mixed.targets, expected[1], atol=1e-6)
 
@@ -59,11 +59,11 @@ def test_cutmix_with_given_draws(world: str, batch: tuple[np.ndarray, np.ndarray
 def test_a_given_plan_is_carried_out_as_it_stands(mix: Mix, world: str, batch: tuple[np.ndarray, np.ndarray]) -> None:
     """Any box and weight, also a box at the border, an empty one and the whole image."""
     images, targets = batch
-    boxes = np.array([[0, 0, 7, 9], [2, 3, 2, 8], [5, 0, 7, 4], [1, 1, 6, 8], [0, 8, 1, 9]])
+    given_boxes = np.array([[0, 0, 7, 9], [2, 3, 2, 8], [5, 0, 7, 4], [1, 1, 6, 8], [0, 8, 1, 9]])
     weight = np.array([0.25, 0.5, 0.0, 1.0, 0.75], np.float32)
     lam = np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32)
-    mixed = WORLDS[world](mix, images, targets, plan=Plan(PARTNER, lam, boxes, weight))
-    for n, (y0, x0, y1, x1) in enumerate(boxes):
+    mixed = WORLDS[world](mix, images, targets, plan=Plan(PARTNER, lam, given_boxes, weight))
+    for n, (y0, x0, y1, x1) in enumerate(given_boxes):
         expected = pixels(images)[n].copy()
         other = pixels(images)[PARTNER[n], :, y0:y1, x0:x1]
         expected[:, y0:y1, x0:x1] = weight[n] * expected[:, y0:y1, x0:x1] + (1 - weight[n]) * other
@@ -99,7 +99,7 @@ def test_worlds_agree_on_a_plan_drawn_by_the_graph(method: str, batch: tuple[np.
 @settings(max_examples=300, deadline=None)
 def test_every_cutmix_box_is_the_official_one(lam: float, cy: float, cx: float) -> None:
     plan = CutMix().draw(torch.zeros(2, 1, HEIGHT, WIDTH), lam=lam, cy=cy, cx=cx)
-    box = reference.cutmix_box(lam, int(cy * HEIGHT), int(cx * WIDTH), HEIGHT, WIDTH)
+    box = boxes.cutmix_box(lam, int(cy * HEIGHT), int(cx * WIDTH), HEIGHT, WIDTH)
     assert plan.box[0].tolist() == list(box)
     area = (box[2] - box[0]) * (box[3] - box[1])
     assert plan.lam[0].item() == pytest.approx(1 - area / (HEIGHT * WIDTH), abs=1e-7)

@@ -42,8 +42,8 @@ def graph_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, 
     return next(graph_batches(mix, images, targets, seed, **how))
 
 
-def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, **how: Any):
-    """Batch after batch of the same images, each with new draws."""
+def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0, epoch: Any = None, **how: Any):
+    """Batch after batch of the same images, each with new draws. epoch: a number, or a function that makes a node."""
     names: list[str] = []
 
     def constant(value: np.ndarray, **settings: Any) -> Any:
@@ -55,7 +55,8 @@ def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int =
         given = how.get("plan")
         if given is None:
             nodes = {name: constant(np.asarray(value, _kind(name))) for name, value in how.items()}
-            plan = mix.draw(pixels, targets=constant(targets), **nodes)
+            now = epoch() if callable(epoch) else epoch
+            plan = mix.draw(pixels, targets=constant(targets), epoch=now, **nodes)
         else:
             plan = Plan.of_parts({k: constant(np.asarray(v, _kind(k))) for k, v in given.parts().items()})
         out = mix.apply(pixels, constant(targets), plan)

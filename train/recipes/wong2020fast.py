@@ -1,0 +1,40 @@
+"""Fast adversarial training: one step from a random start, and a monitor that sees when it collapses.
+
+Wong, Rice and Kolter, "Fast is better than free: Revisiting adversarial training", ICLR 2020, arXiv:2001.03994.
+
+Settings of the authors' CIFAR-10 script: 8 / 255 with one step of 10 / 255 in training mode, 15 epochs, the rate rises
+to 0.2 and falls again. `n_fgsm` starts from twice the noise and is not brought back into the ball (de Jorge et al.,
+"Make Some Noise: Reliable and Efficient Single-Step Adversarial Training", NeurIPS 2022, arXiv:2202.01181), with the 30
+epochs of its script.
+Differs: their early stopping compares the accuracy under PGD-5 of one epoch with that of the next, on one batch; ours
+looks every 50 steps and compares it with that under the single step.
+"""
+
+from dataclasses import replace
+
+from train.attacks import FGSM
+from train.objectives import FastAdversarialTraining
+from train.recipe import Recipe
+from train.recipes import baseline
+from train.schedules import OneCycle
+
+recipe = Recipe(
+    paper="2001.03994",
+    data="cifar",
+    model="preact_resnet18",
+    num_epochs=15,
+    batch_size=128,
+    lr=0.2,
+    weight_decay=5e-4,
+    schedule=OneCycle(warmup=0.5, start=0.0),
+    objective=FastAdversarialTraining(attack=FGSM(eps=8 / 255, step_size=10 / 255)),
+)
+
+n_fgsm = replace(
+    recipe,
+    paper="2202.01181",
+    num_epochs=30,
+    objective=FastAdversarialTraining(attack=FGSM(eps=8 / 255, step_size=8 / 255, noise=2.0, project=False)),
+)
+
+small = replace(baseline.small, paper=recipe.paper, objective=recipe.objective)

@@ -1,0 +1,55 @@
+"""Adversarial Weight Perturbation: adversarial training at weights that were moved to where the loss is larger.
+
+Wu, Xia and Wang, "Adversarial Weight Perturbation Helps Robust Generalization", NeurIPS 2020, arXiv:2004.05884.
+
+`recipe` is the authors' AT-AWP: the training of rice2020overfitting, gamma 0.01. `l2` is that within 128 / 255 in L2.
+`trades` is their TRADES-AWP: gamma 0.005 from epoch 10 on (counted from 1), beta 6, 8 / 255 with 10 steps of 2 / 255
+from a Gaussian start in evaluation mode, a tenth of the rate in the epochs from 100 and from 150 on.
+Differs: in the first batch after each evaluation their attack is in evaluation mode, ours never; the network of their
+TRADES-AWP is WRN-34-10, ours the pre-activation ResNet-18; and as in rice2020overfitting.
+"""
+
+from dataclasses import replace
+
+from train.attacks import PGD
+from train.objectives import TRADES, AdversarialTraining, LoggedAdversarialTraining, WeightPerturbation
+from train.recipes import baseline, rice2020overfitting
+from train.schedules import Steps
+
+recipe = replace(
+    rice2020overfitting.recipe,
+    paper="2004.05884",
+    objective=WeightPerturbation(gamma=0.01, objective=rice2020overfitting.objective),
+    claim=None,
+)
+
+l2 = replace(
+    recipe,
+    objective=WeightPerturbation(
+        gamma=0.01,
+        objective=LoggedAdversarialTraining(attack=PGD(norm="L2", eps=128 / 255, step_size=15 / 255, num_steps=10)),
+    ),
+)
+
+trades = replace(
+    recipe,
+    schedule=Steps(at=(99, 149)),
+    objective=WeightPerturbation(
+        gamma=0.005,
+        start=9,
+        objective=TRADES(
+            beta=6.0,
+            attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10, start="gaussian"),
+            adversarial_first=True,
+        ),
+    ),
+)
+
+small = replace(
+    baseline.small,
+    paper=recipe.paper,
+    weight_decay=2e-4,
+    objective=WeightPerturbation(
+        gamma=0.005, objective=AdversarialTraining(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10))
+    ),
+)
