@@ -18,7 +18,7 @@ demo: setup
 	$(BIN)/python -m train demo
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff format --check .

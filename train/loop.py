@@ -112,7 +112,8 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.schedule.step()
-    objective.after_step(state.model, batch, state.objective)
+    with autocast(recipe.precision, world.device):
+        objective.after_step(state.model, batch, state.objective)
     if state.ema is not None:
         state.ema.update_parameters(state.model)
     for name, value in metrics.items():

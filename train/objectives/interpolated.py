@@ -7,7 +7,7 @@ neural networks without sacrificing too much accuracy", Neural Networks 2022, ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class InterpolatedAdversarialTraining(Attacking):
     Raises, when called:
         ValueError: images that are not in [0, 1], or that are mixed already.
     """
+
+    needs_clean: ClassVar[str] = "mixes by itself, after the attack (objective.mix)"
 
     mix: MixUp = MIXUP
     """How each half is mixed."""
