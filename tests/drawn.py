@@ -82,7 +82,7 @@ DRAW: dict[str, Callable[..., Plan]] = {"torch": torch_draws, "graph": graph_dra
 
 
 @cache
-def draws(world: str, mix: Mix, batches: int = 40, number: int = 50, **how: Any) -> Plan:
+def draws(world: str, mix: Mix, batches: int = 10, number: int = 200, **how: Any) -> Plan:
     return DRAW[world](mix, batches, number, **how)
 
 

@@ -1,4 +1,4 @@
-"""The draws of the methods with a box follow their laws, in every world."""
+"""The draws of the methods with a box, of erasing and of noise follow their laws, in every world."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ from torchvision.transforms import v2
 from mixdali import CutMix, CutMixMinMax, Cutout, HMix, Mix, MixUp, Noisy, RandomErasing, ResizeMix
 
 PIXELS = HEIGHT * WIDTH
-BATCHES = 20
+BATCHES, NUMBER = 5, 400
 
 
 @pytest.fixture(params=DRAW)
@@ -34,7 +34,7 @@ def world(request: pytest.FixtureRequest) -> str:
 
 
 def drawn_boxes(world: str, mix: Mix) -> np.ndarray:
-    return draws(world, mix, BATCHES, 100).box.reshape(-1, 4)
+    return draws(world, mix, BATCHES, NUMBER).box.reshape(-1, 4)
 
 
 def shares(found: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def assert_law_of(found: np.ndarray, draw_one: Callable[[np.random.Generator], b
 
 
 def test_a_cutmix_box_that_stays_inside_is_anywhere_that_holds_it(world: str) -> None:
-    drawn = draws(world, CutMix(inside=True), BATCHES, 100)
+    drawn = draws(world, CutMix(inside=True), BATCHES, NUMBER)
     found = drawn.box.reshape(-1, 4)
     assert_law_of(found, lambda rng: boxes.cutmix_inside_box(rng.random(), rng.random(), rng.random(), HEIGHT, WIDTH))
     assert found.min() >= 0
@@ -59,7 +59,7 @@ def test_a_cutmix_box_that_stays_inside_is_anywhere_that_holds_it(world: str) ->
 
 
 def test_cutmix_without_correction_gives_the_target_the_drawn_lam(world: str) -> None:
-    drawn = draws(world, CutMix(alpha=(2.0, 3.0), correct_lam=False), BATCHES, 100)
+    drawn = draws(world, CutMix(alpha=(2.0, 3.0), correct_lam=False), BATCHES, NUMBER)
     assert_law(drawn.lam, stats.beta(2, 3))
     height, width = (drawn.box[..., 2:] - drawn.box[..., :2]).reshape(-1, 2).T
     assert (height * width / PIXELS <= 1 - drawn.lam.ravel() + 1e-6).all()
@@ -77,13 +77,13 @@ def test_minmax_boxes_are_those_of_timm(world: str, minmax: tuple[float, float])
         y0, x0 = int(rng.integers(0, HEIGHT - height)), int(rng.integers(0, WIDTH - width))
         return y0, x0, y0 + height, x0 + width
 
-    drawn = draws(world, CutMixMinMax(minmax=minmax), BATCHES, 100)
+    drawn = draws(world, CutMixMinMax(minmax=minmax), BATCHES, NUMBER)
     assert_law_of(drawn.box.reshape(-1, 4), timm)
     np.testing.assert_allclose(drawn.lam.ravel(), 1 - shares(drawn.box.reshape(-1, 4)), atol=1e-6)
 
 
 def test_resizemix_shows_the_whole_partner_in_boxes_of_the_law_of_its_code(world: str) -> None:
-    drawn = draws(world, ResizeMix(scope=(0.2, 0.9)), BATCHES, 100)
+    drawn = draws(world, ResizeMix(scope=(0.2, 0.9)), BATCHES, NUMBER)
     assert_law_of(
         drawn.box.reshape(-1, 4),
         lambda rng: boxes.resizemix_box(
@@ -95,7 +95,7 @@ def test_resizemix_shows_the_whole_partner_in_boxes_of_the_law_of_its_code(world
 
 
 def test_hmix_draws_the_targets_weight_and_makes_the_pixels_fit_it(world: str) -> None:
-    drawn = draws(world, HMix(alpha=2.0, ratio=0.7), BATCHES, 100)
+    drawn = draws(world, HMix(alpha=2.0, ratio=0.7), BATCHES, NUMBER)
     assert_law(drawn.lam, stats.beta(2, 2))
     found, lam = drawn.box.reshape(-1, 4), drawn.lam.ravel()
     assert_law_of(
@@ -172,7 +172,7 @@ def test_where_every_shape_fits_the_log_law_is_torchvisions(world: str) -> None:
 
 
 def test_erasing_covers_half_of_the_images_by_default_and_leaves_their_targets(world: str) -> None:
-    drawn = draws(world, RandomErasing(area=(0.2, 0.4)), BATCHES, 100)
+    drawn = draws(world, RandomErasing(area=(0.2, 0.4)), BATCHES, NUMBER)
     assert_share(shares(drawn.box.reshape(-1, 4)) > 0, 0.5)
     assert (drawn.lam == 1).all()
     assert drawn.partner is None

@@ -11,7 +11,7 @@ from scipy import stats
 from mixdali import DirichletMixUp, Fixed, FMix, GMix, GridMix, Mix, Mosaic, Plan, SmoothMix
 
 PIXELS = HEIGHT * WIDTH
-BATCHES = 20
+BATCHES, NUMBER = 5, 400
 
 
 @pytest.fixture(params=DRAW)
@@ -21,7 +21,7 @@ def world(request: pytest.FixtureRequest) -> str:
 
 def drawn_masks(world: str, mix: Mix) -> tuple[np.ndarray, np.ndarray]:
     """(n, H, W) the own pixels' weights, (n,) the target's."""
-    drawn = draws(world, mix, BATCHES, 100)
+    drawn = draws(world, mix, BATCHES, NUMBER)
     return drawn.mask.reshape(-1, HEIGHT, WIDTH).astype(np.float64), drawn.lam.ravel()
 
 
@@ -146,7 +146,7 @@ def parts_of(drawn: Plan) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("alpha", [1.0, 0.3])
 def test_mosaic_fields_meet_at_a_point_of_the_law(world: str, alpha: float) -> None:
-    drawn = draws(world, Mosaic(alpha=alpha), BATCHES, 100)
+    drawn = draws(world, Mosaic(alpha=alpha), BATCHES, NUMBER)
     (own, right, below, across), _ = parts_of(drawn)
     point = own[:, 2:]
     rng = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def test_mosaic_fields_meet_at_a_point_of_the_law(world: str, alpha: float) -> N
 
 
 def test_mosaic_targets_are_shared_by_area(world: str) -> None:
-    drawn = draws(world, Mosaic(), BATCHES, 100)
+    drawn = draws(world, Mosaic(), BATCHES, NUMBER)
     fields, _ = parts_of(drawn)
     areas = (fields[..., 2] - fields[..., 0]) * (fields[..., 3] - fields[..., 1]) / PIXELS
     own, right, below, across = areas
@@ -175,7 +175,7 @@ def test_mosaic_targets_are_shared_by_area(world: str) -> None:
 
 
 def test_mosaic_shows_parts_of_the_fields_size_from_anywhere(world: str) -> None:
-    fields, regions = parts_of(draws(world, Mosaic(alpha=2.0), BATCHES, 100))
+    fields, regions = parts_of(draws(world, Mosaic(alpha=2.0), BATCHES, NUMBER))
     sides = fields[..., 2:] - fields[..., :2]
     assert (regions[..., 2:] - regions[..., :2] == sides).all()
     assert regions.min() >= 0
@@ -200,7 +200,7 @@ def weights_of(drawn: Plan) -> np.ndarray:
 def test_dirichlet_weights_have_the_marginals_and_the_symmetry_of_their_law(
     world: str, number: int, alpha: float
 ) -> None:
-    drawn = draws(world, DirichletMixUp(num_images=number, alpha=alpha), BATCHES, 100)
+    drawn = draws(world, DirichletMixUp(num_images=number, alpha=alpha), BATCHES, NUMBER)
     weights = weights_of(drawn)
     for weight in weights.T:
         assert_law(weight, stats.beta(alpha, (number - 1) * alpha))
@@ -211,7 +211,7 @@ def test_dirichlet_weights_have_the_marginals_and_the_symmetry_of_their_law(
 
 
 def test_dirichlet_targets_are_weighed_as_the_pixels_are(world: str) -> None:
-    drawn = draws(world, DirichletMixUp(num_images=5, alpha=2.0), BATCHES, 100)
+    drawn = draws(world, DirichletMixUp(num_images=5, alpha=2.0), BATCHES, NUMBER)
     weights = weights_of(drawn)
     np.testing.assert_allclose(drawn.lam.ravel(), weights[:, 0], atol=1e-6)
     shares = [layer.share.ravel() for layer in drawn.more]
@@ -220,9 +220,9 @@ def test_dirichlet_targets_are_weighed_as_the_pixels_are(world: str) -> None:
 
 @pytest.mark.parametrize("mix", [DirichletMixUp(num_images=4), Mosaic()])
 def test_the_partners_of_a_cycle_are_all_different(world: str, mix: Mix) -> None:
-    drawn = draws(world, mix, BATCHES, 100)
+    drawn = draws(world, mix, BATCHES, NUMBER)
     layers = [layer for layer in drawn.more if layer.partner is not None]
-    everybody = np.stack([np.broadcast_to(np.arange(100), drawn.partner.shape), drawn.partner])
+    everybody = np.stack([np.broadcast_to(np.arange(NUMBER), drawn.partner.shape), drawn.partner])
     everybody = np.concatenate([everybody, [layer.partner for layer in layers]])
     assert len(everybody) == 4
     for one in range(4):

@@ -67,9 +67,9 @@ def mixed(drawn: Plan) -> np.ndarray:
 
 @pytest.mark.parametrize("method", VISIBLE)
 def test_prob_is_the_share_of_images_that_are_mixed(world: str, method: str) -> None:
-    assert_share(mixed(draws(world, replace(VISIBLE[method], prob=0.3), 6, 100)), 0.3)
-    assert mixed(draws(world, replace(VISIBLE[method], prob=1), 2, 20)).all()
-    assert not mixed(draws(world, replace(VISIBLE[method], prob=0), 2, 20)).any()
+    assert_share(mixed(draws(world, replace(VISIBLE[method], prob=0.3), 2, 300)), 0.3)
+    assert mixed(draws(world, replace(VISIBLE[method], prob=1), 1, 40)).all()
+    assert not mixed(draws(world, replace(VISIBLE[method], prob=0), 1, 40)).any()
 
 
 def every_image_alike(value: np.ndarray) -> bool:
@@ -86,7 +86,7 @@ def test_all_draws_but_the_partner_are_shared(
     world: str, method: str, per: str, alike: Callable[[np.ndarray], bool]
 ) -> None:
     mix = replace(VISIBLE[method], prob=0.5, per=per)
-    drawn = draws(world, mix, 12, 5)
+    drawn = draws(world, mix, 10, 5)
     parts = {name: value for name, value in drawn.parts().items() if "partner" not in name}
     assert all(alike(value) for value in parts.values())
     assert len(np.unique(mixed(drawn)[:, 0])) == 2
@@ -96,14 +96,14 @@ def test_all_draws_but_the_partner_are_shared(
 
 def test_lam_is_beta_of_two_numbers(world: str) -> None:
     for mix in (MixUp(alpha=(2.0, 5.0)), HMix(alpha=(2.0, 5.0))):
-        assert_law(draws(world, mix, 10, 100).lam, stats.beta(2, 5))
-    assert_law(draws(world, MixUp(alpha=(5.0, 0.5)), 10, 100).lam, stats.beta(5, 0.5))
+        assert_law(draws(world, mix, 2, 500).lam, stats.beta(2, 5))
+    assert_law(draws(world, MixUp(alpha=(5.0, 0.5)), 2, 500).lam, stats.beta(5, 0.5))
 
 
 def test_a_fixed_lam_is_the_same_for_every_image(world: str) -> None:
     for lam in (0.0, 0.3, 1.0):
         assert (draws(world, MixUp(alpha=Fixed(lam)), 2, 20).lam == np.float32(lam)).all()
-    assert_share(draws(world, MixUp(alpha=Fixed(0.3), prob=0.6), 6, 100).lam == np.float32(0.3), 0.6)
+    assert_share(draws(world, MixUp(alpha=Fixed(0.3), prob=0.6), 2, 300).lam == np.float32(0.3), 0.6)
 
 
 RAMP = Ramp([(0, 0.2), (100, 1.0), (101, 4.0)])
@@ -111,14 +111,14 @@ RAMP = Ramp([(0, 0.2), (100, 1.0), (101, 4.0)])
 
 @pytest.mark.parametrize(("epoch", "alpha"), [(0, 0.2), (25, 0.4), (100, 1.0), (100.5, 2.5), (101, 4.0), (1000, 4.0)])
 def test_alpha_moves_with_the_epoch(world: str, epoch: float, alpha: float) -> None:
-    assert_law(draws(world, MixUp(alpha=RAMP), 10, 100, epoch=epoch).lam, stats.beta(alpha, alpha))
+    assert_law(draws(world, MixUp(alpha=RAMP), 2, 500, epoch=epoch).lam, stats.beta(alpha, alpha))
 
 
 @pytest.mark.parametrize(("epoch", "prob"), [(0, 0.1), (5, 0.5), (10, 0.9), (99, 0.9)])
 def test_prob_moves_with_the_epoch(world: str, epoch: float, prob: float) -> None:
     for mix in (MixUp(), SmoothMix(), Choose([MixUp(), MixUp(alpha=4.0)])):
         moving = replace(mix, prob=Ramp([(0, 0.1), (10, 0.9)]))
-        assert_share(mixed(draws(world, moving, 6, 100, epoch=epoch)), prob)
+        assert_share(mixed(draws(world, moving, 2, 300, epoch=epoch)), prob)
 
 
 @pytest.mark.parametrize("method", VISIBLE)
@@ -131,7 +131,7 @@ def test_mixing_starts_and_stops_with_its_epochs(world: str, method: str) -> Non
 def test_members_of_a_choice_start_and_stop_on_their_own(world: str) -> None:
     mix = Choose([MixUp(stop_epoch=1), SmoothMix(start_epoch=1)])
     for epoch, alone in ((0, 0), (1, 1)):
-        drawn = draws(world, mix, 6, 100, epoch=epoch)
+        drawn = draws(world, mix, 2, 300, epoch=epoch)
         assert_share(mixed(drawn), 0.5)
         assert (drawn.method[mixed(drawn)] == alone).all()
 
@@ -177,7 +177,7 @@ def test_partners_by_class_are_drawn_for_each_image_apart_also_when_lam_is_not(w
 
 
 def test_draws_of_different_names_do_not_depend_on_each_other(world: str) -> None:
-    drawn = draws(world, SmoothMix(), 10, 100)
+    drawn = draws(world, SmoothMix(), 2, 500)
     spot = 1 - drawn.mask.reshape(-1, HEIGHT * WIDTH)
     place = spot.argmax(1)
     width = np.sort(spot, 1)[:, -5]  # a wide spot falls slowly

@@ -125,9 +125,10 @@ def test_too_few_images_for_a_batch_are_refused() -> None:
         new_training(recipe, Sources("cifar", coloured(8), coloured(8), 4))
 
 
-@pytest.mark.parametrize(
-    "name", ["verma2019manifold", "zou2023mixupe", "lim2022noisy", "venkataramanan2023multimix", "huang2020selfadaptive"]
-)
+MIX_THEMSELVES = ["verma2019manifold", "zou2023mixupe", "lim2022noisy", "venkataramanan2023multimix"]
+
+
+@pytest.mark.parametrize("name", [*MIX_THEMSELVES, "lamb2022interpolated", "sohn2022genlabel", "huang2020selfadaptive"])
 def test_what_mixes_itself_or_needs_clean_images_refuses_a_mix(name: str) -> None:
     _, recipe = find_recipe(name, "small")
     with pytest.raises(ValueError, match=rf"mix must be None: {type(recipe.objective).__name__} \w+"):

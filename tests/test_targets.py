@@ -14,17 +14,11 @@ from mixdali import Mix
 
 # One set of draws for several images, and the rules that count places, need the pipeline's whole batch.
 WHOLE_BATCHES = {
-    "mixup-batch",
     "mixup-flip",
     "mixup-roll",
     "mixup-pair",
-    "cutmix-batch",
-    "gmix-batch",
-    "fmix-batch",
     "mosaic-roll",
-    "choose-batch",
     "choose-partners",
-    "noisy-cutmix",
 }
 
 

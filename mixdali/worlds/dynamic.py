@@ -117,7 +117,7 @@ class DynamicWorld(OperatorWorld):
 class DynamicRandomness(OperatorRandomness):
     """Every draw takes the next numbers of one generator."""
 
-    ops = ndd
+    ops, int32 = ndd, ndd.int32
 
     def __init__(self, world: DynamicWorld, rng: ndd.random.RNG) -> None:
         self.world = world

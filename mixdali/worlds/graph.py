@@ -210,7 +210,7 @@ class GraphWorld(OperatorWorld):
 class GraphRandomness(OperatorRandomness):
     """Every draw is an operator with a seed of its own, derived by name, so that no other operator moves it."""
 
-    ops = fn
+    ops, int32 = fn, types.INT32
 
     def __init__(self, world: GraphWorld, number: int, seed: int) -> None:
         self.world = world

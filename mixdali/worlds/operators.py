@@ -204,6 +204,7 @@ class OperatorRandomness(ABC):
     """Draws by DALI's random operators."""
 
     ops: Any
+    int32: Any
     number: int
 
     @abstractmethod
@@ -240,9 +241,11 @@ class OperatorRandomness(ABC):
     def _spread(self, draw: Any, per: str) -> Any:
         if per == "image":
             return draw
+        if per == "batch":
+            # as many as there are in a batch, which may be fewer in the last one
+            return self.ops.permute_batch(draw, indices=self.ops.zeros_like(draw, dtype=self.int32))
         last = self.number - 1
-        first = {"batch": [0] * self.number, "pair": [min(place, last - place) for place in range(self.number)]}
-        return self.ops.permute_batch(draw, indices=self.indices(first[per]))
+        return self.ops.permute_batch(draw, indices=self.indices([min(n, last - n) for n in range(self.number)]))
 
 
 def called_once_for_equals(function: Callable[..., Any]) -> Callable[..., list[Any]]:
