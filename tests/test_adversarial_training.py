@@ -20,7 +20,7 @@ from nets import NUM_CLASSES, make_batch, plain, preact, seeded
 from torch import Tensor, nn
 from training import ALONE, TINY, assert_same, new_training, weights
 
-from mixdali import MixUp, one_hot
+from mixdali import one_hot
 from train.attacks import PGD
 from train.batch import Batch
 from train.cli import find_recipe
@@ -303,11 +303,13 @@ def test_plain_training_trusts_what_an_attack_can_turn_and_adversarial_training_
     assert held["robust"][1] > 0.85
 
 
-def test_a_recipe_that_mixes_by_itself_refuses_a_mix() -> None:
-    recipe = replace(find_recipe("lamb2022interpolated", "small")[1], model=TINY.model, batch_size=16, mix=MixUp())
-    recipe = replace(recipe, precision="float32")
+def test_an_objective_that_mixes_by_itself_refuses_mixed_targets() -> None:
+    objective = find_recipe("lamb2022interpolated", "small")[1].objective
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    targets = torch.tensor([[0.6, 0.4, 0.0, 0.0]]).expand(5, 4)
+    batch = Batch(epoch=0, step=0, images=torch.rand(5, 3, 8, 8), targets=targets)
     with pytest.raises(ValueError, match="mix must be None"):
-        run(new_training(recipe), 1)
+        objective(model, batch, objective.setup(model, 5, 4))
 
 
 @pytest.mark.parametrize(
