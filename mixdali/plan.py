@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
+
+# As a box in pixels, the whole of any image.
+WHOLE = (0.0, 0.0, float(1 << 24), float(1 << 24))
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Layer:
     box: Any = None
     weight: Any = 0.0
     region: Any = None
+
+    # what only the first layer of a mix, the plan itself, can have
+    outside: ClassVar[None] = None
+    mask: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
@@ -78,3 +85,8 @@ class Plan:
             else:
                 own[first] = value
         return cls(**own, more=tuple(Layer(**layers[i]) for i in sorted(layers)))
+
+
+def is_whole(part: str) -> bool:
+    """Whether a part of a plan, by its name in `Plan.parts`, is made of whole numbers."""
+    return part.rpartition(".")[2] in ("partner", "box", "region", "method")

@@ -56,7 +56,8 @@ def train_pipeline(
     pipeline = Pipeline.current()
     drawn = _drawn(source, num_classes, mix, size, smoothing, shard, augment, first_epoch, pipeline)
     parts = [name for name in output_names(("images", "plan"), TRAIN, mix) if "." in name] if mix is not None else []
-    asked = [name for name in output_names(outputs, TRAIN, mix) if name in ("targets", "labels", "index")]
+    names = output_names(outputs, TRAIN, mix)
+    asked = [name for name in names if name in ("targets", "labels", "index")]
     if _is_fused(drawn, source, parts, outputs):
         used = [name for name in parts if "plan" in outputs or name == "plan.mask"]
         nodes = _read(drawn, ("crops", *asked, *used))
@@ -71,7 +72,6 @@ def train_pipeline(
         for view in VIEWS:
             if view in outputs:
                 made[view] = augmix(images, severity=SEVERITY, seed=derive_seed(pipeline.seed, "shard", shard[0], view))
-    names = output_names(outputs, TRAIN, mix)
     return tuple(made[name].gpu() if pipeline.device_id is not None else made[name] for name in names)
 
 

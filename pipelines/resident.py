@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixdali import Layer, Mix, Plan, derive_seed, one_hot, sampling
+from mixdali.plan import WHOLE, is_whole
 
 if TYPE_CHECKING:
     import torch
-
-WHOLE = (0.0, 0.0, float(1 << 24), float(1 << 24))
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,7 @@ class TrainBatches:
             row[:, :3] = crops if layer.partner is None else crops[layer.partner.numpy()]
             row[:, 3:7] = WHOLE if layer.box is None else layer.box.numpy()
             row[:, 7] = layer.weight.numpy()
-            outside = getattr(layer, "outside", None)
-            row[:, 8] = 1.0 if outside is None else outside.numpy()
+            row[:, 8] = 1.0 if layer.outside is None else layer.outside.numpy()
             row[:, 9:13] = row[:, 3:7] if layer.region is None else layer.region.numpy()
         return rows
 
@@ -155,5 +153,4 @@ def _as_array(name: str, value: Any) -> NDArray:
     """As DALI is told it is: whole numbers int32 and others float32, but for images and crops."""
     if isinstance(value, np.ndarray):
         return value
-    whole = name.rpartition(".")[2] in ("partner", "box", "region", "method")
-    return np.ascontiguousarray(value.numpy(), dtype=np.int32 if whole else np.float32)
+    return np.ascontiguousarray(value.numpy(), dtype=np.int32 if is_whole(name) else np.float32)

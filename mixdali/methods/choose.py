@@ -71,11 +71,11 @@ class Choose(Mix):
         def chosen(values: Sequence[Any]) -> Any:
             return world.select(hits, values)
 
-        def kept(values: Sequence[Any], otherwise: float = 1.0) -> Any:
+        def kept(values: Sequence[Any]) -> Any:
             """The chosen one, and 1 where nothing is to be mixed; None if no member has any."""
             if all(value is None for value in values):
                 return None
-            filled = [otherwise if value is None else value for value in values]
+            filled = [1.0 if value is None else value for value in values]
             return self.keep_some(draws, world, chosen(filled))
 
         return Plan(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import boolean, fraction, growing
 from mixdali.draws import Draws
-from mixdali.methods.boxes import BoxMix, clipped_box, inside_box
+from mixdali.methods.boxes import BoxMix, clipped_box, inside_box, place_of
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
 from mixdali.worlds import World
@@ -73,11 +73,11 @@ class CutMixMinMax(BoxMix):
         low, high = (world.floor(world.size * share) for share in self.minmax)
         choices = world.clamp(high - low, 1.0, world.size)
         drawn = world.pair(draws.uniform("height"), draws.uniform("width"))
-        sides = low + world.clamp(world.floor(drawn * choices), 0.0, choices - 1.0)
+        sides = low + place_of(drawn, choices, world)
         mixed = self.mixed(draws, world)
         sides = sides * world.pair(mixed, mixed)
         free = world.clamp(world.size - sides, 1.0, world.size)
         place = world.pair(draws.uniform("cy"), draws.uniform("cx"))
-        start = world.clamp(world.floor(place * free), 0.0, free - 1.0)
+        start = place_of(place, free, world)
         box = world.box(start, start + sides)
         return Plan(draws.partner(self.partner), 1.0 - world.covered(box), box)

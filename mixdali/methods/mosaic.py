@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mixdali.draws import Draws
+from mixdali.methods.boxes import place_of
 from mixdali.mix import PairMix
 from mixdali.plan import Layer, Plan
 from mixdali.schedule import Alpha, check_alpha
@@ -65,7 +66,7 @@ class Mosaic(PairMix):
         """A field and the part of its image that is shown there: two boxes of one size."""
         place = world.pair(draws.uniform(f"y{i}"), draws.uniform(f"x{i}"))
         free = world.size - (end - start)
-        first = world.clamp(world.floor(place * (free + 1.0)), 0.0, free)
+        first = place_of(place, free + 1.0, world)
         return world.box(start, end), world.box(first, first + (end - start))
 
     def fill(self, plan: Plan) -> Plan:

@@ -1,6 +1,6 @@
 """ResizeMix."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mixdali.checks import fraction, growing
 from mixdali.draws import Draws
@@ -43,4 +43,4 @@ class ResizeMix(BoxMix):
         plan = super().fill(plan)
         if plan.region is None:
             raise ValueError("ResizeMix needs plan.region: (N, 4) int, the part of the partner shown in the box")
-        return replace(plan)
+        return plan

@@ -1,6 +1,6 @@
 """Batches of DALI's dynamic mode, where operators run at once. The only file that imports it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import nvidia.dali.experimental.dynamic as ndd
 from nvidia.dali import types
 
 from mixdali.classmates import partners_by_class
-from mixdali.plan import Plan
+from mixdali.plan import Plan, is_whole
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
 
 
@@ -84,12 +84,6 @@ class DynamicWorld(OperatorWorld):
         area = box.slice[2:4] - box.slice[0:2]
         return (area.slice[0] * area.slice[1]) / (self.sides.slice[0] * self.sides.slice[1])
 
-    def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
-        chosen = hits[0] * values[0]
-        for hit, value in zip(hits[1:], values[1:], strict=True):
-            chosen = chosen + hit * value
-        return chosen
-
     def each(self, value: Any, axes: int = 1) -> Any:
         return value
 
@@ -97,17 +91,14 @@ class DynamicWorld(OperatorWorld):
         return ndd.reductions.mean(row)
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> ndd.Batch:
-        def of_image(height: float, width: float, *values: float) -> Any:
-            return function(int(height), int(width), *values)
-
         columns = [arrays(self._batch(number)) for number in (self.at(self.sides, 0), self.at(self.sides, 1), *numbers)]
-        return ndd.as_batch(called_once_for_equals(of_image)(*columns), layout="HW")
+        return ndd.as_batch(called_once_for_equals(function)(*columns), layout="HW")
 
     def finish(self, plan: Plan) -> Plan:
         parts = {}
         for name, value in plan.parts().items():
-            whole = name.rpartition(".")[2] in ("partner", "box", "region", "method")
-            parts[name] = ndd.cast(self._batch(value), dtype=ndd.int32 if whole else ndd.float32)
+            kind = ndd.int32 if is_whole(name) else ndd.float32
+            parts[name] = ndd.cast(self._batch(value), dtype=kind)
         return Plan.of_parts(parts)
 
     def _batch(self, value: Any) -> ndd.Batch:

@@ -12,14 +12,12 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali.classmates import partners_by_class
-from mixdali.plan import Layer, Plan
+from mixdali.plan import WHOLE, Layer, Plan, is_whole
 from mixdali.seeds import derive_seed
 from mixdali.worlds.numbers import Number, Numbers, by_operators, combine, constant
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
 
-# Of any image the whole; and the numbers that the kernel is told of a layer.
-WHOLE = (0.0, 0.0, float(1 << 24), float(1 << 24))
-LAYER = 10
+LAYER = 10  # numbers that the kernel is told of a layer
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -108,10 +106,7 @@ class GraphWorld(OperatorWorld):
     def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
         if any(isinstance(value, DataNode) for value in values):
             hits = [self.each(hit) for hit in hits]
-        chosen = hits[0] * values[0]
-        for hit, value in zip(hits[1:], values[1:], strict=True):
-            chosen = chosen + hit * value
-        return chosen
+        return super().select(hits, values)
 
     def each(self, value: Any, axes: int = 1) -> Any:
         return self.nodes([value])[0] if isinstance(value, Number) else value
@@ -120,12 +115,9 @@ class GraphWorld(OperatorWorld):
         return Number("node", value=fn.reductions.mean(row))
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> DataNode:
-        def of_image(height: float, width: float, *values: float) -> Any:
-            return function(int(height), int(width), *values)
-
         return fn.python_function(
             *self.nodes([*self.size, *numbers]),
-            function=called_once_for_equals(of_image),
+            function=called_once_for_equals(function),
             batch_processing=True,
             output_layouts="HW",
         )
@@ -293,9 +285,8 @@ def _scalar(value: float) -> DataNode:
 def _layer_numbers(layer: Plan | Layer) -> list[Number]:
     """The ten numbers of a layer in the order in which the kernel reads them."""
     box = WHOLE if layer.box is None else layer.box
-    outside = getattr(layer, "outside", None)
     region = box if layer.region is None else layer.region
-    return [*map(_as_number, (*box, layer.weight, 1.0 if outside is None else outside, *region))]
+    return [*map(_as_number, (*box, layer.weight, 1.0 if layer.outside is None else layer.outside, *region))]
 
 
 def _stands_alone(name: str, value: Any) -> bool:
@@ -308,8 +299,7 @@ def _finished(name: str, value: Any, computed: DataNode) -> DataNode:
         computed = value.whole
     elif isinstance(value, Number) and value.kind == "node":
         computed = value.value
-    whole = name.rpartition(".")[2] in ("partner", "method")
-    return fn.cast(computed, dtype=types.INT32) if whole else computed
+    return fn.cast(computed, dtype=types.INT32) if is_whole(name) else computed
 
 
 def _layer_nodes(plan: Plan) -> list[Any]:

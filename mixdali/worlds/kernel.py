@@ -12,8 +12,8 @@ from numba import carray, njit
 from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import RUN, SETUP, KeptOperator, address_of, compiled, pointer, shape_of
-from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, box_of, first_layer, mixed, next_layer
+from mixdali.worlds.compiled import RUN, SETUP, KeptOperator, address_of, compiled, like_the_first, pointer, shape_of
+from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, box_of, first_layer, mixed, next_layer, scale_down
 
 INPUTS = 6  # as many as DALI's operator takes
 
@@ -53,7 +53,7 @@ def blend_targets(targets: DataNode, other: DataNode, lam: DataNode) -> DataNode
     """targets and other (num_classes,), lam () -> lam * targets + (1 - lam) * other."""
     return KeptOperator(
         run_fn=_run_blend_targets,
-        setup_fn=_shape_of_targets,
+        setup_fn=like_the_first,
         in_types=[types.FLOAT] * 3,
         ins_ndim=[1, 1, 0],
         out_types=[types.FLOAT],
@@ -96,9 +96,7 @@ def _blend(outputs: Any, inputs: Any, shapes: Any, layers: Any, mask: Any) -> No
     for layer in range(1, layers):
         next_layer(_image(inputs, shapes, 1 + layer), out, numbers[LAYER * layer : LAYER * (layer + 1)])
     if layers > 1:
-        flat = out.reshape(-1)
-        for i in range(len(flat)):
-            flat[i] *= SCALE
+        scale_down(out)
 
 
 @compiled(RUN)
@@ -164,10 +162,3 @@ def _run_blend_targets(outputs, out_shapes, _out_ndims, _num_outputs, inputs, _i
     lam = carray(address_of(inputs, 2), 1, np.float32)[0]
     for i in range(number):
         out[i] = lam * own[i] + (np.float32(1) - lam) * other[i]
-
-
-@compiled(SETUP)
-def _shape_of_targets(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-    ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
-    for sample in range(samples):
-        carray(pointer(outs[sample]), 1, np.int64)[0] = carray(pointer(ins[sample]), 1, np.int64)[0]

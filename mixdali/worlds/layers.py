@@ -179,3 +179,11 @@ def next_layer(other: Any, out: Any, numbers: Any) -> None:
             _lay_pixels(shown_row, out, start, end, x0, shown)
         else:
             _lay_pixels(flat, out, start, end, start + shift, shown)
+
+
+@njit
+def scale_down(out: Any) -> None:
+    """From 0 to 255 to [0, 1]: what is left to do after several layers."""
+    flat = out.reshape(-1)
+    for i in range(len(flat)):
+        flat[i] *= SCALE

@@ -10,47 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Number:
-    """A number an image: drawn, constant, or computed from others. Python's operators make larger expressions."""
-
-    def __init__(self, kind: str, *inputs: Number, value: Any = None, whole: Any = None) -> None:
-        self.kind = kind
-        self.inputs = inputs
-        self.value = (
-            value  # of kind "node" a DALI node (), of "constant" a float, of "size" 0 for height and 1 for width
-        )
-        self.whole = whole  # a node's whole number as it was before it became a float
-
-    def __add__(self, other: Any) -> Any:
-        return combine("add", self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return combine("add", other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return combine("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return combine("sub", other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return combine("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return combine("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return combine("div", self, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return combine("lt", self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return combine("ge", self, other)
-
-
-class Numbers(tuple[Number, ...]):
-    """Several numbers an image, such as a pair or a box. Operators work on them one by one."""
+class Arithmetic:
+    """Python's operators, which make larger expressions."""
 
     __slots__ = ()
 
@@ -74,6 +35,30 @@ class Numbers(tuple[Number, ...]):
 
     def __truediv__(self, other: Any) -> Any:
         return combine("div", self, other)
+
+
+class Number(Arithmetic):
+    """A number an image: drawn, constant, or computed from others."""
+
+    def __init__(self, kind: str, *inputs: Number, value: Any = None, whole: Any = None) -> None:
+        self.kind = kind
+        self.inputs = inputs
+        self.value = (
+            value  # of kind "node" a DALI node (), of "constant" a float, of "size" 0 for height and 1 for width
+        )
+        self.whole = whole  # a node's whole number as it was before it became a float
+
+    def __lt__(self, other: Any) -> Any:
+        return combine("lt", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return combine("ge", self, other)
+
+
+class Numbers(Arithmetic, tuple[Number, ...]):
+    """Several numbers an image, such as a pair or a box. Operators work on them one by one."""
+
+    __slots__ = ()
 
 
 def constant(value: float) -> Number:

@@ -67,6 +67,12 @@ class OperatorWorld(ABC):
     def check_labels(self, labels: Any, num_classes: int) -> Any:
         """The labels, scalars, or an error for one outside [0, num_classes)."""
 
+    def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
+        chosen = hits[0] * values[0]
+        for hit, value in zip(hits[1:], values[1:], strict=True):
+            chosen = chosen + hit * value
+        return chosen
+
     def row(self, axis: int) -> Any:
         pixels = self.constant(np.arange(LONGEST, dtype=np.float32))
         side = self.ops.cast(self.cut(self.sides, slice(axis, axis + 1)), dtype=self.int32)
@@ -150,8 +156,7 @@ class OperatorWorld(ABC):
         else:
             everything = slice(None)
             channel = self.cut(images, *(slice(0, 1) if axis == "C" else everything for axis in self.layout))
-            outside = getattr(layer, "outside", None)
-            around = channel * 0.0 + (1.0 if outside is None else self.beside(images, outside))
+            around = channel * 0.0 + (1.0 if layer.outside is None else self.beside(images, layer.outside))
             y0x0, y1x1 = self.cut(layer.box, slice(0, 2)), self.cut(layer.box, slice(2, 4))
             kept = self.ops.erase(
                 self.ops.reshape(around, layout=self.layout),
@@ -160,9 +165,8 @@ class OperatorWorld(ABC):
                 axis_names="HW",
                 fill_value=layer.weight,
             )
-        mask = getattr(layer, "mask", None)
-        if mask is not None:
-            mask = self.ops.reshape(mask, layout="HW")
+        if layer.mask is not None:
+            mask = self.ops.reshape(layer.mask, layout="HW")
             mask = self.ops.expand_dims(mask, axes=self.layout.index("C"), new_axis_names="C")
             kept = kept * self.beside(images, mask)
         return 1.0 - kept
@@ -249,7 +253,7 @@ class OperatorRandomness(ABC):
 
 
 def called_once_for_equals(function: Callable[..., Any]) -> Callable[..., list[Any]]:
-    """A function of one image's numbers -> of the whole batch's, which does not repeat itself for equal ones."""
+    """A function of height, width and one image's numbers -> of the whole batch's, not repeated for equal ones."""
 
     def of_batch(*columns: Any) -> list[Any]:
         made: dict[tuple[float, ...], Any] = {}
@@ -258,7 +262,7 @@ def called_once_for_equals(function: Callable[..., Any]) -> Callable[..., list[A
         ]
         for key in keys:
             if key not in made:
-                made[key] = function(*key)
+                made[key] = function(int(key[0]), int(key[1]), *key[2:])
         return [made[key] for key in keys]
 
     return of_batch

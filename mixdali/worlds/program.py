@@ -9,7 +9,7 @@ from numba import carray
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import RUN, SETUP, KeptOperator, address_of, compiled, pointer, shape_of
+from mixdali.worlds.compiled import RUN, KeptOperator, address_of, compiled, like_the_first, shape_of
 from mixdali.worlds.numbers import Number, in_order
 
 KINDS = (
@@ -53,7 +53,7 @@ def run(numbers: list[Number], shape: DataNode, height: int) -> DataNode:
             row[1 : 1 + len(step.inputs)] = [places[id(one)] for one in step.inputs]
     return KeptOperator(
         run_fn=_run,
-        setup_fn=_as_many_as_results,
+        setup_fn=like_the_first,
         in_types=[types.FLOAT, types.FLOAT, types.FLOAT, types.INT64],
         ins_ndim=[1, 2, 1, 1],
         out_types=[types.FLOAT],
@@ -112,10 +112,3 @@ def _run(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_n
                 made[step] = max(a, b)
     for i in range(number):
         out[i] = made[int(results[i])]
-
-
-@compiled(SETUP)
-def _as_many_as_results(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-    ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
-    for sample in range(samples):
-        carray(pointer(outs[sample]), 1, np.int64)[0] = carray(pointer(ins[sample]), 1, np.int64)[0]

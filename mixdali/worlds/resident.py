@@ -13,7 +13,7 @@ from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled import RUN_BATCH, SETUP, KeptOperator, compiled, pointer
-from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, first_layer, next_layer
+from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, first_layer, next_layer, scale_down
 
 HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
 CROP = 3  # numbers a crop: row, y, x
@@ -72,9 +72,7 @@ def _mixed_crop(pixels: Any, crops: Any, mask: Any, own: Any, other: Any, out: A
         else:
             next_layer(other, out, numbers)
     if layers > 1:
-        flat_out = out.reshape(-1)
-        for i in range(len(flat_out)):
-            flat_out[i] *= SCALE
+        scale_down(out)
 
 
 @njit

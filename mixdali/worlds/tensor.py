@@ -9,9 +9,7 @@ from torch import Tensor
 
 from mixdali.checks import one_of
 from mixdali.classmates import partners_by_class
-from mixdali.plan import Plan
-
-_INTEGERS = ("partner", "box", "region", "method")
+from mixdali.plan import Plan, is_whole
 
 
 class TensorWorld:
@@ -99,7 +97,7 @@ class TensorWorld:
         values: dict[str, Any] = {}
         number = len(self.data)
         for name, value in plan.parts().items():
-            dtype = torch.int64 if name.rpartition(".")[2] in _INTEGERS else torch.float32
+            dtype = torch.int64 if is_whole(name) else torch.float32
             tensor = torch.as_tensor(value).to(self.data.device, dtype)
             values[name] = tensor.expand(number, *tensor.shape[1:]) if tensor.ndim else tensor.expand(number)
         return Plan.of_parts(values)
@@ -197,8 +195,11 @@ class TensorRandomness:
     def beta(self, name: str, a: Any, b: Any, per: str) -> Tensor:
         if isinstance(a, int | float) and isinstance(b, int | float) and a == b == 1:
             return self.uniform(name, per)  # the same law, for a tenth of the work
-        number = self._draws(per)
-        return self._spread(torch.sigmoid(self._log_gamma(a, number) - self._log_gamma(b, number)), per)
+        first, second = (
+            log_gamma(torch.as_tensor(value, dtype=torch.float64).expand(self._draws(per)), self.rng)
+            for value in (a, b)
+        )
+        return self._spread(torch.sigmoid(first - second), per)
 
     def _draws(self, per: str) -> int:
         return {"image": self.shape[0], "batch": 1, "pair": (self.shape[0] + 1) // 2}[per]
@@ -208,13 +209,6 @@ class TensorRandomness:
             places = torch.arange(self.shape[0])
             return draws[torch.minimum(places, places.flip(0))]
         return draws.expand(self.shape[0])
-
-    def _log_gamma(self, alpha: Any, number: int) -> Tensor:
-        # The logarithm of a Gamma(alpha) draw, by Gamma(alpha + 1) times U ** (1 / alpha): a Gamma draw itself is 0 in
-        # floating point for most draws at a small alpha, and the ratio of two zeros is no Beta draw.
-        shape = torch.as_tensor(alpha, dtype=torch.float64).expand(number)
-        above = torch._standard_gamma(shape + 1, generator=self.rng)
-        return above.log() + torch.rand(number, generator=self.rng, dtype=torch.float64).log() / shape
 
     def partner(self, name: str, rule: str) -> Tensor:
         places = torch.arange(self.shape[0])
@@ -247,6 +241,17 @@ class TensorRandomness:
 
     def setting(self, value: Any) -> Tensor:
         return torch.as_tensor(value, dtype=torch.float64)
+
+
+def log_gamma(alpha: Tensor, generator: torch.Generator) -> Tensor:
+    """The logarithms of Gamma(alpha) draws, alpha float64 above 0 on the generator's device.
+
+    As Gamma(alpha + 1) times U ** (1 / alpha): at a small alpha the draws themselves are 0 in floating point, and
+    nothing can be said of the ratio of two zeros.
+    """
+    above = torch._standard_gamma(alpha + 1, generator=generator)
+    uniform = torch.rand(alpha.shape, generator=generator, dtype=torch.float64, device=generator.device)
+    return above.log() + uniform.log() / alpha
 
 
 def _checked(images: Tensor) -> Tensor:
