@@ -1,13 +1,12 @@
 """Mixes written as Python expressions, for command lines: read, never run."""
 
 import ast
-import difflib
 import inspect
-from collections.abc import Sequence
 from typing import Any
 
 import mixdali
 from mixdali import Fixed, Mix, Ramp
+from mixdali.names import nearest
 
 
 def parse_mix(text: str) -> Mix:
@@ -58,13 +57,13 @@ def _called(node: ast.Call) -> Any:
     name = ast.unparse(node.func).removeprefix("mixdali.")
     known = _known()
     if name not in known:
-        raise ValueError(f"there is no method {name!r:.80}; {_nearest(name, list(known))}")
+        raise ValueError(f"there is no method {name!r:.80}; {nearest(name, list(known))}")
     kind, settings = known[name], inspect.signature(known[name])
     named = {}
     for keyword in node.keywords:
         setting = keyword.arg or "**"
         if setting not in settings.parameters:
-            raise ValueError(f"{name} has no setting {setting!r}; {_nearest(setting, list(settings.parameters))}")
+            raise ValueError(f"{name} has no setting {setting!r}; {nearest(setting, list(settings.parameters))}")
         named[setting] = _value(keyword.value)
     values = [_value(argument) for argument in node.args]
     try:
@@ -76,8 +75,3 @@ def _called(node: ast.Call) -> Any:
     except TypeError as error:
         # Python's own words do not say which part of the expression it is
         raise TypeError(f"{error}, in {ast.unparse(node):.120}") from None
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"nearest: {', '.join(close)}" if close else f"there are: {', '.join(known)}"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.names import nearest
+from mixdali.names import nearest
 
 if TYPE_CHECKING:
     from train.recipe import Recipe

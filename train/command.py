@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from train.names import nearest
-from train.overrides import plain_sentence
+from mixdali.names import nearest
 
 T = TypeVar("T")
 
@@ -33,22 +32,7 @@ def parse(kind: type[T], arguments: Sequence[str], *, program: str, summary: str
         ValueError: an unknown field, with the nearest ones, or a value that it cannot take.
         SystemExit: after `--help`.
     """
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            parsed, unknown = tyro.cli(
-                kind,
-                args=list(arguments),
-                prog=f"python -m {program}",
-                description=summary,
-                use_underscores=True,
-                return_unknown_args=True,
-                config=(tyro.conf.AvoidSubcommands,),
-            )
-    except SystemExit as error:
-        if not error.code:
-            raise
-        raise ValueError(plain_sentence(said.getvalue())) from None
+    parsed, unknown = read_arguments(kind, arguments, program=program, summary=summary)
     if unknown:
         name = unknown[0].partition("=")[0].lstrip("-")
         raise ValueError(f"{unknown[0]} is no argument of python -m {program}; {nearest(name, _names(parsed))}")
@@ -60,3 +44,41 @@ def _names(value: Any) -> list[str]:
     if not dataclasses.is_dataclass(value):
         return []
     return [name for field in dataclasses.fields(value) for name in _names(getattr(value, field.name)) or [field.name]]
+
+
+def read_arguments(
+    kind: type[T], arguments: Sequence[str], *, program: str, summary: str, **settings: Any
+) -> tuple[T, list[str]]:
+    """A dataclass from the command line, and the arguments that are none of its fields.
+
+    settings  tyro's own.
+
+    Raises:
+        ValueError: a value that a field cannot take.
+        SystemExit: after `--help`.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=f"python -m {program}",
+                description=summary,
+                use_underscores=True,
+                return_unknown_args=True,
+                config=(tyro.conf.AvoidSubcommands,),
+                **settings,
+            )
+    except SystemExit as error:
+        if not error.code:
+            raise
+        raise ValueError(_plain_sentence(said.getvalue())) from None
+
+
+def _plain_sentence(boxed: str) -> str:
+    """The message in a box that tyro drew, without its frame and its advice."""
+    inner = [line.strip("│ ") for line in boxed.splitlines() if line.strip("│ ")]
+    start = next((i for i, line in enumerate(inner) if line.startswith("╭")), -1) + 1
+    end = next((i for i, line in enumerate(inner) if i > start and line[0] in "─╰"), len(inner))
+    return " ".join(inner[start:end])

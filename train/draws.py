@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixdali import derive_seed
+from mixdali.worlds.tensor import log_gamma
 
 if TYPE_CHECKING:
     from train.batch import Batch
@@ -46,7 +47,7 @@ def draw_permutation(count: int, generator: torch.Generator) -> Tensor:
 def draw_beta(alpha: float, beta: float, generator: torch.Generator, shape: tuple[int, ...] = ()) -> Tensor:
     """Beta(alpha, beta), float64 on the generator's device. Both may be tiny: the draws are then 0 and 1."""
     first, second = (
-        _log_gamma(torch.full(shape, value, dtype=torch.float64, device=generator.device), generator)
+        log_gamma(torch.full(shape, value, dtype=torch.float64, device=generator.device), generator)
         for value in (alpha, beta)
     )
     return torch.sigmoid(first - second)
@@ -59,18 +60,12 @@ def draw_lam(alpha: float, generator: torch.Generator) -> Tensor:
     return draw_beta(alpha, alpha, generator)
 
 
+def draw_mix(alpha: float, count: int, generator: torch.Generator) -> Draws:
+    """`lam` () for a batch and a `partner` (count,) for each of its images."""
+    return {"lam": draw_lam(alpha, host_generator(generator)), "partner": draw_permutation(count, generator)}
+
+
 def draw_dirichlet(alpha: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """alpha (n,) above 0 -> (n, count) float64; row n is Dirichlet(alpha[n], ..., alpha[n])."""
     rows = alpha.to(generator.device, torch.float64).unsqueeze(1).expand(-1, count)
-    return torch.softmax(_log_gamma(rows, generator), dim=1)
-
-
-def _log_gamma(alpha: Tensor, generator: torch.Generator) -> Tensor:
-    """The logarithms of Gamma(alpha) draws.
-
-    As Gamma(alpha + 1) times U ** (1 / alpha): at a small alpha the draws themselves are 0 in floating point, and
-    nothing can be said of the ratio of two zeros.
-    """
-    above = torch._standard_gamma(alpha + 1, generator=generator)
-    uniform = torch.rand(alpha.shape, generator=generator, dtype=torch.float64, device=generator.device)
-    return above.log() + uniform.log() / alpha
+    return torch.softmax(log_gamma(rows, generator), dim=1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from train.names import nearest
+from mixdali.names import nearest
 
 if TYPE_CHECKING:
     from pipelines.source import Source

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, get_args
@@ -13,7 +11,8 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from mixdali import Fixed, Ramp
-from train.names import nearest
+from mixdali.names import nearest
+from train.command import read_arguments
 from train.recipe import Recipe, to_plain
 from train.run import Run
 
@@ -33,24 +32,14 @@ def parse_overrides(title: str, summary: str, stored: Recipe, arguments: Sequenc
         ValueError: an unknown field, with the nearest ones, or a value that it cannot take.
         SystemExit: after `--help`.
     """
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            command, unknown = tyro.cli(
-                Command,
-                args=list(arguments),
-                default=Command(stored, Run()),
-                prog=f"python -m train {title}",
-                description=summary,
-                use_underscores=True,
-                return_unknown_args=True,
-                registry=_registry(),
-                config=(tyro.conf.AvoidSubcommands,),
-            )
-    except SystemExit as error:
-        if not error.code:
-            raise
-        raise ValueError(plain_sentence(said.getvalue())) from None
+    command, unknown = read_arguments(
+        Command,
+        arguments,
+        program=f"train {title}",
+        summary=summary,
+        default=Command(stored, Run()),
+        registry=_registry(),
+    )
     if unknown:
         raise ValueError(_refuse(unknown[0], field_names(command)))
     return command.recipe, command.run
@@ -127,11 +116,3 @@ def _refuse(word: str, fields: Sequence[str]) -> str:
         return f"{word!r} is neither a variant nor the value of a field; fields are set as --lr 0.1"
     name = word.partition("=")[0].lstrip("-").replace("-", "_")
     return f"--{name} is no field of the recipe or the run; {nearest(name, fields)}"
-
-
-def plain_sentence(boxed: str) -> str:
-    """The message in a box that tyro drew, without its frame and its advice."""
-    inner = [line.strip("│ ") for line in boxed.splitlines() if line.strip("│ ")]
-    start = next((i for i, line in enumerate(inner) if line.startswith("╭")), -1) + 1
-    end = next((i for i, line in enumerate(inner) if i > start and line[0] in "─╰"), len(inner))
-    return " ".join(inner[start:end])

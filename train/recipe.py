@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mixdali import Mix
+from train.checks import require
 from train.label_noise import LabelNoise
 from train.objectives import CrossEntropy, Objective
 from train.schedules import Cosine, OneCycle, Steps
@@ -95,27 +96,22 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("num_epochs", "batch_size", "lr"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
+            require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("momentum", "weight_decay", "seed"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        _require(self.momentum > 0 or not self.nesterov, "momentum", self.momentum, "must be above 0 with nesterov")
-        _require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        require(self.momentum > 0 or not self.nesterov, "momentum", self.momentum, "must be above 0 with nesterov")
+        require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
-            _require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
+            require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
         name, why = type(self.objective).__name__, self.objective.needs_clean
-        _require(self.mix is None or not why, "mix", self.mix, f"must be None: {name} {why}")
+        require(self.mix is None or not why, "mix", self.mix, f"must be None: {name} {why}")
         if self.num_images is not None:
-            _require(self.num_images > 0, "num_images", self.num_images, "must be above 0, or None for all")
+            require(self.num_images > 0, "num_images", self.num_images, "must be above 0, or None for all")
         split = 0 <= self.validation < 1 or (self.validation > 0 and self.validation % 1 == 0)
-        _require(split, "validation", self.validation, "must be a share below 1 or a number of images")
+        require(split, "validation", self.validation, "must be a share below 1 or a number of images")
         if self.size is not None:
-            _require(min(self.size) > 0, "size", self.size, "must be a positive height and width")
+            require(min(self.size) > 0, "size", self.size, "must be a positive height and width")
         self.schedule.check(self.num_epochs)
-
-
-def _require(holds: bool, name: str, value: object, rule: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} {rule}, got {value}")
 
 
 def to_plain(value: Any) -> Any:

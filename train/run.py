@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from train.checks import check_folder_name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -25,8 +27,7 @@ class Run:
     def __post_init__(self) -> None:
         if self.num_threads is not None and self.num_threads < 1:
             raise ValueError(f"num_threads must be 1 or more, got {self.num_threads}")
-        if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
-            raise ValueError(f"name must be the name of one folder, got {self.name!r}; --folder says where it lies")
+        check_folder_name(self.name)
 
     def threads(self, num_processes: int) -> int:
         """Pipeline threads of one of `num_processes` processes on this machine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from train.checks import require
+from train.checks import check_folder_name, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,5 +61,4 @@ class Place:
     """auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
-            raise ValueError(f"name must be the name of one folder, got {self.name!r}; --folder says where it lies")
+        check_folder_name(self.name)

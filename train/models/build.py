@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mixdali.names import nearest
 from train.models.normalise import Normalise
 from train.models.preact_resnet import PreActResNet
-from train.names import nearest
 
 # Blocks in each stage and the usual width: 6n + 2 layers in three stages, or ResNet-18 and -34's four stages.
 PREACT_RESNETS = {

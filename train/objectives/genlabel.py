@@ -17,7 +17,7 @@ from train.attacks.network import in_mode, undistributed
 from train.batch import Batch
 from train.checks import require
 from train.densities import Densities, Density, Gaussian, Kernel, take_sizes
-from train.draws import draw_lam, draw_permutation, host_generator, own_draws
+from train.draws import draw_mix, own_draws
 from train.gather import gather_rows
 from train.hidden import classifier, mix, recorded
 from train.objectives.cross_entropy import accuracy, cross_entropy
@@ -83,10 +83,7 @@ class GenLabel(Objective):
         return Memory(num_samples, num_classes)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        return {
-            "lam": draw_lam(self.alpha, host_generator(generator)),
-            "partner": draw_permutation(len(batch.images), generator),
-        }
+        return draw_mix(self.alpha, len(batch.images), generator)
 
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None

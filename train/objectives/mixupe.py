@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from train.batch import Batch
 from train.checks import require
-from train.draws import draw_lam, draw_permutation, host_generator, own_draws
+from train.draws import draw_mix, own_draws
 from train.hidden import bare, mix
 from train.models import Normalise
 from train.objectives.cross_entropy import accuracy, cross_entropy
@@ -67,10 +67,7 @@ class MixupE(Objective):
         return state
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        return {
-            "lam": draw_lam(self.alpha, host_generator(generator)),
-            "partner": draw_permutation(len(batch.images), generator),
-        }
+        return draw_mix(self.alpha, len(batch.images), generator)
 
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
