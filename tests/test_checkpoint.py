@@ -14,7 +14,7 @@ from rich.console import Console
 from training import ALONE, TINY, coloured_sources, new_training, write_cifar
 
 from train import checkpoint
-from train.evaluate import evaluate
+from train.held_out import evaluate
 from train.folders import claim_folder
 from train.recipe import from_plain
 from train.run import Run

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from training import ALONE, TINY, StopAt, assert_same, coloured_sources, new_training, weights
 
 from train.batch import Batch
-from train.evaluate import evaluate
+from train.held_out import evaluate
 from train.loop import Training, fit, make_batch, train_step
 from train.objectives import CrossEntropy, Objective
 from train.objectives.objective import Draws, Metrics
@@ -132,6 +132,21 @@ def test_evaluation_counts_every_image_once_and_exactly() -> None:
     assert found["images"] == 22
     assert found["accuracy"] == pytest.approx(hits / 22)
     assert found["loss"] == pytest.approx(total / 22, rel=1e-5)
+
+
+def test_held_out_images_are_measured_every_so_many_epochs_and_after_the_last() -> None:
+    training = new_training(replace(TINY, num_epochs=5, evaluate_every=2))
+    best: list[bool] = []
+    fit(training, best.append, ignore)
+    rows = training.state.history
+    assert [row["epoch"] for row in rows if "accuracy" in row] == [2, 4, 5]
+    assert best[0] is False
+    assert best[1] is True
+    assert training.state.best == max(row["ema_accuracy"] for row in rows if "ema_accuracy" in row)
+    every = new_training(replace(TINY, num_epochs=5))
+    fit(every, lambda best: None, ignore)
+    assert rows[-1]["accuracy"] == every.state.history[-1]["accuracy"]
+    assert describe_row(rows[0]).count("held-out") == 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from training import ALONE, TINY, StopAt, assert_same, coloured_sources, new_tra
 
 from train import checkpoint
 from train.data import prepare_sources, read_sources, val_loader
-from train.evaluate import evaluate
+from train.held_out import evaluate
 from train.label_noise import LabelNoise
 from train.loop import Training, fit
 from train.objectives import SelectiveTraining, SelfAdaptiveTraining

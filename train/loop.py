@@ -14,7 +14,7 @@ from train.batch import Batch
 from train.clock import Clock
 from train.data import Loader
 from train.distributed import World
-from train.evaluate import evaluate, to_device
+from train.held_out import evaluate, to_device
 from train.precision import autocast
 from train.progress import Progress
 from train.recipe import Recipe
@@ -54,10 +54,13 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
     state = training.state
     try:
         while state.epoch < training.recipe.num_epochs:
-            row = _train_epoch(training) | _evaluate_epoch(training)
-            score = row["ema_accuracy"] if state.ema is not None else row["accuracy"]
-            is_best = score > state.best or not state.history
-            state.best = max(state.best, score)
+            row = _train_epoch(training)
+            is_best = False
+            if _is_measured(training.recipe, state.epoch + 1):
+                row |= _evaluate_epoch(training)
+                score = row["ema_accuracy"] if state.ema is not None else row["accuracy"]
+                is_best = score > state.best or not any("accuracy" in earlier for earlier in state.history)
+                state.best = max(state.best, score)
             state.history.append(row)
             state.epoch, state.epoch_step, state.sums = state.epoch + 1, 0, {}
             state.clock = Clock(state.clock.total)
@@ -69,6 +72,10 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
         save(False)
         return False
     return True
+
+
+def _is_measured(recipe: Recipe, epoch: int) -> bool:
+    return epoch % recipe.evaluate_every == 0 or epoch == recipe.num_epochs
 
 
 def _train_epoch(training: Training) -> dict[str, float]:

@@ -100,10 +100,11 @@ def describe_reading(reading: dict[str, float]) -> str:
 
 def describe_row(row: dict[str, float]) -> str:
     """A finished epoch in one line."""
+    held_out = f"  held-out {row['accuracy']:.2%}" if "accuracy" in row else ""
     average = f"  average {row['ema_accuracy']:.2%}" if "ema_accuracy" in row else ""
     more = [name for name in ("test", "real", "corrupted") if f"{name}_accuracy" in row]
     also = "".join(f"  {name} {row[f'{name}_accuracy']:.2%}" for name in more)
     return (
-        f"loss {row['train_loss']:.3f}  accuracy {row['train_accuracy']:.1%}  held-out {row['accuracy']:.2%}{average}"
+        f"loss {row['train_loss']:.3f}  accuracy {row['train_accuracy']:.1%}{held_out}{average}"
         f"{also}  {row['images_per_second']:,.0f} images/s  waiting {row['waiting']:.0%}"
     )

@@ -84,6 +84,8 @@ class Recipe:
     validation: float = 0.0
     """So many of the training images (below 1: this share of them), drawn by the seed, are held out: they, under their
     training labels, decide which epoch was best, and the test images are only reported."""
+    evaluate_every: int = 1
+    """Epochs from one measurement of the held-out images to the next; after the last epoch there always is one."""
     seed: int = 0
     """The one seed all randomness is derived from."""
     precision: Precision = "auto"
@@ -95,7 +97,7 @@ class Recipe:
     """The paper's own number, shown beside the result of a run with the paper's settings."""
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "batch_size", "lr"):
+        for name in ("num_epochs", "batch_size", "lr", "evaluate_every"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("momentum", "weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")

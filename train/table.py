@@ -17,8 +17,9 @@ def result_table(title: str, history: Sequence[dict[str, float]], recipe: Recipe
     table.add_column("accuracy", justify="right")
     table.add_column("loss", justify="right")
     kinds = [("", "weights")] + ([("ema_", "averaged weights")] if "ema_loss" in history[-1] else [])
+    measured = [row for row in history if "accuracy" in row]
     for prefix, name in kinds:
-        best = max(history, key=lambda row: row[f"{prefix}accuracy"])
+        best = max(measured, key=lambda row: row[f"{prefix}accuracy"])
         for when, row in (("last epoch", history[-1]), (f"best epoch, {best['epoch']:.0f}", best)):
             table.add_row(f"{name}, {when}", f"{row[f'{prefix}accuracy']:.2%}", f"{row[f'{prefix}loss']:.3f}")
             if "test" in sources.also:
