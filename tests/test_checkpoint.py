@@ -14,8 +14,8 @@ from rich.console import Console
 from training import ALONE, TINY, coloured_sources, new_training, write_cifar
 
 from train import checkpoint
-from train.held_out import evaluate
 from train.folders import claim_folder
+from train.held_out import evaluate
 from train.recipe import from_plain
 from train.run import Run
 from train.runner import describe_run, train_recipe

@@ -16,6 +16,7 @@ from train.held_out import evaluate
 from train.loop import Training, fit, make_batch, train_step
 from train.objectives import CrossEntropy, Objective
 from train.objectives.objective import Draws, Metrics
+from train.progress import describe_row
 from train.schedules import Cosine, OneCycle, Steps
 from train.stop import Stop
 

@@ -12,8 +12,8 @@ import numpy as np
 from train import checkpoint
 from train.data import Sources, prepare_sources, read_sources, val_loader
 from train.distributed import World
-from train.held_out import evaluate
 from train.generator.samples import is_generator
+from train.held_out import evaluate
 from train.recipe import Data, Recipe, from_plain
 from train.run import Run
 from train.stop import Stop
