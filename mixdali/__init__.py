@@ -8,6 +8,7 @@ this package loads neither DALI nor torch.
 
 from mixdali.collate import collate as collate
 from mixdali.dataset import DatasetSource as DatasetSource
+from mixdali.join import Joined as Joined
 from mixdali.loader import Loader as Loader
 from mixdali.losses import mixed_accuracy as mixed_accuracy
 from mixdali.losses import mixed_loss as mixed_loss

@@ -46,7 +46,7 @@ class LeftHalf(MixUp):
     def plan(self, draws: Draws, world: World) -> Plan:
         plan = super().plan(draws, world)
         left = 1.0 * (world.row(1) < 3.0)
-        mask = world.outer(1.0 + 0.0 * world.row(0), world.each(plan.lam) * left)
+        mask = world.outer(0.0, 1.0 + 0.0 * world.row(0), world.each(plan.lam) * left)
         return replace(plan, lam=plan.lam * (1 / 3), weight=0.0 * plan.lam + 1.0, mask=mask)
 
 

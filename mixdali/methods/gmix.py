@@ -45,5 +45,5 @@ class GMix(MaskMix):
         mixed = self.mixed(draws, world)
         base, slope = 1.0 - mixed * own_is_smaller, mixed * (2.0 * own_is_smaller - 1.0)
         lam = base + slope * (world.mean(rows) * world.mean(columns))
-        mask = world.each(base, 2) + world.outer(rows * world.each(slope), columns)
+        mask = world.outer(base, rows * world.each(slope), columns)
         return Plan(draws.partner(self.partner), lam, mask=mask)

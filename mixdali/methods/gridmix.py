@@ -62,9 +62,9 @@ class GridMix(MaskMix):
             _holes(world.row(axis) - world.each(world.at(start, axis)), world.at(sides, axis), cell, hole, world)
             for axis in (0, 1)
         ]
-        rows = holes[0] * world.each(self.mixed(draws, world))
-        lam = 1.0 - world.mean(rows) * world.mean(holes[1])
-        return Plan(draws.partner(self.partner), lam, mask=1.0 - world.outer(rows, holes[1]))
+        rows = holes[0] * world.each(0.0 - self.mixed(draws, world))
+        lam = 1.0 + world.mean(rows) * world.mean(holes[1])
+        return Plan(draws.partner(self.partner), lam, mask=world.outer(1.0, rows, holes[1]))
 
 
 def _holes(pixels: Any, side: Any, cell: Any, hole: Any, world: World) -> Any:

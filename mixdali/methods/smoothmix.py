@@ -37,4 +37,5 @@ class SmoothMix(MaskMix):
         rows, columns = bell(centre, width, world)
         mixed = self.mixed(draws, world)
         lam = 1.0 - mixed * (world.mean(rows) * world.mean(columns))
-        return Plan(draws.partner(self.partner), lam, mask=1.0 - world.outer(rows * world.each(mixed), columns))
+        mask = world.outer(1.0, rows * world.each(0.0 - mixed), columns)
+        return Plan(draws.partner(self.partner), lam, mask=mask)

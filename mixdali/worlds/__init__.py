@@ -61,8 +61,8 @@ class World(Protocol):
     def mean(self, row: Any) -> Any:
         """A row -> (N,)."""
 
-    def outer(self, rows: Any, columns: Any) -> Any:
-        """(N, H), (N, W) -> (N, H, W), their products."""
+    def outer(self, base: Any, rows: Any, columns: Any) -> Any:
+        """A number, (N, H), (N, W) -> (N, H, W), the number plus the products."""
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> Any:
         """(N, H, W) by a Python function of height, width and an image's numbers -> numpy (H, W) float32.

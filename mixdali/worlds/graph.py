@@ -111,6 +111,11 @@ class GraphWorld(OperatorWorld):
     def each(self, value: Any, axes: int = 1) -> Any:
         return self.nodes([value])[0] if isinstance(value, Number) else value
 
+    def outer(self, base: Any, rows: DataNode, columns: DataNode) -> DataNode:
+        if (kernel := self._kernel_for(rows)) is None:
+            return super().outer(base, rows, columns)
+        return kernel.outer(self.nodes([base])[0], rows, columns)
+
     def mean(self, row: DataNode) -> Number:
         return Number("node", value=fn.reductions.mean(row))
 

@@ -13,7 +13,7 @@ from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled import RUN, SETUP, KeptOperator, address_of, compiled, like_the_first, pointer, shape_of
-from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, box_of, first_layer, mixed, next_layer, scale_down
+from mixdali.worlds.layers import BAND, LAYER, SCALE, box_of, convert_pixels, first_layer, mixed, next_layer, scale_down
 
 INPUTS = 6  # as many as DALI's operator takes
 
@@ -61,6 +61,18 @@ def blend_targets(targets: DataNode, other: DataNode, lam: DataNode) -> DataNode
     )(targets, other, lam)
 
 
+def outer(base: DataNode, rows: DataNode, columns: DataNode) -> DataNode:
+    """base (), rows (H,), columns (W,) float32 -> (H, W), base plus the products."""
+    return KeptOperator(
+        run_fn=_run_outer,
+        setup_fn=_sides_of_output,
+        in_types=[types.FLOAT] * 3,
+        ins_ndim=[0, 1, 1],
+        out_types=[types.FLOAT],
+        outs_ndim=[2],
+    )(base, rows, columns)
+
+
 def to_float(images: DataNode) -> DataNode:
     """uint8 HWC -> float32 CHW in [0, 1]."""
     return KeptOperator(
@@ -91,12 +103,18 @@ def _blend(outputs: Any, inputs: Any, shapes: Any, layers: Any, mask: Any) -> No
     own = _image(inputs, shapes, 0)
     out = _output(outputs, own.shape)
     numbers = carray(address_of(inputs, layers + 1), LAYER * layers, np.float32)
-    scale = SCALE if layers == 1 else np.float32(1)
-    first_layer(own, _image(inputs, shapes, 1), out, numbers, mask, scale)
-    for layer in range(1, layers):
-        next_layer(_image(inputs, shapes, 1 + layer), out, numbers[LAYER * layer : LAYER * (layer + 1)])
-    if layers > 1:
-        scale_down(out)
+    height, width = own.shape[0], own.shape[1]
+    if layers == 1:
+        first_layer(own, _image(inputs, shapes, 1), out, numbers, mask, SCALE, 0, height)
+        return
+    at_a_time = max(1, BAND // width)
+    for top in range(0, height, at_a_time):
+        bottom = min(top + at_a_time, height)
+        first_layer(own, _image(inputs, shapes, 1), out, numbers, mask, np.float32(1), top, bottom)
+        for layer in range(1, layers):
+            of_layer = numbers[LAYER * layer : LAYER * (layer + 1)]
+            next_layer(_image(inputs, shapes, 1 + layer), out, of_layer, top, bottom)
+        scale_down(out, top * width, bottom * width)
 
 
 @compiled(RUN)
@@ -116,8 +134,7 @@ def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes
     own = _image(inputs, in_shapes, 0)
     height, width, channels = own.shape
     out = _output(outputs, own.shape)
-    mine = own.reshape(-1)
-    blend_pixels(mine, mine, out, 0, height * width, 0, np.float32(0), SCALE)
+    convert_pixels(own.reshape(-1), out, 0, SCALE)
     numbers = carray(address_of(inputs, 1), LAYER, np.float32)
     shape = shape_of(in_shapes, 2, 3)
     fill = carray(address_of(inputs, 2), (shape[0], shape[1], shape[2]), np.float32)
@@ -138,10 +155,33 @@ def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes
 
 
 @compiled(RUN)
+def _run_outer(outputs, out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    shape = shape_of(out_shapes, 0, 2)
+    height, width = shape[0], shape[1]
+    out = carray(address_of(outputs, 0), (height, width), np.float32)
+    base = carray(address_of(inputs, 0), 1, np.float32)[0]
+    rows = carray(address_of(inputs, 1), height, np.float32)
+    columns = carray(address_of(inputs, 2), width, np.float32)
+    for y in range(height):
+        row, weight = out[y], rows[y]
+        for x in range(width):
+            row[x] = base + weight * columns[x]
+
+
+@compiled(SETUP)
+def _sides_of_output(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+    """(H, W), from the second and the third input."""
+    ins, outs = carray(pointer(in_shapes), (3, samples), np.uint64), carray(pointer(out_shapes), samples, np.uint64)
+    for sample in range(samples):
+        out = carray(pointer(outs[sample]), 2, np.int64)
+        out[0] = carray(pointer(ins[1, sample]), 1, np.int64)[0]
+        out[1] = carray(pointer(ins[2, sample]), 1, np.int64)[0]
+
+
+@compiled(RUN)
 def _run_to_float(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
     own = _image(inputs, in_shapes, 0)
-    mine = own.reshape(-1)
-    blend_pixels(mine, mine, _output(outputs, own.shape), 0, own.shape[0] * own.shape[1], 0, np.float32(0), SCALE)
+    convert_pixels(own.reshape(-1), _output(outputs, own.shape), 0, SCALE)
 
 
 @compiled(SETUP)

@@ -12,6 +12,8 @@ from numba import njit
 
 SCALE = np.float32(1 / 255)
 LAYER = 10  # numbers a layer
+ROWS = 1 << 13  # bytes that are put together at a time: they stay in the nearest cache
+BAND = 1 << 12  # pixels on which several layers are laid before the next ones: they stay in the cache behind it
 
 
 @njit
@@ -21,92 +23,137 @@ def mixed(own: Any, other: Any, shown: Any) -> Any:
 
 
 @njit
-def blend_pixels(own: Any, other: Any, out: Any, start: Any, end: Any, from_: Any, shown: Any, scale: Any) -> None:
-    """Pixels start to end of flat images (H * W * C,) into (C, H * W), with as many pixels of `other` from `from_` on.
+def convert_pixels(pixels: Any, out: Any, start: Any, scale: Any) -> None:
+    """Flat pixels (N * C,) into (C, H * W) from pixel `start` on.
 
-    Cut to size first and counted from 0, the arrays need no check for negative places: only so does the loop of three
-    channels become vector instructions.
+    Here and below: arrays that are cut to size and counted from 0 need no check for negative places, and only so does
+    the loop of three channels become vector instructions.
     """
     channels = len(out)
-    other = other[channels * from_ : channels * (from_ + end - start)]
-    own = own[channels * start : channels * end]
+    number = len(pixels) // channels
     if channels == 3:
+        end = start + number
         red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
-        for i in range(end - start):
+        for i in range(number):
+            red[i] = np.float32(pixels[3 * i]) * scale
+            green[i] = np.float32(pixels[3 * i + 1]) * scale
+            blue[i] = np.float32(pixels[3 * i + 2]) * scale
+    else:
+        for channel in range(channels):
+            plane = out[channel, start : start + number]
+            for i in range(number):
+                plane[i] = np.float32(pixels[channels * i + channel]) * scale
+
+
+@njit
+def blend_pixels(own: Any, other: Any, out: Any, start: Any, shown: Any, scale: Any) -> None:
+    """The same with as many pixels of `other`, whose weight is `shown`."""
+    channels = len(out)
+    number = len(own) // channels
+    if channels == 3:
+        end = start + number
+        red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
+        for i in range(number):
             red[i] = mixed(np.float32(own[3 * i]), np.float32(other[3 * i]), shown) * scale
             green[i] = mixed(np.float32(own[3 * i + 1]), np.float32(other[3 * i + 1]), shown) * scale
             blue[i] = mixed(np.float32(own[3 * i + 2]), np.float32(other[3 * i + 2]), shown) * scale
     else:
         for channel in range(channels):
-            plane = out[channel, start:end]
-            for i in range(end - start):
+            plane = out[channel, start : start + number]
+            for i in range(number):
                 place = channels * i + channel
                 plane[i] = mixed(np.float32(own[place]), np.float32(other[place]), shown) * scale
 
 
 @njit
-def _blend_masked(
-    own: Any, other: Any, out: Any, start: Any, end: Any, from_: Any, kept: Any, mask: Any, scale: Any
-) -> None:
-    """The same with a weight for each pixel, the mask's times `kept`."""
+def _blend_masked(own: Any, other: Any, out: Any, start: Any, kept: Any, mask: Any, scale: Any) -> None:
+    """The same with a weight for each pixel, the mask's (N,) times `kept`, which is the own pixel's."""
     channels = len(out)
-    other = other[channels * from_ : channels * (from_ + end - start)]
-    own, mask = own[channels * start : channels * end], mask[start:end]
+    number = len(mask)
     if channels == 3:
+        end = start + number
         red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
-        for i in range(end - start):
+        for i in range(number):
             shown = np.float32(1) - kept * mask[i]
             red[i] = mixed(np.float32(own[3 * i]), np.float32(other[3 * i]), shown) * scale
             green[i] = mixed(np.float32(own[3 * i + 1]), np.float32(other[3 * i + 1]), shown) * scale
             blue[i] = mixed(np.float32(own[3 * i + 2]), np.float32(other[3 * i + 2]), shown) * scale
     else:
         for channel in range(channels):
-            plane = out[channel, start:end]
-            for i in range(end - start):
+            plane = out[channel, start : start + number]
+            for i in range(number):
                 place = channels * i + channel
                 shown = np.float32(1) - kept * mask[i]
                 plane[i] = mixed(np.float32(own[place]), np.float32(other[place]), shown) * scale
 
 
 @njit
-def _lay_pixels(other: Any, out: Any, start: Any, end: Any, from_: Any, shown: Any) -> None:
+def _lay_pixels(other: Any, out: Any, start: Any, shown: Any) -> None:
     """Pixels of one more image on what lies in `out` already, which goes from 0 to 255."""
     channels = len(out)
-    other = other[channels * from_ : channels * (from_ + end - start)]
+    number = len(other) // channels
     if channels == 3:
+        end = start + number
         red, green, blue = out[0, start:end], out[1, start:end], out[2, start:end]
-        for i in range(end - start):
+        for i in range(number):
             red[i] = mixed(red[i], np.float32(other[3 * i]), shown)
             green[i] = mixed(green[i], np.float32(other[3 * i + 1]), shown)
             blue[i] = mixed(blue[i], np.float32(other[3 * i + 2]), shown)
     else:
         for channel in range(channels):
-            plane = out[channel, start:end]
-            for i in range(end - start):
+            plane = out[channel, start : start + number]
+            for i in range(number):
                 plane[i] = mixed(plane[i], np.float32(other[channels * i + channel]), shown)
 
 
 @njit
-def _segment(
-    own: Any, other: Any, out: Any, start: Any, end: Any, from_: Any, kept: Any, mask: Any, scale: Any
-) -> None:
+def _segment(own: Any, other: Any, out: Any, start: Any, kept: Any, mask: Any, scale: Any) -> None:
     if len(mask):
-        _blend_masked(own, other, out, start, end, from_, kept, mask, scale)
+        _blend_masked(own, other, out, start, kept, mask, scale)
     elif kept == 1:
-        blend_pixels(own, own, out, start, end, start, np.float32(0), scale)
+        convert_pixels(own, out, start, scale)
+    elif kept == 0:
+        convert_pixels(other, out, start, scale)
     else:
-        blend_pixels(own, other, out, start, end, from_, np.float32(1) - kept, scale)
+        blend_pixels(own, other, out, start, np.float32(1) - kept, scale)
 
 
 @njit
-def _gathered(other: Any, row: Any, y: Any, numbers: Any, x0: Any, x1: Any) -> None:
-    """Into `row` (W * C,) at x0 to x1 the pixels of `other` (H, W, C) that are shown in row y of the box."""
-    channels = other.shape[2]
-    source = _nearest(y, int(numbers[0]), int(numbers[2]), int(numbers[6]), int(numbers[8]), other.shape[0])
-    for x in range(x0, x1):
-        place = _nearest(x, int(numbers[1]), int(numbers[3]), int(numbers[7]), int(numbers[9]), other.shape[1])
-        for channel in range(channels):
-            row[channels * x + channel] = other[source, place, channel]
+def _copy(source: Any, target: Any) -> None:
+    # An assignment to a slice would first see whether the two overlap.
+    for i in range(len(target)):
+        target[i] = source[i]
+
+
+@njit
+def _columns(numbers: Any, x0: Any, x1: Any, width: Any) -> Any:
+    """The column of the other image that is shown in each of the columns x0 to x1: `_nearest`, without its division."""
+    start, first, part = int(numbers[1]), int(numbers[7]), int(numbers[9]) - int(numbers[7])
+    side = 2 * max(int(numbers[3]) - start, 1)
+    whole, rest = (2 * part) // side, (2 * part) % side
+    place, more = (2 * (x0 - start) + 1) * part // side, (2 * (x0 - start) + 1) * part % side
+    found = np.empty(x1 - x0, np.int64)
+    for i in range(x1 - x0):
+        found[i] = min(max(first + place, 0), width - 1)
+        place, more = place + whole, more + rest
+        if more >= side:
+            place, more = place + 1, more - side
+    return found
+
+
+@njit
+def _gather(other: Any, y: Any, columns: Any, numbers: Any, row: Any) -> None:
+    """Into `row` (len(columns) * C,) the pixels of `other` (H, W, C) that are shown in row y of the box."""
+    height, _, channels = other.shape
+    source = other[_nearest(y, int(numbers[0]), int(numbers[2]), int(numbers[6]), int(numbers[8]), height)]
+    if channels == 3:
+        for i in range(len(columns)):
+            pixel = source[columns[i]]
+            row[3 * i], row[3 * i + 1], row[3 * i + 2] = pixel[0], pixel[1], pixel[2]
+    else:
+        for i in range(len(columns)):
+            for channel in range(channels):
+                row[channels * i + channel] = source[columns[i], channel]
 
 
 @njit
@@ -137,53 +184,119 @@ def _placed(numbers: Any, height: Any, width: Any) -> Any:
 
 
 @njit
-def first_layer(own: Any, other: Any, out: Any, numbers: Any, mask: Any, scale: Any) -> None:
+def first_layer(
+    own: Any, other: Any, out: Any, numbers: Any, mask: Any, scale: Any, first_row: Any, last_row: Any
+) -> None:
+    """The own image and another one in the rows first_row to last_row."""
     height, width, channels = own.shape
-    y0, x0, y1, x1 = box_of(numbers, height, width)
+    y0, x0, y1, x1 = _within(box_of(numbers, height, width), first_row, last_row)
     inside, outside = numbers[4], numbers[5]
     mine, others = own.reshape(-1), other.reshape(-1)
-    _segment(mine, others, out, 0, y0 * width, 0, outside, mask, scale)
-    _segment(mine, others, out, y1 * width, height * width, y1 * width, outside, mask, scale)
+    line = width * channels
+    for start, end in ((first_row, y0), (y1, last_row)):
+        weights = mask[start * width : end * width]
+        _segment(
+            mine[start * line : end * line],
+            others[start * line : end * line],
+            out,
+            start * width,
+            outside,
+            weights,
+            scale,
+        )
     resized, shift = _placed(numbers, height, width)
+    shift *= channels
     if not resized and x1 - x0 == width:
-        _segment(mine, others, out, y0 * width, y1 * width, y0 * width + shift, inside, mask, scale)
+        top, bottom = y0 * line, y1 * line
+        shown = others[top + shift : bottom + shift]
+        _segment(mine[top:bottom], shown, out, y0 * width, inside, mask[y0 * width : y1 * width], scale)
         return
-    shown_row = np.empty(width * channels if resized else 0, np.uint8)
+    columns = _columns(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    in_place = not resized and shift == 0
+    if len(mask) == 0 and inside == 0 and (outside == 1 or in_place):
+        _paste(own, other, out, (y0, x0, y1, x1), columns, shift, numbers, scale)
+        return
+    gathered = np.empty(len(columns) * channels, np.uint8)
     for y in range(y0, y1):
-        _segment(mine, others, out, y * width, (y + 1) * width, y * width, outside, mask, scale)
-        start, end = y * width + x0, y * width + x1
+        first, last, pixel = y * line, (y + 1) * line, y * width
+        _segment(mine[first:last], others[first:last], out, pixel, outside, mask[pixel : pixel + width], scale)
+        first, last = y * line + x0 * channels, y * line + x1 * channels
+        weights = mask[pixel + x0 : pixel + x1]
         if resized:
-            _gathered(other, shown_row, y, numbers, x0, x1)
-            _segment(mine, shown_row, out, start, end, x0, inside, mask, scale)
+            _gather(other, y, columns, numbers, gathered)
+            _segment(mine[first:last], gathered, out, pixel + x0, inside, weights, scale)
         else:
-            _segment(mine, others, out, start, end, start + shift, inside, mask, scale)
+            shown = others[first + shift : last + shift]
+            _segment(mine[first:last], shown, out, pixel + x0, inside, weights, scale)
 
 
 @njit
-def next_layer(other: Any, out: Any, numbers: Any) -> None:
+def _paste(own: Any, other: Any, out: Any, box: Any, columns: Any, shift: Any, numbers: Any, scale: Any) -> None:
+    """The rows of a box that shows the other image alone.
+
+    They are put together as bytes, some rows at a time, and then go through one long loop, since loops over the parts
+    of a row are short. Where the image around the box is mixed too, the box is mixed with what it shows already.
+    """
+    y0, x0, y1, x1 = box
+    width, channels = own.shape[1], own.shape[2]
+    mine, others = own.reshape(-1), other.reshape(-1)
+    line, first, last = width * channels, x0 * channels, x1 * channels
+    outside = numbers[5]
+    at_a_time = max(1, ROWS // line)
+    rows = np.empty(at_a_time * line, np.uint8)
+    for top in range(y0, y1, at_a_time):
+        bottom = min(top + at_a_time, y1)
+        shown = rows[: (bottom - top) * line]
+        _copy(mine[top * line : bottom * line], shown)
+        for y in range(top, bottom):
+            row = shown[(y - top) * line + first : (y - top) * line + last]
+            if len(columns):
+                _gather(other, y, columns, numbers, row)
+            else:
+                _copy(others[y * line + shift + first : y * line + shift + last], row)
+        if outside == 1:
+            convert_pixels(shown, out, top * width, scale)
+        else:
+            blend_pixels(shown, others[top * line : bottom * line], out, top * width, np.float32(1) - outside, scale)
+
+
+@njit
+def next_layer(other: Any, out: Any, numbers: Any, first_row: Any, last_row: Any) -> None:
+    """One more image on what lies in the rows first_row to last_row of `out`, which goes from 0 to 255."""
     height, width, channels = other.shape
-    y0, x0, y1, x1 = box_of(numbers, height, width)
+    y0, x0, y1, x1 = _within(box_of(numbers, height, width), first_row, last_row)
     shown = np.float32(1) - numbers[4]
-    if shown == 0:
+    if shown == 0 or y0 == y1:
         return
     resized, shift = _placed(numbers, height, width)
+    shift *= channels
     flat = other.reshape(-1)
+    line = width * channels
     if not resized and x1 - x0 == width:
-        _lay_pixels(flat, out, y0 * width, y1 * width, y0 * width + shift, shown)
+        _lay_pixels(flat[y0 * line + shift : y1 * line + shift], out, y0 * width, shown)
         return
-    shown_row = np.empty(width * channels if resized else 0, np.uint8)
+    columns = _columns(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    gathered = np.empty(len(columns) * channels, np.uint8)
     for y in range(y0, y1):
-        start, end = y * width + x0, y * width + x1
+        place = y * line + shift
         if resized:
-            _gathered(other, shown_row, y, numbers, x0, x1)
-            _lay_pixels(shown_row, out, start, end, x0, shown)
+            _gather(other, y, columns, numbers, gathered)
+            _lay_pixels(gathered, out, y * width + x0, shown)
         else:
-            _lay_pixels(flat, out, start, end, start + shift, shown)
+            _lay_pixels(flat[place + x0 * channels : place + x1 * channels], out, y * width + x0, shown)
 
 
 @njit
-def scale_down(out: Any) -> None:
-    """From 0 to 255 to [0, 1]: what is left to do after several layers."""
-    flat = out.reshape(-1)
-    for i in range(len(flat)):
-        flat[i] *= SCALE
+def scale_down(out: Any, start: Any, end: Any) -> None:
+    """Pixels start to end from 0 to 255 to [0, 1]: what is left to do after several layers."""
+    for channel in range(len(out)):
+        plane = out[channel, start:end]
+        for i in range(end - start):
+            plane[i] *= SCALE
+
+
+@njit
+def _within(box: Any, first_row: Any, last_row: Any) -> Any:
+    y0, x0, y1, x1 = box
+    y0 = min(max(y0, first_row), last_row)
+    return y0, x0, max(min(y1, last_row), y0), x1

@@ -78,8 +78,9 @@ class OperatorWorld(ABC):
         side = self.ops.cast(self.cut(self.sides, slice(axis, axis + 1)), dtype=self.int32)
         return self.ops.slice(pixels, start=[0], shape=side, axes=[0])
 
-    def outer(self, rows: Any, columns: Any) -> Any:
-        return self.ops.reshape(rows, shape=[-1, 1]) * self.ops.reshape(columns, shape=[1, -1])
+    def outer(self, base: Any, rows: Any, columns: Any) -> Any:
+        products = self.ops.reshape(rows, shape=[-1, 1]) * self.ops.reshape(columns, shape=[1, -1])
+        return self.each(base, 2) + products
 
     def colour(self, levels: Sequence[float]) -> Any:
         colour = self.constant(np.array(levels, dtype=np.float32).reshape(-1, 1, 1))

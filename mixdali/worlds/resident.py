@@ -13,7 +13,7 @@ from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled import RUN_BATCH, SETUP, KeptOperator, compiled, pointer
-from mixdali.worlds.layers import LAYER, SCALE, blend_pixels, first_layer, next_layer, scale_down
+from mixdali.worlds.layers import LAYER, SCALE, convert_pixels, first_layer, next_layer, scale_down
 
 HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
 CROP = 3  # numbers a crop: row, y, x
@@ -59,20 +59,21 @@ def _cropped(pixels: Any, crop: Any, image: Any) -> None:
 def _mixed_crop(pixels: Any, crops: Any, mask: Any, own: Any, other: Any, out: Any) -> None:
     crops = crops[HEAD:]
     _cropped(pixels, crops, own)
+    height = own.shape[0]
     layers = (len(crops) - CROP) // (CROP + LAYER)
     if layers == 0:
-        flat = own.reshape(-1)
-        blend_pixels(flat, flat, out, 0, out.shape[1], 0, np.float32(0), SCALE)
+        convert_pixels(own.reshape(-1), out, 0, SCALE)
     for layer in range(layers):
         start = CROP + layer * (CROP + LAYER)
         _cropped(pixels, crops[start : start + CROP], other)
         numbers = crops[start + CROP : start + CROP + LAYER].astype(np.float32)
         if layer == 0:
-            first_layer(own, other, out, numbers, mask, SCALE if layers == 1 else np.float32(1))
+            scale = SCALE if layers == 1 else np.float32(1)
+            first_layer(own, other, out, numbers, mask, scale, 0, height)
         else:
-            next_layer(other, out, numbers)
+            next_layer(other, out, numbers, 0, height)
     if layers > 1:
-        scale_down(out)
+        scale_down(out, 0, out.shape[1])
 
 
 @njit

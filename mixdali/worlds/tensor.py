@@ -81,8 +81,8 @@ class TensorWorld:
     def mean(self, row: Tensor) -> Tensor:
         return row.mean(dim=-1)
 
-    def outer(self, rows: Tensor, columns: Tensor) -> Tensor:
-        return rows.unsqueeze(-1) * columns.unsqueeze(-2)
+    def outer(self, base: Any, rows: Tensor, columns: Tensor) -> Tensor:
+        return self.each(base, 2) + rows.unsqueeze(-1) * columns.unsqueeze(-2)
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> Tensor:
         height, width = _checked(self.data).shape[2:]

@@ -1,0 +1,256 @@
+"""Several loaders as one: every batch holds images of each."""
+
+import math
+from collections import namedtuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mixdali.checks import boolean, count, positive_int
+from mixdali.mix import Mix
+from mixdali.plan import Plan
+from mixdali.seeds import derive_seed
+
+MADE = ("mask", "weights", "unmixed", "plan")
+
+
+class Joined:
+    """The batches of two or more loaders, joined: `for batch in joined`, once for every epoch of the first loader.
+
+        joined = mixdali.Joined([own, generated], mix=mixdali.CutMix())
+
+    loaders       two or more that give batches with named fields (named tuples or dicts of tensors), have a length and
+                  can be iterated again: `mixdali.Loader`, and others. Their batches always have as many images, so the
+                  count of each is exact; a loader that hands out a smaller last batch is refused when it does.
+    weights       a number for each loader, the weight of its images in the loss. None: none are handed out.
+    mix           applied after joining: images of all loaders are each other's partners. None: nothing is mixed here.
+                  The loaders themselves should then not mix.
+    with_unmixed  the batch as it was before `mix` is handed out too,
+    with_plan     and so is the plan, whose partners count through the joined batch.
+    num_batches   batches of an epoch. None: those of the first loader, which begins anew with every epoch. A number:
+                  the first loader too runs on from one of its epochs to the next.
+    seed, rank    the draws of the mix follow from these, the epoch and the number of the batch. Every rank of a
+                  distributed run gives its own.
+
+    Batches are named tuples. Fields that all loaders have are concatenated in the order of the loaders, on the device
+    where they are. Then come `mask` (N,) int64, the number of the loader that an image comes from, and, where asked
+    for, `weights` (N,) float32, `unmixed` and `plan`. Of a mixed image they say where the image that keeps its place
+    comes from. `images` (N, C, H, W) and `targets` (N, num_classes) are what is mixed.
+
+    All loaders but the first run without end, through as many of their own epochs as it takes, and where the first one
+    ends its epoch, or an epoch is left early, they go on where they are.
+
+    Errors: TypeError and ValueError for arguments that cannot be right, for fields that do not fit together and for a
+    loader without a full batch.
+    """
+
+    def __init__(
+        self,
+        loaders: Sequence[Any],
+        *,
+        weights: Sequence[float] | None = None,
+        mix: Mix | None = None,
+        with_unmixed: bool = False,
+        with_plan: bool = False,
+        num_batches: int | None = None,
+        seed: int = 0,
+        rank: int = 0,
+    ) -> None:
+        self.loaders = tuple(loaders)
+        if len(self.loaders) < 2:
+            raise ValueError(f"loaders must be two or more, got {len(self.loaders)}")
+        if len(set(map(id, self.loaders))) < len(self.loaders):
+            raise ValueError("loaders must be different ones, got one of them twice; make two")
+        for number, loader in enumerate(self.loaders):
+            if isinstance(loader, Iterator) or not hasattr(loader, "__iter__") or not hasattr(loader, "__len__"):
+                raise TypeError(
+                    f"loader {number} must have a length and be iterable again, got {type(loader).__name__}"
+                )
+        if mix is not None and not isinstance(mix, Mix):
+            raise TypeError(f"mix must be a method such as mixdali.CutMix(), got {mix!r}")
+        for name, asked in (("with_unmixed", with_unmixed), ("with_plan", with_plan)):
+            boolean(name, asked)
+            if asked and mix is None:
+                raise ValueError(f"{name} needs a mix, got mix=None")
+        if num_batches is not None:
+            positive_int("num_batches", num_batches)
+        count("rank", rank)
+        self.weights = None if weights is None else _weights(weights, len(self.loaders))
+        self.mix, self.with_unmixed, self.with_plan, self.num_batches = mix, with_unmixed, with_plan, num_batches
+        self._seed = derive_seed(seed, "joined", rank)
+        self._epoch = 0
+        self._batch = 0  # batches of this epoch handed out
+        self._resumed = False  # the next pass is the rest of an epoch
+        self._pass = 0  # times that iterating was begun
+        self._running: list[Any] = [None] * len(self.loaders)  # where each loader is
+        self._counts: list[int] | None = None  # images of each loader in a batch, once one was seen
+        self._batch_type: Any = None
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.loaders[0]) if self.num_batches is None else self.num_batches
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of the next epoch; after `load_state_dict`, those of the loaded epoch that are still to come."""
+        if self._batch and not self._resumed:
+            self._epoch, self._batch = self._epoch + 1, 0
+        self._resumed = False
+        self._pass += 1
+        if self.num_batches is None:
+            self._running[0] = iter(self.loaders[0])
+        return self._batches(self._pass)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way, else the next one, counted from 0."""
+        return self._epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the mixing stands and where each loader does, for `load_state_dict`."""
+        return {
+            "seed": self._seed,
+            "num_batches": self.num_batches,
+            "counts": self._counts,
+            "epoch": self._epoch,
+            "batch": self._batch,
+            "loaders": [loader.state_dict() for loader in self.loaders],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
+
+        ValueError if the state is one of other loaders; this object is then not to be used any more.
+        """
+        kept = state.get("loaders")
+        if not isinstance(kept, list) or len(kept) != len(self.loaders):
+            raise ValueError(
+                f"the state is of {len(kept) if isinstance(kept, list) else 'no'} joined loaders, "
+                f"here are {len(self.loaders)}"
+            )
+        if state["seed"] != self._seed or state["num_batches"] != self.num_batches:
+            raise ValueError("the state is of joined loaders with another seed, rank or num_batches")
+        for number, (loader, own) in enumerate(zip(self.loaders, kept, strict=True)):
+            try:
+                loader.load_state_dict(own)
+            except ValueError as error:
+                raise ValueError(f"loader {number}: {error}") from error
+        self._epoch, self._batch, self._counts = state["epoch"], state["batch"], state["counts"]
+        self._resumed = self._batch > 0
+        self._running = [None] * len(self.loaders)
+        self._pass += 1
+
+    def _batches(self, number: int) -> Iterator[Any]:
+        while True:
+            if number != self._pass:
+                raise RuntimeError(
+                    "this iterator's epoch was left when the loaders were iterated anew or their state replaced"
+                )
+            parts = self._parts()
+            if parts is None:
+                self._epoch, self._batch = self._epoch + 1, 0
+                return
+            seed = derive_seed(self._seed, self._epoch, self._batch)
+            self._batch += 1
+            yield self._joined(parts, seed)
+
+    def _parts(self) -> list[Any] | None:
+        """A batch of each loader; None at the end of the epoch."""
+        if self.num_batches is None:
+            own = next(self._running[0], None)
+            return None if own is None else [own, *map(self._next, range(1, len(self.loaders)))]
+        return None if self._batch >= self.num_batches else list(map(self._next, range(len(self.loaders))))
+
+    def _next(self, number: int) -> Any:
+        """The next batch of a loader without end."""
+        # One whose epoch has just ended gives nothing at first; and so does one that goes on from there.
+        for _ in range(3):
+            if self._running[number] is None:
+                self._running[number] = iter(self.loaders[number])
+            batch = next(self._running[number], None)
+            if batch is not None:
+                return batch
+            self._running[number] = None
+        raise ValueError(f"loader {number} gives no batches; its images do not fill one")
+
+    def _joined(self, parts: Sequence[Any], seed: int) -> Any:
+        import torch
+
+        named = [_fields(number, part) for number, part in enumerate(parts)]
+        names = [name for name in named[0] if all(name in other for other in named)]
+        self._check_names(names)
+        fields = {name: _concatenated(name, [part[name] for part in named]) for name in names}
+        counts = [len(part["images"]) for part in named]
+        self._check_counts(counts)
+        device = fields["images"].device
+        fields["mask"] = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
+        if self.weights is not None:
+            fields["weights"] = torch.tensor(self.weights, dtype=torch.float32).to(device)[fields["mask"]]
+        if self.mix is not None:
+            fields |= self._mixed(self.mix, fields, torch.Generator().manual_seed(seed))
+        if self._batch_type is None:
+            self._batch_type = namedtuple("Batch", list(fields))  # type: ignore[misc]
+        return self._batch_type(**fields)
+
+    def _mixed(self, mix: Mix, fields: Mapping[str, Any], rng: Any) -> dict[str, Any]:
+        images, targets = fields["images"], fields.get("targets")
+        given = targets if targets is not None else fields.get("labels")
+        plan: Plan = mix.draw(images, targets=given, rng=rng, epoch=self._epoch)
+        mixed, mixed_targets = mix.apply(images, targets, plan)
+        found = {"images": mixed} | ({} if targets is None else {"targets": mixed_targets})
+        if self.with_unmixed:
+            found["unmixed"] = images
+        return found | ({"plan": plan} if self.with_plan else {})
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        if "images" not in names:
+            raise ValueError(f"all loaders must give images, they have in common {', '.join(names) or 'nothing'}")
+        made = {"mask": True, "weights": self.weights is not None, "unmixed": self.with_unmixed, "plan": True}
+        for name in MADE:
+            if name in names and made[name]:
+                raise ValueError(f"the loaders must not give {name!r} themselves: it is made where they are joined")
+
+    def _check_counts(self, counts: list[int]) -> None:
+        if self._counts is None:
+            self._counts = counts
+        for number, (found, usual) in enumerate(zip(counts, self._counts, strict=True)):
+            if found != usual:
+                raise ValueError(
+                    f"loader {number} gave a batch of {found} images where others have {usual}; "
+                    "let it drop its last partial batch"
+                )
+
+
+def _weights(weights: Sequence[float], number: int) -> tuple[float, ...]:
+    values = tuple(float(weight) for weight in weights)
+    if len(values) != number:
+        raise ValueError(f"weights must be one for each of the {number} loaders, got {len(values)}")
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
+        raise ValueError(f"weights must be numbers from 0 up, not all of them 0, got {values}")
+    return values
+
+
+def _fields(number: int, batch: Any) -> Mapping[str, Any]:
+    if isinstance(batch, Mapping):
+        return batch
+    if hasattr(batch, "_asdict"):
+        return batch._asdict()  # type: ignore[no-any-return]
+    raise TypeError(f"loader {number} must give named tuples or dicts, got a batch that is a {type(batch).__name__}")
+
+
+def _concatenated(name: str, parts: Sequence[Any]) -> Any:
+    import torch
+
+    if all(isinstance(part, list) for part in parts):
+        return [entry for part in parts for entry in part]
+    if not all(isinstance(part, torch.Tensor) for part in parts):
+        raise TypeError(f"{name!r} must be a tensor in the batches of all loaders, got {type(parts[0]).__name__}")
+    kinds = [(tuple(part.shape[1:]), part.dtype, part.device) for part in parts]
+    for number, kind in enumerate(kinds):
+        if kind != kinds[0]:
+            raise ValueError(f"{name!r} does not fit together: {_told(0, kinds[0])}, {_told(number, kind)}")
+    return torch.cat(list(parts))
+
+
+def _told(number: int, kind: tuple[tuple[int, ...], Any, Any]) -> str:
+    shape, dtype, device = kind
+    sizes = ", ".join(map(str, ("N", *shape)))
+    return f"loader {number} gives ({sizes}) {str(dtype).removeprefix('torch.')} on {device}"
