@@ -25,6 +25,15 @@ def parse_mix(text: str) -> Mix:
     raise ValueError(f'{text!r:.200} is no mix; write one such as "CutMix(alpha=1.0)"')
 
 
+def parse_setting(text: str) -> float | tuple[float, float] | Ramp | Fixed:
+    """A setting of a mix: `0.2`, `(2, 5)`, `Fixed(0.3)` or `Ramp([(0, 0.2), (100, 1.0)])`. ValueError for another."""
+    try:
+        value = _value(ast.parse(text.strip(), mode="eval").body)
+        return value if isinstance(value, tuple | Ramp | Fixed) else float(value)
+    except (SyntaxError, TypeError, ValueError):
+        raise ValueError(f"{text!r} is none of 0.2, (2, 5), Fixed(0.3) and Ramp([(0, 0.2), (100, 1.0)])") from None
+
+
 def mix_names() -> list[str]:
     """The methods an expression can be made of."""
     return [name for name, kind in _known().items() if issubclass(kind, Mix)]

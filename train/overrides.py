@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, get_args
@@ -12,6 +11,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from mixdali import Fixed, Ramp
 from mixdali.names import nearest
+from pipelines.expressions import parse_setting
 from train.command import read_arguments
 from train.recipe import Recipe, to_plain
 from train.run import Run
@@ -78,23 +78,12 @@ def _registry() -> ConstructorRegistry:
         return PrimitiveConstructorSpec(
             nargs=1,
             metavar="FLOAT|(A,B)|Fixed(LAM)|Ramp(POINTS)" if Fixed in kinds else "FLOAT|Ramp(POINTS)",
-            instance_from_str=lambda words: _setting(words[0]),
+            instance_from_str=lambda words: parse_setting(words[0]),
             is_instance=lambda value: isinstance(value, int | float | tuple | Ramp | Fixed),
             str_from_instance=lambda value: [_written(value)],
         )
 
     return registry
-
-
-def _setting(text: str) -> float | tuple[float, float] | Ramp | Fixed:
-    """0.2, (2, 5), Fixed(0.3) or Ramp([(0, 0.2), (100, 1.0)]). ValueError for anything else."""
-    kind, _, rest = text.partition("(")
-    made = {"Ramp": Ramp, "Fixed": Fixed}.get(kind.strip())
-    try:
-        value = ast.literal_eval(rest.strip().removesuffix(")") if made else text)
-        return made(value) if made else value if isinstance(value, tuple) else float(value)
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise ValueError(f"{text!r} is none of 0.2, (2, 5), Fixed(0.3) and Ramp([(0, 0.2), (100, 1.0)])") from error
 
 
 def _written(value: object) -> str:

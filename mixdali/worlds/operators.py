@@ -57,6 +57,10 @@ class OperatorWorld(ABC):
         """data[places]."""
 
     @abstractmethod
+    def each(self, value: Any, axes: int = 1) -> Any:
+        """A number in the form in which it meets rows, masks and pixels."""
+
+    @abstractmethod
     def is_on_gpu(self, data: Any) -> bool: ...
 
     @abstractmethod
