@@ -56,15 +56,7 @@ class Joined:
         rank: int = 0,
     ) -> None:
         self.loaders = tuple(loaders)
-        if len(self.loaders) < 2:
-            raise ValueError(f"loaders must be two or more, got {len(self.loaders)}")
-        if len(set(map(id, self.loaders))) < len(self.loaders):
-            raise ValueError("loaders must be different ones, got one of them twice; make two")
-        for number, loader in enumerate(self.loaders):
-            if isinstance(loader, Iterator) or not hasattr(loader, "__iter__") or not hasattr(loader, "__len__"):
-                raise TypeError(
-                    f"loader {number} must have a length and be iterable again, got {type(loader).__name__}"
-                )
+        _check_loaders(self.loaders)
         if mix is not None and not isinstance(mix, Mix):
             raise TypeError(f"mix must be a method such as mixdali.CutMix(), got {mix!r}")
         for name, asked in (("with_unmixed", with_unmixed), ("with_plan", with_plan)):
@@ -83,6 +75,8 @@ class Joined:
         self._pass = 0  # times that iterating was begun
         self._running: list[Any] = [None] * len(self.loaders)  # where each loader is
         self._counts: list[int] | None = None  # images of each loader in a batch, once one was seen
+        self._mask: Any = None
+        self._image_weights: Any = None
         self._batch_type: Any = None
 
     def __len__(self) -> int:
@@ -162,7 +156,7 @@ class Joined:
     def _next(self, number: int) -> Any:
         """The next batch of a loader without end."""
         # One whose epoch has just ended gives nothing at first; and so does one that goes on from there.
-        for _ in range(3):
+        for _ in range(2):
             if self._running[number] is None:
                 self._running[number] = iter(self.loaders[number])
             batch = next(self._running[number], None)
@@ -180,10 +174,15 @@ class Joined:
         fields = {name: _concatenated(name, [part[name] for part in named]) for name in names}
         counts = [len(part["images"]) for part in named]
         self._check_counts(counts)
-        device = fields["images"].device
-        fields["mask"] = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
+        if self._mask is None:
+            mask = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+            self._mask = mask.to(fields["images"].device)
+        # Copies, which a user may write to.
+        fields["mask"] = self._mask.clone()
         if self.weights is not None:
-            fields["weights"] = torch.tensor(self.weights, dtype=torch.float32).to(device)[fields["mask"]]
+            if self._image_weights is None:
+                self._image_weights = torch.tensor(self.weights, device=self._mask.device)[self._mask]
+            fields["weights"] = self._image_weights.clone()
         if self.mix is not None:
             fields |= self._mixed(self.mix, fields, torch.Generator().manual_seed(seed))
         if self._batch_type is None:
@@ -219,6 +218,16 @@ class Joined:
                 )
 
 
+def _check_loaders(loaders: Sequence[Any]) -> None:
+    if len(loaders) < 2:
+        raise ValueError(f"loaders must be two or more, got {len(loaders)}")
+    if len(set(map(id, loaders))) < len(loaders):
+        raise ValueError("loaders must be different ones, got one of them twice; make two")
+    for number, loader in enumerate(loaders):
+        if isinstance(loader, Iterator) or not hasattr(loader, "__iter__") or not hasattr(loader, "__len__"):
+            raise TypeError(f"loader {number} must have a length and be iterable again, got {type(loader).__name__}")
+
+
 def _weights(weights: Sequence[float], number: int) -> tuple[float, ...]:
     values = tuple(float(weight) for weight in weights)
     if len(values) != number:
@@ -232,7 +241,7 @@ def _fields(number: int, batch: Any) -> Mapping[str, Any]:
     if isinstance(batch, Mapping):
         return batch
     if hasattr(batch, "_asdict"):
-        return batch._asdict()  # type: ignore[no-any-return]
+        return batch._asdict()
     raise TypeError(f"loader {number} must give named tuples or dicts, got a batch that is a {type(batch).__name__}")
 
 

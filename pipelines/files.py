@@ -27,7 +27,7 @@ def find_kind(root: str | os.PathLike[str]) -> Literal["cifar", "imagenet"]:
     Raises FileNotFoundError or NotADirectoryError if it is no folder, ValueError if it holds neither.
     """
     folder = _folder(root)
-    if _cifar_folders(folder):
+    if holds_pickles(folder):
         return "cifar"
     if any(_subfolders(split) for split in (folder, folder / "train", folder / "val")):
         return "imagenet"
@@ -35,6 +35,11 @@ def find_kind(root: str | os.PathLike[str]) -> Literal["cifar", "imagenet"]:
         f"{folder} holds neither CIFAR's pickles ({_CIFAR_NAMES}) nor class folders ({_FOLDER_LAYOUT}); "
         f"found {_listing(folder)}"
     )
+
+
+def holds_pickles(folder: str | os.PathLike[str]) -> bool:
+    """Whether CIFAR's pickles are in this folder, or in one in it."""
+    return bool(_cifar_folders(Path(folder)))
 
 
 def read_cifar(root: str | os.PathLike[str], split: Literal["train", "test"]) -> Source:
@@ -102,6 +107,20 @@ def read_folder(root: str | os.PathLike[str], split: Literal["train", "val"]) ->
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.repeat([numbers[name] for name in own], [len(found[name][0]) for name in own])
     return Source([path for paths, _ in found.values() for path in paths], labels, tuple(classes))
+
+
+def read_images(root: str | os.PathLike[str]) -> Source:
+    """All images in a folder and in the folders inside it, in `train` alone where it has one; every label is 0.
+
+    For images of no class. What counts as an image, and the errors, are as in `read_folder`.
+    """
+    root = _folder(root)
+    paths, empty = _images(root / "train" if (root / "train").is_dir() else root)
+    if empty:
+        raise ValueError(f"{empty[0]} is empty or a broken link ({len(empty)} such files); fetch or remove it")
+    if not paths:
+        raise ValueError(f"{root} holds no images: no file ends in {' '.join(EXTENSIONS)}; found {_listing(root)}")
+    return Source(paths, np.zeros(len(paths), np.int32))
 
 
 def _folder(root: str | os.PathLike[str]) -> Path:

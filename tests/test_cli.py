@@ -92,11 +92,11 @@ def test_the_wrong_kind_of_data_is_named(capsys: pytest.CaptureFixture[str], dat
 
 
 def test_any_field_can_be_set() -> None:
-    words = ["--lr", "0.5", "--mix.alpha", "0.3", "--schedule.at", "3", "4", "--nesterov", "--size", "24", "24"]
+    words = ["--lr", "0.5", "--mix.alpha", "0.3", "--schedule.at", "3", "4", "--optimizer.nesterov", "--size", "24", "24"]
     words += ["--ema_decay=0.9", "--root=there"]
     recipe, run = parse_overrides("t", "s", zhang2017mixup.recipe, words)
     assert (recipe.lr, recipe.mix.alpha, recipe.schedule.at) == (0.5, 0.3, (3, 4))  # type: ignore[union-attr]
-    assert (recipe.nesterov, recipe.size, recipe.ema_decay, run.root) == (True, (24, 24), 0.9, "there")
+    assert (recipe.optimizer.nesterov, recipe.size, recipe.ema_decay, run.root) == (True, (24, 24), 0.9, "there")
     assert (recipe.mix.per, recipe.claim) == ("batch", zhang2017mixup.recipe.claim)  # type: ignore[union-attr]
     inside = parse_overrides("t", "s", demo.recipe, ["--mix.mixes.1.alpha=0.4", "--mix.weights", "1", "3"])[0].mix
     assert (inside.mixes[1].alpha, inside.weights) == (0.4, (1, 3))  # type: ignore[union-attr]

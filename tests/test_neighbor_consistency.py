@@ -16,6 +16,7 @@ from mixdali import MixUp
 from train.batch import Batch
 from train.models import PreActResNet
 from train.objectives import NeighborConsistency
+from train.optimizers import SGD
 
 NUM_CLASSES = 5
 
@@ -168,7 +169,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_exactly(mix: MixUp | None) -> None:
 
 
 def test_it_overfits_sixty_four_images() -> None:
-    recipe = replace(RECIPE, augment=False, num_epochs=25, ema_decay=None, lr=0.1, nesterov=True)
+    recipe = replace(RECIPE, augment=False, num_epochs=25, ema_decay=None, lr=0.1, optimizer=SGD(nesterov=True))
     training = run_steps(recipe, 100)
     hits = [
         (training.state.model(raw.images).argmax(dim=1) == raw.targets.argmax(dim=1)).float().mean()

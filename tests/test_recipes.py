@@ -14,6 +14,9 @@ from train.data import Sources
 from train.loop import make_batch, train_step
 from train.recipe import Recipe, differences, from_plain, to_plain
 
+# Networks that take too long here, whatever their width and settings.
+DEEP = ("preact_resnet18", "preact_resnet34", "wide_resnet")
+
 EVERY = [(name, variant) for name in recipe_names() for variant in recipe_outline(name)[1]]
 
 
@@ -40,15 +43,16 @@ def test_what_is_stored_is_what_comes_back(recipe: Recipe) -> None:
 
 def test_it_trains_three_steps_at_a_hundredth_of_its_size(recipe: Recipe) -> None:
     ours, theirs = "preact_resnet8_w4", "mobilenet_v3_small"
-    shapes = {"preact_resnet18": ours, "preact_resnet34": ours, "resnet50": theirs, "resnet18": theirs}
+    shapes = {"resnet50": theirs, "resnet18": theirs}
     small = replace(
         recipe,
         data="cifar",
-        model=shapes.get(recipe.model, recipe.model),
+        model=ours if recipe.model.startswith(DEEP) else shapes.get(recipe.model, recipe.model),
         batch_size=8,
         num_images=None,
         size=None if recipe.data == "cifar" else (32, 32),
         precision="float32",
+        streams=tuple(replace(stream, root="gaussian", share=min(stream.share, 0.5)) for stream in recipe.streams),
     )
     training = new_training(small, coloured_sources(count=32))
     before = [parameter.clone() for parameter in training.state.model.parameters()]
@@ -90,7 +94,7 @@ def test_differences_name_the_fields() -> None:
     assert "lr 0.1, now 0.25" in texts
     assert "mix MixUp, now CutMix" in texts
     assert "schedule.at (101, 151), now (150, 225)" in texts
-    assert not any(text.startswith("momentum") for text in texts)
+    assert not any(text.startswith("optimizer") for text in texts)
 
 
 def test_a_stored_class_of_another_package_is_not_built() -> None:

@@ -24,6 +24,7 @@ from train.objectives import (
     SelfAdaptiveTraining,
     SelfSupervisedTraining,
 )
+from train.optimizers import SGD
 
 NUM_SAMPLES, NUM_CLASSES = 40, 5
 
@@ -287,7 +288,7 @@ def test_stopping_by_the_loop_keeps_the_table_too() -> None:
 
 @pytest.mark.parametrize("name", ["targets", "selective", "attacked"])
 def test_it_overfits_sixty_four_images(name: str) -> None:
-    recipe = replace(RECIPES[name], augment=False, num_epochs=25, ema_decay=None, lr=0.1, nesterov=True)
+    recipe = replace(RECIPES[name], augment=False, num_epochs=25, ema_decay=None, lr=0.1, optimizer=SGD(nesterov=True))
     training = run_steps(recipe, 100)
     state, hits = training.state, []
     state.model.train()

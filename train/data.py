@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mixdali import derive_seed
+from train.batches import find_pipeline, train_batches
 from train.distributed import World
 from train.label_files import read_labels
 from train.recipe import Data, Recipe
 from train.run import Run
+from train.streams import check_streams, split_batch
+from train.streams.read import read_streams
 
 if TYPE_CHECKING:
     from pipelines.source import Source
@@ -64,6 +67,8 @@ class Sources:
     """What else is measured after every epoch, by name. "test": the test images, where the held-out ones are a part of
     the training images. "real", "corrupted": training images whose labels are as they were, and such as were
     changed, both with the labels trained on."""
+    streams: tuple[Source, ...] = ()
+    """The images of the recipe's streams."""
     changes: Changes | None = None
     """Where `prepare_sources` changed labels."""
     prepared: bool = False
@@ -77,7 +82,7 @@ class Sources:
     @property
     def num_samples(self) -> int:
         """Length of a table that has a place for every training image by its index."""
-        return int(self.train.index.max()) + 1
+        return max(int(source.index.max()) for source in (self.train, *self.streams)) + 1
 
     def identity(self) -> dict[str, Any]:
         """What two runs must have in common to have seen the same data, wherever it lies."""
@@ -89,6 +94,7 @@ class Sources:
                 fingerprint(source)[:12]
                 for source in (self.train, self.held_out, *([self.also["test"]] if "test" in self.also else []))
             ),
+            **({"streams": [fingerprint(source) for source in self.streams]} if self.streams else {}),
         }
 
 
@@ -114,12 +120,14 @@ def read_sources(kind: Data, root: str | None) -> Sources:
 
 
 def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sources:
-    """The sources of `read_sources` as a recipe wants them: its labels, its noise, its validation split, its subset.
+    """The sources of `read_sources` as a recipe wants them: its labels, its noise, its validation split, its subset,
+    its streams.
 
     All that is drawn follows from the recipe's seed and the images' indices.
 
     Raises:
-        FileNotFoundError, ValueError: one line on what is wrong with a file of labels, the noise or the numbers.
+        FileNotFoundError, ValueError: one line on what is wrong with a file of labels, the noise, the numbers or a
+            stream.
     """
     assert not sources.prepared
     full = sources.train
@@ -133,11 +141,20 @@ def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sourc
     if recipe.labels is not None or recipe.noise.rate > 0:
         also["real"] = _sample(given, train[~changed[train]], MEASURED, recipe.seed)
         also["corrupted"] = _sample(given, train[changed[train]], MEASURED, recipe.seed)
+    chosen = given if len(train) == len(given) else given.select(train)
     return replace(
         sources,
-        train=given if len(train) == len(given) else given.select(train),
+        train=chosen,
         held_out=given.select(held_out) if len(held_out) else sources.held_out,
         also={name: source for name, source in also.items() if source is not None},
+        streams=read_streams(
+            recipe.streams,
+            chosen,
+            kind=sources.kind,
+            classes=sources.classes,
+            first_index=int(full.index.max()) + 1,
+            seed=recipe.seed,
+        ),
         changes=Changes(full.index, full.labels, labels) if changed.any() else None,
         prepared=True,
     )
@@ -190,24 +207,24 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
     """This process's share of the mixed training batches.
 
     Raises:
-        ValueError: if the batch does not divide among the processes, or the images do not fill one batch.
+        ValueError: if the batch does not divide among the processes, if the images do not fill one batch, or if the
+            objective and the recipe's streams do not go together.
     """
     as_they_are = recipe.labels is None and not (recipe.noise.rate or recipe.validation or recipe.num_images)
-    assert sources.prepared or as_they_are, "prepare_sources comes first"
+    assert sources.prepared or (as_they_are and not recipe.streams), "prepare_sources comes first"
     if recipe.batch_size % world.size:
         raise ValueError(f"batch_size {recipe.batch_size} does not divide among {world.size} processes")
-    pipeline = _pipeline(sources.kind)
-    return pipeline.train_loader(
-        sources.train,
-        batch_size=recipe.batch_size // world.size,
-        num_classes=sources.num_classes,
-        mix=recipe.mix,
-        size=recipe.size,
-        outputs=outputs,
-        smoothing=recipe.smoothing,
+    check_streams(recipe.streams, type(recipe.objective).__name__, outputs)
+    counts = split_batch(recipe.streams, recipe.batch_size)
+    if any(count % world.size for count in counts):
+        parts = " + ".join(map(str, counts))
+        raise ValueError(f"batch_size {recipe.batch_size} is {parts}, which do not divide among {world.size} processes")
+    return train_batches(
+        recipe,
+        sources,
+        [count // world.size for count in counts],
+        outputs,
         shard=(world.rank, world.size),
-        augment=recipe.augment,
-        seed=recipe.seed,
         device=world.kind,
         num_threads=run.threads(world.size),
     )
@@ -215,7 +232,7 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
 
 def val_loader(recipe: Recipe, run: Run, sources: Sources, world: World, images: Source | None = None) -> Loader:
     """This process's share of the held-out images, or of others, every one once an epoch."""
-    pipeline = _pipeline(sources.kind)
+    pipeline = find_pipeline(sources.kind)
     return pipeline.val_loader(
         sources.held_out if images is None else images,
         batch_size=max(1, recipe.batch_size // world.size),
@@ -228,29 +245,27 @@ def val_loader(recipe: Recipe, run: Run, sources: Sources, world: World, images:
 
 
 def preview_batches(recipe: Recipe, run: Run, sources: Sources, world: World) -> list[Any]:
-    """A few small mixed training batches on the CPU, for a picture: images, labels and, with a mix, plan."""
-    pipeline = _pipeline(sources.kind)
-    loader = pipeline.train_loader(
-        sources.train,
-        batch_size=min(PREVIEW[1], len(sources.train)),
-        num_classes=sources.num_classes,
-        mix=recipe.mix,
-        size=recipe.size,
-        outputs=("images", "labels") if recipe.mix is None else ("images", "labels", "plan"),
-        augment=recipe.augment,
-        seed=recipe.seed,
+    """A few small mixed training batches on the CPU, for a picture: images, labels and, with a mix, plan.
+
+    Images of a stream that belong to no class have the label num_classes.
+    """
+    share = PREVIEW[1] / recipe.batch_size
+    others = [max(1, round(share * count)) for count in split_batch(recipe.streams, recipe.batch_size)[1:]]
+    own = min(max(1, PREVIEW[1] - sum(others)), len(sources.train))
+    loader = train_batches(
+        replace(recipe, whole_epochs=True),
+        sources,
+        (own, *others),
+        ("images", "targets", "labels", *(() if recipe.mix is None else ("plan",))),
+        shard=(0, 1),
         device="cpu",
         num_threads=run.threads(world.size),
     )
-    return list(islice(loader, PREVIEW[0]))
-
-
-def _pipeline(kind: Data) -> Any:
-    # Here, because importing a pipeline loads DALI.
-    if kind == "cifar":
-        from pipelines import cifar
-
-        return cifar
-    from pipelines import imagenet
-
-    return imagenet
+    batches = list(islice(loader, PREVIEW[0]))
+    for number, stream in enumerate(recipe.streams, start=1):
+        if stream.is_unlabelled:
+            batches = [
+                batch._replace(labels=batch.labels.masked_fill(batch.mask == number, sources.num_classes))
+                for batch in batches
+            ]
+    return batches

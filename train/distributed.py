@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,21 @@ class World:
             pieces = flat.split([buffer.numel() for buffer in buffers])
             for buffer, piece in zip(buffers, pieces, strict=True):
                 buffer.copy_(piece.view_as(buffer))
+
+
+def data_parallel(model: nn.Module, world: World) -> nn.Module:
+    """The network as a training step calls it: in several processes wrapped so that their gradients are averaged.
+
+    The buffers are left alone: who trains copies them once a step, so that an objective may call the network often.
+    """
+    if world.size == 1:
+        return model
+    kind = nn.parallel.DistributedDataParallel
+    # From torch 2.14 on the first of these names is deprecated; older versions have no other.
+    names = inspect.signature(kind.__init__).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    ids = [world.device.index] if world.device.type == "cuda" else None
+    return kind(model, device_ids=ids, **{buffers: False})
 
 
 @contextmanager

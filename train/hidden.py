@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -164,7 +163,9 @@ def recorded_map(model: nn.Module) -> Iterator[list[Tensor]]:
         yield seen
     if not inputs:
         # What comes between the batch norm of our network and its pooling; nothing happens to what is active already.
-        seen[:] = [F.relu(hidden) for hidden in seen]
+        network = _after_normaliser(bare(model))
+        assert isinstance(network, PreActResNet)
+        seen[:] = [network.activation(hidden) for hidden in seen]
 
 
 def mix(values: Tensor, partner: Tensor, lam: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
     with autocast(recipe.precision, world.device):
         objective.after_step(state.model, batch, state.objective)
     if state.ema is not None:
-        state.ema.update_parameters(state.model)
+        state.ema.update(state.model)
     for name, value in metrics.items():
         total = state.sums.get(name)
         state.sums[name] = value.detach().double() if total is None else total + value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, get_args
@@ -15,6 +16,7 @@ from pipelines.expressions import parse_setting
 from train.command import read_arguments
 from train.recipe import Recipe, to_plain
 from train.run import Run
+from train.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def parse_overrides(title: str, summary: str, stored: Recipe, arguments: Sequenc
         arguments,
         program=f"train {title}",
         summary=summary,
-        default=Command(stored, Run()),
+        default=Command(_with_streams(stored, arguments), Run()),
         registry=_registry(),
     )
     if unknown:
@@ -45,12 +47,24 @@ def parse_overrides(title: str, summary: str, stored: Recipe, arguments: Sequenc
     return command.recipe, command.run
 
 
+def _with_streams(recipe: Recipe, arguments: Sequence[str]) -> Recipe:
+    """The recipe with the further streams that are named: with two of its own, `--streams.2.share` names a third."""
+    streams = recipe.streams
+    while any(word.startswith(f"--streams.{len(streams)}.") for word in arguments):
+        streams = (*streams, Stream())
+    extended = copy.copy(recipe)
+    # Unchecked: together with what else the arguments set they may fit, and then a recipe is made of them.
+    object.__setattr__(extended, "streams", streams)
+    return extended
+
+
 def field_names(value: object) -> list[str]:
     """The dotted names that can be set: of a `Command`, `lr`, `mix.alpha`, `mix.mixes.0.alpha`, `root`."""
     fixed = ("paper", "claim")
-    return [
-        name for part in vars(value).values() for name in _dotted(to_plain(part), ()) if name.split(".")[0] not in fixed
-    ]
+    names = [name for part in vars(value).values() for name in _dotted(to_plain(part), ())]
+    # A recipe without streams takes a first one.
+    named = ["streams.0.root" if name == "streams" else name for name in names]
+    return [name for name in named if name.split(".")[0] not in fixed]
 
 
 def _registry() -> ConstructorRegistry:

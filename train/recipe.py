@@ -10,15 +10,19 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from mixdali import Mix
+from train.averaging import Buffers
 from train.checks import require
 from train.label_noise import LabelNoise
 from train.objectives import CrossEntropy, Objective
-from train.schedules import Cosine, OneCycle, Steps
+from train.optimizers import SGD, AdamW, Decayed
+from train.schedules import Cosine, EpochCosine, OneCycle, Steps
+from train.streams import Stream, split_batch
 
 Data = Literal["cifar", "imagenet"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 PLAIN = CrossEntropy()
+PLAIN_SGD = SGD()
 NO_NOISE = LabelNoise()
 
 
@@ -47,20 +51,22 @@ class Recipe:
     data: Data
     """Which pipeline reads the images: CIFAR's pickles or a folder of image files."""
     model: str
-    """preact_resnet{8,14,20,18,34}[_wWIDTH], or a classification model of torchvision by its name."""
+    """preact_resnet{8,14,20,18,34}[_wWIDTH], wide_resnetDEPTH_WIDTH, a classification model of torchvision by its name,
+    or timm:NAME; its settings follow in brackets: "timm:vit_tiny_patch16_224(img_size=32, patch_size=4)"."""
     num_epochs: int
     """Passes over the training images."""
     batch_size: int
     """Images a step, over all processes together."""
     lr: float
-    """Highest learning rate of SGD; the schedule multiplies it."""
-    momentum: float = 0.9
-    """Momentum of SGD."""
-    nesterov: bool = False
-    """Nesterov's form of the momentum."""
+    """Highest learning rate; the schedule multiplies it."""
+    optimizer: SGD | AdamW = PLAIN_SGD
+    """The rule of a step, with settings of its own."""
     weight_decay: float
-    """L2 decay of every parameter, as in the papers' code."""
-    schedule: Steps | Cosine | OneCycle
+    """Decay of the weights, by the optimiser's own rule."""
+    decayed: Decayed = "all"
+    """What decays: every parameter, as in most papers' code; the weights and biases of layers, but nothing of a norm
+    ("layers"); or only tensors with two axes and more ("matrices")."""
+    schedule: Steps | Cosine | EpochCosine | OneCycle
     """How the learning rate moves."""
     mix: Mix | None = None
     """How batches are mixed; None trains on clean images."""
@@ -70,6 +76,10 @@ class Recipe:
     """Label smoothing: this share of the target is spread evenly over all classes, before mixing."""
     ema_decay: float | None = None
     """Keep an exponential average of the weights with this decay a step, and evaluate it too."""
+    ema_warmup: bool = False
+    """The average's decay grows to ema_decay as (1 + t) / (10 + t), where t is the step."""
+    ema_buffers: Buffers = "averaged"
+    """Running means and variances beside the averaged weights: averages too, or those of the network ("live")."""
     size: tuple[int, int] | None = None
     """Height and width of the training images; None is the pipeline's own (32 x 32, 224 x 224)."""
     augment: bool = True
@@ -81,6 +91,12 @@ class Recipe:
     """Labels of training images that are redrawn at random."""
     num_images: int | None = None
     """Train on so many of the training images, drawn by the seed; None takes all."""
+    streams: tuple[Stream, ...] = ()
+    """Further images in every batch: generated ones, or such that belong to no class. A mix is applied to the whole
+    batch. On the command line --streams.0.root and other fields of the first one, --streams.1.root of the second."""
+    whole_epochs: bool = True
+    """With streams: an epoch shows every training image once, however few of them are in a batch. False: it has as
+    many steps as if all images of a batch were training images."""
     validation: float = 0.0
     """So many of the training images (below 1: this share of them), drawn by the seed, are held out: they, under their
     training labels, decide which epoch was best, and the test images are only reported."""
@@ -99,9 +115,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("num_epochs", "batch_size", "lr", "evaluate_every"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
-        for name in ("momentum", "weight_decay", "seed"):
+        for name in ("weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        require(self.momentum > 0 or not self.nesterov, "momentum", self.momentum, "must be above 0 with nesterov")
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
             require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
@@ -111,6 +126,7 @@ class Recipe:
             require(self.num_images > 0, "num_images", self.num_images, "must be above 0, or None for all")
         split = 0 <= self.validation < 1 or (self.validation > 0 and self.validation % 1 == 0)
         require(split, "validation", self.validation, "must be a share below 1 or a number of images")
+        split_batch(self.streams, self.batch_size)
         if self.size is not None:
             require(min(self.size) > 0, "size", self.size, "must be a positive height and width")
         self.schedule.check(self.num_epochs)

@@ -27,6 +27,7 @@ from train.recipe import Recipe, to_plain
 from train.run import Run
 from train.state import new_state
 from train.stop import Stop, stop_on_signals
+from train.streams import split_batch
 from train.table import result_table
 
 SECONDS_BETWEEN_PICTURES = 30.0
@@ -163,6 +164,9 @@ def _announce(
         if folder.resumes
         else f"writes to {folder.path}",
     ]
+    counts = split_batch(recipe.streams, recipe.batch_size)
+    for stream, source, count in zip(recipe.streams, sources.streams, counts[1:], strict=True):
+        lines.append(f"{count:,} images of a batch of {recipe.batch_size:,} from {stream.root}, {len(source):,} images")
     if sources.changes is not None:
         changed = (sources.changes.original != sources.changes.given).mean()
         lines.append(f"{changed:.2%} of the training labels changed, listed in {folder.path / CHANGES}")
@@ -188,7 +192,8 @@ def _fit_and_show(
         write_changes(path / CHANGES, changes.index, changes.original, changes.given, sources.classes)
     if not (path / "mixed.png").exists():
         batches = preview_batches(recipe, run, sources, training.world)
-        draw_mixed(path / "mixed.png", batches, sources.classes, f"{title}: training images as the network sees them")
+        names = (*sources.classes, "no class")
+        draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
     drawn = time.perf_counter()
 
     def record(row: dict[str, float]) -> None:

@@ -58,6 +58,52 @@ class Cosine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EpochCosine:
+    """Warm-up, half a cosine and a cool-down, each epoch at one rate, as timm's schedule is.
+
+        rate of epoch e, counted from 0:  start + (1 - start) e / warmup                         e < warmup
+                                          floor + (1 - floor) (1 + cos(pi e / n)) / 2             e < n
+                                          floor                                                  the last ones
+
+    with n = num_epochs - cooldown. The cosine begins with the run, not with the end of the warm-up.
+    """
+
+    warmup: int = 0
+    """Epochs of the rise."""
+    start: float = 0.0
+    """Share of the full rate in the first epoch of a warm-up."""
+    floor: float = 0.0
+    """Share of the full rate at the end."""
+    cooldown: int = 0
+    """Last epochs, all at `floor`."""
+
+    def __post_init__(self) -> None:
+        for name in ("warmup", "cooldown"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"schedule.{name} must not be negative, got {getattr(self, name)}")
+        for name in ("start", "floor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"schedule.{name} must be in [0, 1], got {getattr(self, name)}")
+
+    def check(self, num_epochs: int) -> None:
+        """ValueError if warm-up and cool-down take the whole run."""
+        if self.warmup + self.cooldown >= num_epochs:
+            raise ValueError(
+                f"schedule.warmup {self.warmup} and schedule.cooldown {self.cooldown} take all of "
+                f"num_epochs={num_epochs}; set them as well"
+            )
+
+    def rate(self, epoch: float, num_epochs: int) -> float:
+        """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
+        whole, length = math.floor(epoch), num_epochs - self.cooldown
+        if whole < self.warmup:
+            return self.start + (1 - self.start) * whole / self.warmup
+        if whole >= length:
+            return self.floor
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * whole / length))
+
+
+@dataclass(frozen=True, kw_only=True)
 class OneCycle:
     """Linear rise from `start` to the full rate, then linear fall to zero: for short runs of any length."""
 

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mixdali import derive_seed
+from train.averaging import Average
 from train.clock import Clock
 from train.data import STATISTICS, Loader, Sources
-from train.distributed import World
+from train.distributed import World, data_parallel
 from train.models import build_model
+from train.optimizers import decay_groups
 from train.recipe import Recipe
 
 
@@ -29,10 +30,10 @@ class State:
     """The bare network."""
     parallel: nn.Module
     """What a training step calls: the network, in several processes wrapped to average the gradients."""
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     schedule: LambdaLR
     scaler: torch.amp.GradScaler
-    ema: AveragedModel | None
+    ema: Average | None
     objective: nn.Module
     """What the objective remembers, and what it learns beside the network."""
     generator: torch.Generator
@@ -70,7 +71,7 @@ class State:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
-            "ema_count": 0 if self.ema is None else int(self.ema.n_averaged),
+            "ema_count": 0 if self.ema is None else self.ema.count,
             "objective": self.objective.state_dict(),
             "ranks": ranks,
             "clock": dataclasses.asdict(self.clock),
@@ -85,7 +86,7 @@ class State:
         self.scaler.load_state_dict(content["scaler"])
         if self.ema is not None:
             self.ema.module.load_state_dict(content["ema"])
-            self.ema.n_averaged.fill_(content["ema_count"])
+            self.ema.count = content["ema_count"]
         self.objective.load_state_dict(content["objective"])
         self.clock = Clock(**content["clock"])
         for name in ("epoch", "step", "epoch_step", "best", "history"):
@@ -109,25 +110,15 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
     network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
     model = build_model(**network, seed=derive_seed(recipe.seed, "model"))
     model = model.to(world.device).to(memory_format=torch.channels_last)
-    parallel: nn.Module = model
-    if world.size > 1:
-        ids = [world.device.index] if world.device.type == "cuda" else None
-        # The loop copies the buffers itself, once a step, so that an objective may call the model several times.
-        parallel = nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+    parallel = data_parallel(model, world)
     if recipe.compile:
         parallel = torch.compile(parallel)  # type: ignore[assignment]
     objective = _set_up(recipe, model, sources, world)
-    optimizer = torch.optim.SGD(
-        [*model.parameters(), *_learned(objective)],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    groups = decay_groups(model, _learned(objective), recipe.weight_decay, recipe.decayed)
+    optimizer = recipe.optimizer.build(groups, recipe.lr)
     ema = None
     if recipe.ema_decay is not None:
-        ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+        ema = Average(model, recipe.ema_decay, warmup=recipe.ema_warmup, buffers=recipe.ema_buffers)
     torch.manual_seed(derive_seed(recipe.seed, "layers", world.rank))
     return State(
         network=network,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +97,11 @@ def write_samples(path: Path, source: Source) -> None:
     os.replace(temporary, path)
 
 
-def read_samples(path: str | os.PathLike[str]) -> Source:
+def read_samples(path: str | os.PathLike[str], *, labelled: bool = True) -> Source:
     """Labelled images from an .npz with `image` (N, H, W, 3) uint8 and `label` (N,), and `classes` where it has them.
 
-    That is how published sets of generated images come, too.
+    That is how published sets of generated images come, too. Not `labelled`: a file without `label` will do, and its
+    labels are 0.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it holds something else.
@@ -114,6 +116,8 @@ def read_samples(path: str | os.PathLike[str]) -> Source:
             content = {name: file[name] for name in ("image", "label", "classes") if name in file}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no readable .npz of images ({error}); make it again") from error
+    if not labelled and "image" in content:
+        content.setdefault("label", np.zeros(len(content["image"]), np.int32))
     missing = [name for name in ("image", "label") if name not in content]
     if missing:
         raise ValueError(
@@ -123,3 +127,17 @@ def read_samples(path: str | os.PathLike[str]) -> Source:
         return Source(content["image"], content["label"], tuple(map(str, content.get("classes", ()))))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def in_order(source: Source, classes: Sequence[str], path: Path) -> Source:
+    """The source with labels that count through `classes`, matched by name. ValueError for a class not among them."""
+    if not source.classes or tuple(source.classes) == tuple(classes):
+        return source
+    strangers = sorted(set(source.classes) - set(classes))
+    if strangers:
+        raise ValueError(
+            f"{path} has the class {strangers[0]!r} ({len(strangers)} such), which the networks do not know; they know "
+            f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}"
+        )
+    places = np.array([list(classes).index(name) for name in source.classes])
+    return source.relabel(places[source.labels])

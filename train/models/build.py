@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,37 +23,87 @@ PREACT_RESNETS = {
     34: ((3, 4, 6, 3), 64),
 }
 
+# Channels of the stem of a wide residual network; its stages have 1, 2 and 4 times as many, times the width.
+WIDE_STEM = 16
+
+PREACT_SETTINGS = ("activation", "zero_head", "norm_momentum")
+
 
 def build_model(name: str, *, num_classes: int, mean: Sequence[float], std: Sequence[float], seed: int) -> nn.Module:
     """A freshly initialised network: (N, 3, H, W) images in [0, 1] -> logits (N, num_classes).
 
     Args:
         name: `preact_resnet8`, `14`, `20` (three stages, width 16), `18`, `34` (four stages, width 64), each also with
-            `_wWIDTH`, as in `preact_resnet8_w32`; or a classification model of torchvision, such as `resnet50`.
+            `_wWIDTH`, as in `preact_resnet8_w32`; `wide_resnetDEPTH_WIDTH`, as in `wide_resnet28_10`, of 6n + 4 layers;
+            a classification model of torchvision, such as `resnet50`; or, after `timm:`, one of timm. Settings of the
+            network follow in brackets as in Python: `wide_resnet28_10(activation="silu", zero_head=True)`,
+            `timm:vit_tiny_patch16_224(img_size=32, patch_size=4)`.
         num_classes: number of logits.
         mean, std: what the first layer normalises with, a number a channel, for images in [0, 1].
         seed: decides the initial weights; torch's global generator is left as it was.
 
     Raises:
-        ValueError: for an unknown name, with the nearest known ones.
+        ValueError: for an unknown name or setting, with the nearest known ones.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return nn.Sequential(Normalise(mean, std), _build_network(name, num_classes))
 
 
-def _build_network(name: str, num_classes: int) -> nn.Module:
+def _build_network(written: str, num_classes: int) -> nn.Module:
+    name, settings = _parse(written)
+    if name.startswith("timm:"):
+        from train.models.transformers import build_timm  # timm is slow to import
+
+        return build_timm(name.removeprefix("timm:"), num_classes, settings)
     match = re.fullmatch(r"preact_resnet(\d+)(?:_w(\d+))?", name)
     if match and int(match[1]) in PREACT_RESNETS and match[2] != "0":
         depths, width = PREACT_RESNETS[int(match[1])]
-        return PreActResNet(depths, int(match[2] or width), num_classes)
+        return PreActResNet(depths, int(match[2] or width), num_classes, **_checked(name, settings, PREACT_SETTINGS))
+    match = re.fullmatch(r"wide_resnet(\d+)_(\d+)", name)
+    if match and (int(match[1]) - 4) % 6 == 0 and int(match[1]) > 4 and int(match[2]) > 0:
+        depth, width = (int(match[1]) - 4) // 6, WIDE_STEM * int(match[2])
+        settings = _checked(name, settings, PREACT_SETTINGS)
+        return PreActResNet((depth, depth, depth), width, num_classes, stem=WIDE_STEM, **settings)
+    return _build_torchvision(name, num_classes, settings)
 
+
+def _build_torchvision(name: str, num_classes: int, settings: dict[str, Any]) -> nn.Module:
     from torchvision import models  # slow to import, and only ImageNet's recipes need it
 
     offered = models.list_models(module=models)
-    if name in offered:
-        # Two old networks return the logits of side branches too, unless told not to.
-        plain = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
-        return models.get_model(name, weights=None, num_classes=num_classes, **plain)
-    ours = [f"preact_resnet{depth}" for depth in PREACT_RESNETS]
-    raise ValueError(f"model {name!r} is unknown; {nearest(name, [*ours, *offered], otherwise=ours)}")
+    if name not in offered:
+        ours = [f"preact_resnet{depth}" for depth in PREACT_RESNETS] + ["wide_resnet28_10", "wide_resnet34_10"]
+        raise ValueError(f"model {name!r} is unknown; {nearest(name, [*ours, *offered], otherwise=ours)}")
+    # Two old networks return the logits of side branches too, unless told not to.
+    plain = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    try:
+        return models.get_model(name, weights=None, num_classes=num_classes, **{**plain, **settings})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model {name} with {settings}: {error}") from error
+
+
+def _parse(written: str) -> tuple[str, dict[str, Any]]:
+    """`timm:name(key=1)` -> ("timm:name", {"key": 1})."""
+    if "(" not in written:
+        return written.strip(), {}
+    prefix = "timm:" if written.strip().startswith("timm:") else ""
+    call = written.strip().removeprefix("timm:")
+    try:
+        node = ast.parse(call, mode="eval").body
+        if not isinstance(node, ast.Call) or node.args or any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError
+        settings = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+    except (SyntaxError, ValueError):
+        raise ValueError(
+            f"model {written!r:.200} must be a name, or a name with settings as in Python: "
+            'wide_resnet28_10(activation="silu")'
+        ) from None
+    return f"{prefix}{ast.unparse(node.func)}", settings
+
+
+def _checked(name: str, settings: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    for setting in settings:
+        if setting not in known:
+            raise ValueError(f"model {name} has no setting {setting!r}; {nearest(setting, known, otherwise=known)}")
+    return settings

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from train.generator.samples import generated_source, read_samples
+from train.generator.samples import generated_source, in_order, read_samples
 
 if TYPE_CHECKING:
     from pipelines.source import Source
@@ -39,19 +37,6 @@ def read_synthetic(path: Path, classes: Sequence[str], num_images: int, seed: in
             f"{path} is neither a folder of class folders, nor an .npz of images, nor a generator's .pt; make one with "
             "python -m train.generator"
         )
-    source = _in_order(source, classes, path)
+    source = in_order(source, classes, path)
     source.check(len(classes))
     return source
-
-
-def _in_order(source: Source, classes: Sequence[str], path: Path) -> Source:
-    if not source.classes or tuple(source.classes) == tuple(classes):
-        return source
-    strangers = sorted(set(source.classes) - set(classes))
-    if strangers:
-        raise ValueError(
-            f"{path} has the class {strangers[0]!r} ({len(strangers)} such), which the networks do not know; they know "
-            f"{', '.join(classes[:10])}{', ...' if len(classes) > 10 else ''}"
-        )
-    places = np.array([list(classes).index(name) for name in source.classes])
-    return source.relabel(places[source.labels])

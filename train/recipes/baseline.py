@@ -6,6 +6,7 @@ epochs that are usual for ResNet-50.
 
 from dataclasses import replace
 
+from train.optimizers import SGD
 from train.recipe import Recipe
 from train.schedules import OneCycle, Steps
 
@@ -29,7 +30,7 @@ small = replace(
     model="preact_resnet8_w16",
     num_epochs=20,
     lr=0.2,
-    nesterov=True,
+    optimizer=SGD(nesterov=True),
     weight_decay=5e-4,
     schedule=OneCycle(),
     ema_decay=0.995,

@@ -4,6 +4,7 @@ Settings of our own, for a small network and few epochs. Without crop and flip: 
 """
 
 from mixdali import Choose, CutMix, MixUp
+from train.optimizers import SGD
 from train.recipe import Recipe
 from train.schedules import OneCycle
 
@@ -14,7 +15,7 @@ recipe = Recipe(
     num_epochs=12,
     batch_size=64,
     lr=0.2,
-    nesterov=True,
+    optimizer=SGD(nesterov=True),
     weight_decay=5e-4,
     schedule=OneCycle(),
     mix=Choose((MixUp(alpha=0.2), CutMix(alpha=1.0)), (0.5, 0.5), prob=0.7),

@@ -17,6 +17,7 @@ with 0.5 and 0.5.
 from dataclasses import replace
 
 from train.objectives import NoisyFeatureMixup, NoisyMix
+from train.optimizers import SGD
 from train.recipes import baseline
 from train.schedules import Cosine, Steps
 
@@ -53,7 +54,7 @@ imagenet = replace(
 noisymix = replace(
     recipe,
     paper="2202.01263",
-    nesterov=True,
+    optimizer=SGD(nesterov=True),
     schedule=Cosine(),
     objective=NoisyMix(alpha=1.0, add_levels=(0.5,), mult_levels=(0.5,), sparsity=0.65, consistency=12.0),
 )

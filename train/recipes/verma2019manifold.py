@@ -13,6 +13,7 @@ cross-entropy: so few epochs are too few for the small gradients of the other lo
 from dataclasses import replace
 
 from train.objectives import ManifoldMixup
+from train.optimizers import SGD
 from train.recipe import Claim
 from train.recipes import baseline as plain
 from train.schedules import Steps
@@ -22,7 +23,7 @@ recipe = replace(
     paper="1806.05236",
     num_epochs=2000,
     batch_size=100,
-    nesterov=True,
+    optimizer=SGD(nesterov=True),
     schedule=Steps(at=(500, 1000, 1500)),
     objective=ManifoldMixup(alpha=2.0),
     claim=Claim(

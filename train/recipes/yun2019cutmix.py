@@ -13,6 +13,7 @@ the paper to compare with; on ImageNet their colour jitter and lighting noise ar
 from dataclasses import replace
 
 from mixdali import CutMix
+from train.optimizers import SGD
 from train.recipe import Claim
 from train.recipes import baseline
 from train.schedules import Steps
@@ -23,7 +24,7 @@ recipe = replace(
     num_epochs=300,
     batch_size=64,
     lr=0.25,
-    nesterov=True,
+    optimizer=SGD(nesterov=True),
     schedule=Steps(at=(150, 225)),
     mix=CutMix(alpha=1.0, prob=0.5, per="batch", partner="permutation"),
 )
@@ -34,7 +35,7 @@ imagenet = replace(
     baseline.imagenet,
     paper=recipe.paper,
     num_epochs=300,
-    nesterov=True,
+    optimizer=SGD(nesterov=True),
     schedule=Steps(at=(75, 150, 225)),
     mix=CutMix(alpha=1.0, per="batch", partner="permutation"),
     claim=Claim(

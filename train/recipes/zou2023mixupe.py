@@ -12,6 +12,7 @@ epochs, ours starts at 0.1; the mean image of `exact` is the mean of each channe
 from dataclasses import replace
 
 from train.objectives import MixupE
+from train.optimizers import SGD
 from train.recipes import baseline
 from train.schedules import Steps
 
@@ -22,7 +23,7 @@ recipe = replace(
     paper="2212.13381",
     num_epochs=800,
     batch_size=100,
-    nesterov=True,
+    optimizer=SGD(nesterov=True),
     schedule=Steps(at=(300, 600)),
     objective=objective,
 )

@@ -1,0 +1,64 @@
+"""Adversarial training with generated images in every batch.
+
+Gowal, Rebuffi, Wiles, Stimberg, Calian and Mann, "Improving Robustness using Generated Data", NeurIPS 2021,
+arXiv:2110.09468.
+
+Settings of the authors' code: three tenths of a batch are training images, the others generated ones with a label
+smoothing of 0.1, training images with none; the step of rebuffi2021data without CutMix, whose attack leads away from
+the prediction; 400 epochs, each of as many steps as without generated images, so that a training image is seen in three
+of ten. `recipe` reads the 1,000,000 images of a diffusion model that they published, cifar10_ddpm.npz; any .npz with
+`image` and `label`, a folder or a generator's last.pt goes by `--streams.0.root`. `gaussian` draws from a Gaussian
+fitted to each class, the simplest source of the paper. `cutmix` cuts training images and generated ones into each
+other; `resnet18` has the smaller network of the authors' table. The small ones are `small_gaussian`,
+`small_generated` with what `python -m train.generator` has learned, and `small_alone` without generated images.
+Differs: as in rebuffi2021data; where a batch is shared by workers they round for each worker.
+"""
+
+from dataclasses import replace
+
+from train.objectives import BatchTRADES
+from train.recipe import Claim
+from train.recipes import rebuffi2021data
+from train.streams import Stream
+
+objective = BatchTRADES(attack=rebuffi2021data.attack, beta=6.0)
+published = Stream(root="cifar10_ddpm.npz", share=0.7, smoothing=0.1)
+
+recipe = replace(
+    rebuffi2021data.generated,
+    paper="2110.09468",
+    mix=None,
+    objective=objective,
+    streams=(published,),
+    claim=None,
+)
+
+gaussian = replace(recipe, streams=(replace(published, root="gaussian"),))
+
+cutmix = replace(rebuffi2021data.generated, paper=recipe.paper)
+
+resnet18 = replace(
+    recipe,
+    model=recipe.model.replace("wide_resnet28_10", "preact_resnet18"),
+    claim=Claim(
+        data="CIFAR-10",
+        num_images=50_000,
+        num_classes=10,
+        accuracy=83.53,
+        where="the authors' README, ResNet-18 with 1,000,000 generated images; 56.66 % under AutoAttack",
+    ),
+)
+
+small_gaussian = replace(
+    rebuffi2021data.small,
+    paper=recipe.paper,
+    mix=None,
+    objective=objective,
+    streams=gaussian.streams,
+    whole_epochs=False,
+)
+
+small_generated = replace(small_gaussian, streams=(replace(published, root="runs/generator/last.pt"),))
+
+# The same steps on training images alone.
+small_alone = replace(small_gaussian, streams=(), whole_epochs=True)

@@ -1,0 +1,64 @@
+"""Out-of-distribution Augmented Training: images of no class, attacked too, for which every class is as likely.
+
+Lee, Park, Lee, Yi, Lee and Yoon, "Removing Undesirable Feature Contributions Using Out-of-Distribution Data", ICLR
+2021, arXiv:2101.06639.
+
+`recipe` is the authors' adversarial training: 64 training images and 64 others in a batch of 128, both with weight 1,
+8 / 255 in Linf with 10 steps of 2 / 255 on the statistics of the batch; 80,000 steps, a tenth of the rate from 40,000
+and 60,000 on; only the weights of convolutions and linear layers decay. `trades` is their TRADES: 32 and 32 in a batch
+of 64, 50 epochs, which are as many steps as 100 without further images; radius 0.031, beta 6, a tenth of the rate from
+epochs 37 and 45 on (counted from 1). The images of no class come from CIFAR-100, whose classes are others than
+CIFAR-10's: a folder cifar-100-python, or `--streams.0.root`.
+Differs: theirs are 1,000,000 of the 80 Million Tiny Images, which were withdrawn; their adversarial training pads
+images by 2 pixels a side and standardises each image.
+"""
+
+from dataclasses import replace
+
+from train.attacks import PGD
+from train.objectives import OutOfDistributionTRADES, OutOfDistributionTraining
+from train.recipe import Claim, Recipe
+from train.recipes import baseline
+from train.schedules import Steps
+from train.streams import Stream
+
+others = Stream(root="cifar-100-python", share=0.5, smoothing=1.0, weight=1.0)
+
+recipe = Recipe(
+    paper="2101.06639",
+    data="cifar",
+    model="wide_resnet34_10",
+    num_epochs=102,
+    batch_size=128,
+    lr=0.1,
+    weight_decay=2e-4,
+    decayed="matrices",
+    schedule=Steps(at=(51, 77)),
+    objective=OutOfDistributionTraining(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10), batch_norm="frozen"),
+    streams=(others,),
+    claim=Claim(
+        data="CIFAR-10",
+        num_images=50_000,
+        num_classes=10,
+        accuracy=86.63,
+        baseline=87.48,
+        where="the authors' README, with their images of no class; 58.89 % under PGD-10, 51.93 % without them",
+    ),
+)
+
+trades = replace(
+    recipe,
+    num_epochs=50,
+    batch_size=64,
+    decayed="all",
+    schedule=Steps(at=(36, 44)),
+    objective=OutOfDistributionTRADES(beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
+)
+
+small = replace(
+    baseline.small, paper=recipe.paper, weight_decay=2e-4, objective=recipe.objective, streams=recipe.streams
+)
+
+small_trades = replace(
+    baseline.small, paper=recipe.paper, weight_decay=2e-4, objective=trades.objective, streams=recipe.streams
+)
