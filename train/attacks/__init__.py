@@ -16,4 +16,5 @@ from train.attacks.losses import margin as margin
 from train.attacks.losses import targeted_dlr as targeted_dlr
 from train.attacks.network import BatchNorm as BatchNorm
 from train.attacks.network import attacked as attacked
+from train.attacks.parameters import ParameterAttack as ParameterAttack
 from train.attacks.pgd import PGD as PGD

@@ -1,10 +1,14 @@
 """What a training run minimises: one file an objective."""
 
+from train.objectives.ada import AdversarialAugment as AdversarialAugment
 from train.objectives.adversarial import Adversarial as Adversarial
 from train.objectives.adversarial import AdversarialTraining as AdversarialTraining
 from train.objectives.adversarial import LoggedAdversarialTraining as LoggedAdversarialTraining
+from train.objectives.augrmixat import AugRmixAT as AugRmixAT
+from train.objectives.batch_trades import BatchTRADES as BatchTRADES
 from train.objectives.cross_entropy import CrossEntropy as CrossEntropy
 from train.objectives.fast import FastAdversarialTraining as FastAdversarialTraining
+from train.objectives.gaussian import GaussianTraining as GaussianTraining
 from train.objectives.genlabel import GenLabel as GenLabel
 from train.objectives.interpolated import InterpolatedAdversarialTraining as InterpolatedAdversarialTraining
 from train.objectives.manifold_mixup import ManifoldMixup as ManifoldMixup
@@ -15,9 +19,13 @@ from train.objectives.neighbor_consistency import NeighborConsistency as Neighbo
 from train.objectives.noisy_feature_mixup import NoisyFeatureMixup as NoisyFeatureMixup
 from train.objectives.noisymix import NoisyMix as NoisyMix
 from train.objectives.objective import Objective as Objective
+from train.objectives.out_of_distribution import OutOfDistributionTRADES as OutOfDistributionTRADES
+from train.objectives.out_of_distribution import OutOfDistributionTraining as OutOfDistributionTraining
 from train.objectives.selective import SelectiveTraining as SelectiveTraining
 from train.objectives.self_adaptive import SelfAdaptiveTraining as SelfAdaptiveTraining
 from train.objectives.self_adaptive_trades import SelfAdaptiveTRADES as SelfAdaptiveTRADES
 from train.objectives.self_supervised import SelfSupervisedTraining as SelfSupervisedTraining
+from train.objectives.smoothadv import SmoothAdv as SmoothAdv
+from train.objectives.smoothmix import SmoothMixTraining as SmoothMixTraining
 from train.objectives.trades import TRADES as TRADES
 from train.objectives.weight_perturbation import WeightPerturbation as WeightPerturbation

@@ -1,0 +1,56 @@
+"""Image-to-image networks by name."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from torch import nn
+
+from train import checkpoint
+from train.autoencoder.network import Autoencoder
+
+BUILT_IN = "autoencoder"
+WEIGHTS = Path(__file__).parent / "cifar10.pt"
+"""What `python -m train.autoencoder` makes of CIFAR-10, without what only its training needs."""
+
+
+def load_network(name: str) -> nn.Module:
+    """The network in evaluation mode, on the CPU: images (N, 3, H, W) in [0, 1] -> the same shape.
+
+    Args:
+        name: "autoencoder", the small one that lies here; a last.pt of `python -m train.autoencoder`; or
+            MODULE:FUNCTION, a function without arguments that gives a network.
+
+    Raises:
+        FileNotFoundError, ImportError, ValueError, TypeError: one line on what is wrong with the name.
+    """
+    if name == BUILT_IN:
+        return load_autoencoder(WEIGHTS)
+    if name.endswith(".pt"):
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"network {name!r} does not exist; train one: python -m train.autoencoder")
+        return load_autoencoder(Path(name))
+    module, _, function = name.partition(":")
+    if not function:
+        raise ValueError(f"network {name!r} must be {BUILT_IN!r}, a file that ends in .pt, or MODULE:FUNCTION")
+    try:
+        make = getattr(importlib.import_module(module), function, None)
+    except ImportError as error:
+        raise ImportError(f"network {name!r}: {error}") from error
+    if make is None:
+        raise ValueError(f"network {name!r}: the module {module} has no {function}")
+    network = make()
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"network {name!r}: {function}() must give a torch.nn.Module, got {type(network).__name__}")
+    return network.eval()
+
+
+def load_autoencoder(path: Path) -> nn.Module:
+    """The network of a last.pt of `python -m train.autoencoder`. FileNotFoundError, ValueError if it is none."""
+    content = checkpoint.load(path)
+    if "autoencoder_network" not in content:
+        raise ValueError(f"{path} holds no autoencoder; train one: python -m train.autoencoder")
+    network = Autoencoder(**content["autoencoder_network"])
+    network.load_state_dict(content["autoencoder"])
+    return network.eval()

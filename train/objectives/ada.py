@@ -1,0 +1,101 @@
+"""AdversarialAugment: training on images that a network corrupts, with weights moved to where the loss is larger.
+
+Calian, Stimberg, Wiles, Rebuffi, Gyorgy, Mann and Gowal, "Defending Against Image Corruptions Through Adversarial
+Augmentations", ICLR 2022, arXiv:2104.01086.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mixdali import derive_seed
+from mixdali.checks import fraction, one_of
+from train.attacks import BatchNorm, ParameterAttack, attacked
+from train.attacks.images import check_stream
+from train.autoencoder.load import BUILT_IN, load_network
+from train.batch import Batch
+from train.draws import host_generator, own_draws
+from train.objectives.cross_entropy import accuracy, cross_entropy
+from train.objectives.objective import Draws, Metrics, Objective
+
+ATTACK = ParameterAttack()
+
+
+class Corruptor(nn.Module):
+    """The image-to-image network, which does not learn."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialAugment(Objective):
+    """Cross-entropy of corrupted images c(x; phi + delta), with a delta of the weights of c for each image.
+
+    The attack maximises the cross-entropy over delta; the targets are those of the images, soft or mixed. With `clean`
+    above 0 the loss is (1 - clean) times that of the corrupted images plus `clean` times that of the images as they
+    are, which pass the network between the attack and the corrupted ones.
+
+    Draws: `start_seed` () int, which decides the start of the attack; a draw `start` (N, P), what is added to the P
+    parameters of c for each image before the first step, in the order of its `named_parameters`, replaces it.
+
+    Raises, when called:
+        ValueError: images that are not in [0, 1], or a network that changes their shape.
+    """
+
+    attack: ParameterAttack = ATTACK
+    network: str = BUILT_IN
+    """c: "autoencoder", the small one that lies here; a last.pt of python -m train.autoencoder; or MODULE:FUNCTION, a
+    function without arguments that gives a network, images (N, 3, H, W) in [0, 1] -> the same shape."""
+    batch_norm: BatchNorm = "eval"
+    """What normalises in the classifier during the attack."""
+    clean: float = 0.0
+    """Share of the clean images' loss."""
+
+    def __post_init__(self) -> None:
+        one_of("AdversarialAugment: batch_norm", self.batch_norm, ("eval", "train", "frozen"))
+        fraction("AdversarialAugment: clean", self.clean)
+
+    def setup(self, model: nn.Module, num_samples: int, num_classes: int) -> nn.Module:
+        """Loads the image-to-image network. FileNotFoundError, ValueError or ImportError if there is none."""
+        return Corruptor(load_network(self.network))
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
+        return {"start_seed": torch.randint(2**62, (), generator=host_generator(generator))}
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
+    ) -> tuple[Tensor, Metrics]:
+        check_stream(batch.images, state)
+        draws = own_draws(self, batch) if draws is None else draws
+        corrupted = self.corrupt(model, batch, state, draws)
+        losses, metrics = [], {}
+        if self.clean > 0:
+            logits = model(batch.images)
+            losses.append(self.clean * cross_entropy(logits, batch.targets).mean())
+            metrics["clean_accuracy"] = accuracy(logits.detach(), batch.targets).mean()
+        logits = model(corrupted)
+        losses.append((1 - self.clean) * cross_entropy(logits, batch.targets).mean())
+        loss = torch.stack(losses).sum()
+        return loss, {"loss": loss.detach(), "accuracy": accuracy(logits.detach(), batch.targets).mean(), **metrics}
+
+    def corrupt(self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws) -> Tensor:
+        """The corrupted images of a batch, (N, 3, H, W) in [0, 1]."""
+        assert isinstance(state, Corruptor)
+        if "start" in draws:
+            start = draws["start"]
+        else:
+            seed = derive_seed(int(draws["start_seed"]), "start")
+            generator = torch.Generator(batch.images.device).manual_seed(seed)
+            start = self.attack.draw(state.network, batch.images, generator)
+        with attacked(model, self.batch_norm) as classifier:
+            return self.attack.search(
+                state.network,
+                batch.images,
+                lambda images: cross_entropy(classifier(images), batch.targets),
+                start,
+            )
