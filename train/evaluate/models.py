@@ -1,0 +1,183 @@
+"""The networks that are evaluated: those of a checkpoint, or one that a function of the user returns."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from train import checkpoint
+from train.attacks.attack import precise
+from train.data import Sources, read_sources
+from train.distributed import World
+from train.evaluate.images import HeldOutImages
+from train.evaluate.shifts import Networks
+from train.generator.samples import is_generator
+from train.models import build_model
+from train.precision import autocast
+from train.stop import Stop
+
+SLACK = 1e-4
+"""How far the sum of a row may be from 1 for it to be taken for probabilities."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network in evaluation mode: images (N, 3, H, W) in [0, 1] -> logits (N, num_classes), at least float32.
+
+    Its parameters take no gradient, the images may.
+    """
+
+    module: nn.Module
+    num_classes: int | None
+    """Outputs beyond these are left out: an objective's extra output is no class. None: all are classes."""
+    precision: str
+    stop: Stop
+    """Asked at every call; it raises `Stopped`."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.stop.check()
+        with autocast(self.precision, images.device):
+            outputs = self.module(images.contiguous(memory_format=torch.channels_last))
+        return precise(outputs)[:, : self.num_classes]
+
+    def fingerprint(self) -> str:
+        """A digest of the weights and of all else that the module saves."""
+        digest = hashlib.sha256(type(self.module).__name__.encode())
+        for name, value in self.module.state_dict().items():
+            digest.update(name.encode())
+            if isinstance(value, Tensor):
+                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated."""
+
+    title: str
+    networks: dict[str, nn.Module]
+    """By name: "averaged" and "raw" weights of one network, or the only ones, "network"."""
+    sources: Sources
+    size: tuple[int, int] | None
+    """Of the images; None: their own."""
+    ours: bool
+    """Whether `train` made the networks."""
+
+    def classifiers(self, world: World, precision: str, stop: Stop) -> dict[str, Classifier]:
+        """Ready to be called on the device of the world."""
+        num_classes = self.sources.num_classes if self.ours else None
+        return {
+            name: Classifier(still(module, world.device), num_classes, precision, stop)
+            for name, module in self.networks.items()
+        }
+
+
+def read_checkpoint(path: Path, root: str | None, weights: Literal["both", "averaged", "raw"]) -> Subject:
+    """The networks of a last.pt or best.pt, or of the folder of a run, and the data in `root`.
+
+    Raises:
+        FileNotFoundError, ValueError: it is no checkpoint of a classifier, or of one of other classes, or it has no
+            average where that is asked for.
+    """
+    path = path / "last.pt" if path.is_dir() else path
+    content = checkpoint.load(path)
+    if is_generator(content) or "recipe" not in content or "network" not in content:
+        raise ValueError(f"{path} is no checkpoint of a classifier; give one of python -m train")
+    # Only what is needed, so that a recipe with fields of another version does no harm.
+    kind, size = content["recipe"]["data"], content["recipe"]["size"]
+    sources = read_sources(kind, root)
+    if content["classes"] != list(sources.classes):
+        raise ValueError(
+            f"{path} was trained on the {len(content['classes'])} classes {_brief(content['classes'])}, "
+            f"{root or 'the embedded digits'} has {sources.num_classes}: {_brief(sources.classes)}; pass its --root"
+        )
+    found = {"averaged": content["ema"], "raw": content["model"]}
+    if found["averaged"] is None:
+        if weights == "averaged":
+            raise ValueError(f"{path} holds no averaged weights; pass --weights raw")
+        found = {"network": found["raw"]}
+    elif weights != "both":
+        found = {weights: found[weights]}
+    networks = {}
+    for name, state in found.items():
+        networks[name] = build_model(**content["network"], seed=0)
+        networks[name].load_state_dict(state)
+    return Subject(
+        f"{path.resolve().parent.name}, {path.stem}",
+        networks,
+        sources,
+        None if size is None else tuple(size),
+        ours=True,
+    )
+
+
+def read_function(name: str, root: str | None) -> Subject:
+    """The network that MODULE:FUNCTION returns, and the data in `root`.
+
+    Raises:
+        ValueError, TypeError, ImportError: there is no such function, or it returns no torch module.
+    """
+    from pipelines import files
+
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"model must be MODULE:FUNCTION, such as mine:load_network, got {name!r}")
+    if os.getcwd() not in sys.path:
+        # Where the user's own module lies; a program that was installed does not look there.
+        sys.path.insert(0, os.getcwd())
+    function = getattr(importlib.import_module(module), attribute, None)
+    if not callable(function):
+        raise ValueError(f"{module} has no function {attribute!r}")
+    network = function()
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"{name} must return a torch.nn.Module, got {type(network).__name__}")
+    sources = read_sources("cifar" if root is None else files.find_kind(root), root)
+    return Subject(name, {"network": network}, sources, None, ours=False)
+
+
+def read_source(path: Path, root: str | None, sources: Sources) -> nn.Module:
+    """The network that adversarial images are made on for another one: its averaged weights where the run kept them."""
+    subject = read_checkpoint(path, root, "both")
+    if subject.sources.kind != sources.kind:
+        raise ValueError(f"{path} takes images of {subject.sources.kind}, the network that is evaluated other ones")
+    return next(iter(subject.networks.values()))
+
+
+def check_outputs(networks: Networks, images: HeldOutImages) -> None:
+    """ValueError unless all networks give logits of the classes, on two of the images; in one line what is wrong."""
+    few = images.spread(min(2, len(images)))
+    (batch,) = few
+    for name, network in networks.items():
+        with torch.no_grad():
+            logits: Any = network(batch.images)
+        if logits.ndim != 2 or logits.shape != (len(few), images.num_classes):
+            raise ValueError(
+                f"{name} must return logits ({len(few)}, {images.num_classes}) for {len(few)} images, got "
+                f"{tuple(logits.shape)}; are these images of its classes?"
+            )
+        if not bool(logits.isfinite().all()):
+            raise ValueError(f"{name} must return finite logits, got nan or infinity; has it diverged?")
+        if bool((logits >= 0).all()) and bool(((logits.sum(dim=1) - 1).abs() < SLACK).all()):
+            raise ValueError(
+                f"{name} returns probabilities (each row sums to 1), which hide its gradients; return the logits, "
+                "without the softmax"
+            )
+
+
+def still(module: nn.Module, device: torch.device) -> nn.Module:
+    """The network on a device, in evaluation mode and without gradients of its parameters."""
+    module = module.to(device).to(memory_format=torch.channels_last).eval()
+    return module.requires_grad_(False)
+
+
+def _brief(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,258 @@
+"""The command: a network in, a report on it out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from train import checkpoint
+from train.command import parse
+from train.data import fingerprint
+from train.distributed import World, open_world
+from train.evaluate.corrupted_files import read_corrupted
+from train.evaluate.detection import read_others
+from train.evaluate.images import HeldOutImages, image_size, spread
+from train.evaluate.models import (
+    Classifier,
+    Subject,
+    check_outputs,
+    read_checkpoint,
+    read_function,
+    read_source,
+    still,
+)
+from train.evaluate.parts import PARTS, Setup, own_settings, why_not
+from train.evaluate.report import print_report, summarise_part, write_report
+from train.evaluate.settings import Arguments, radius
+from train.folders import claim_folder
+from train.precision import resolve_precision
+from train.recipe import Data, differences
+from train.stop import Stop, Stopped, stop_on_signals
+
+SUMMARY = "Measure a trained network: accuracy, calibration, shifted images, attacks, and doubts about them."
+SECONDS_BETWEEN_SAVES = 1.0
+
+
+def main(words: Sequence[str]) -> int:
+    """Evaluate what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
+    asked = parse(Arguments, words, program="train.evaluate", summary=SUMMARY)
+    return evaluate(asked, Console())
+
+
+def evaluate(asked: Arguments, console: Console) -> int:
+    """Measure the parts that are asked for, or go on where it was stopped. Leaves evaluate.json, pictures and last.pt.
+
+    Returns:
+        0 if it is finished, 128 plus the signal's number if one stopped it.
+
+    Raises:
+        ValueError, FileNotFoundError, ImportError: one line for the user.
+    """
+    with stop_on_signals() as stop, open_world(asked.device) as world:
+        if world.size > 1:
+            raise ValueError("one process evaluates; start it without torchrun")
+        asked = replace(asked, precision=resolve_precision(asked.precision, world.device))
+        subject = _read_subject(asked)
+        setup = set_up(asked, subject, world, stop)
+        names = choose_parts(asked, setup, console)
+        identity = identify(asked, setup, world)
+        runs, name = _place(asked)
+        with claim_folder(runs, name, asked=asked.name is not None, identity=identity) as folder:
+            notes = Notes(folder.last, identity)
+            if folder.resumes:
+                notes.load()
+            verb = "goes on in" if folder.resumes else "writes to"
+            images = f"{len(setup.images):,} of {len(subject.sources.held_out):,} test images"
+            _say(console, f"{subject.title}: {images}, {asked.precision} on {world.kind}; {verb} {folder.path}")
+            finished = _measure(names, setup, notes, folder.path, subject, console)
+            print_report(console, notes.results(), len(setup.images))
+            end = "" if finished else "Stopped; the same command goes on. "
+            _say(console, f"{end}{folder.path}: {', '.join(_files(folder.path))}")
+            return 0 if finished else stop.exit_code
+
+
+def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop) -> Setup:
+    """Networks on the device, images, and all that single parts need.
+
+    Raises:
+        ValueError, FileNotFoundError: something does not fit; one line.
+    """
+    sources = subject.sources
+    full = sources.held_out
+    size = image_size(full, subject.size)
+    chosen = full.select(spread(len(full), asked.num_images))
+    images = HeldOutImages(chosen, sources.kind, sources.num_classes, size, asked.batch_size, world, stop)
+    networks = subject.classifiers(world, asked.precision, stop)
+    check_outputs(networks, images)
+    source = None
+    if asked.source is not None:
+        module = still(read_source(asked.source, asked.root, sources), world.device)
+        source = Classifier(module, sources.num_classes, asked.precision, stop)
+        check_outputs({"source": source}, images)
+    published = None
+    if asked.corruptions is not None:
+        published = read_corrupted(asked.corruptions, full.labels, sources.classes, size)
+    return Setup(
+        networks=networks,
+        images=images,
+        norm=asked.norm,
+        eps=radius(asked.eps, asked.norm, sources.kind),
+        restarts=asked.restarts,
+        seed=asked.seed,
+        source=source,
+        source_name=None if source is None else f"{asked.source} {source.fingerprint()}",
+        published=published,
+        others=_read_others(asked, images),
+    )
+
+
+def _read_others(asked: Arguments, images: HeldOutImages) -> dict[str, HeldOutImages]:
+    found: dict[str, HeldOutImages] = {}
+    for folder in asked.ood:
+        source = read_others(folder)
+        name = folder.resolve().name if folder.resolve().name not in found else str(folder)
+        kind: Data = "cifar" if isinstance(source.items, np.ndarray) else "imagenet"
+        chosen = source.select(spread(len(source), asked.num_images))
+        found[name] = replace(images, source=chosen, kind=kind, num_classes=1)
+    return found
+
+
+def choose_parts(asked: Arguments, setup: Setup, console: Console) -> list[str]:
+    """The parts that are asked for, in their order; of `all` those that can be measured.
+
+    Raises:
+        ValueError: one that is named cannot be.
+    """
+    chosen = []
+    for name in PARTS:
+        if name not in asked.parts and "all" not in asked.parts:
+            continue
+        reason = why_not(name, setup)
+        if reason is None:
+            chosen.append(name)
+        elif name in asked.parts:
+            raise ValueError(reason)
+        else:
+            _say(console, f"left out: {reason}")
+    return chosen
+
+
+@dataclass
+class Notes:
+    """All that an evaluation has found so far, in a file that is always whole."""
+
+    path: Path
+    identity: dict[str, Any]
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By part its `settings`, its `rows` by name, and its `result`, None while it is not finished."""
+    saved: float = 0.0
+
+    def load(self) -> None:
+        self.parts = checkpoint.load(self.path)["parts"]
+
+    def save(self) -> None:
+        # Never finished: further parts may be asked for.
+        content = {"identity": self.identity, "processes": 1, "finished": False, "parts": self.parts}
+        checkpoint.save(self.path, content)
+        self.saved = time.perf_counter()
+
+    def begin(self, name: str, settings: dict[str, Any]) -> None:
+        """ValueError if the part was measured, or begun, with other settings."""
+        part = self.parts.setdefault(name, {"settings": settings, "rows": {}, "result": None})
+        changes = differences({"type": "", **part["settings"]}, {"type": "", **settings})
+        if changes:
+            raise ValueError(
+                f"{self.path.parent} holds {name} with other settings ({'; '.join(changes)}); pass another --name"
+            )
+
+    def remember(self, part: str, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What is known under a name of a part, or is now computed and kept."""
+        rows = self.parts[part]["rows"]
+        if name not in rows:
+            rows[name] = compute()
+            if time.perf_counter() - self.saved > SECONDS_BETWEEN_SAVES:
+                self.save()
+        return rows[name]
+
+    def finish(self, name: str, result: dict[str, Any]) -> None:
+        """The part is measured; its rows are needed no more."""
+        self.parts[name] |= {"rows": {}, "result": result}
+        self.save()
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Of the parts that are finished."""
+        return {name: self.parts[name]["result"] for name in PARTS if self.parts.get(name, {}).get("result")}
+
+
+def _measure(names: Sequence[str], setup: Setup, notes: Notes, path: Path, subject: Subject, console: Console) -> bool:
+    """What is not known yet; -> whether all is. Saves on the way, and in the end writes what is finished."""
+    for name in names:
+        notes.begin(name, own_settings(name, setup))
+    notes.save()
+    try:
+        for name in names:
+            if notes.parts[name]["result"] is None:
+                result = PARTS[name](setup, partial(notes.remember, name))
+                notes.finish(name, result)
+                _say(console, f"{name}: {summarise_part(name, result)}")
+    except Stopped:
+        notes.save()
+        return False
+    finally:
+        write_report(path, subject.title, notes.identity, notes.parts)
+    return True
+
+
+def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
+    """All that must be equal for two evaluations to share a folder; what decides single parts alone is not in it."""
+    images = setup.images
+    return {
+        "networks": {name: network.fingerprint() for name, network in setup.networks.items()},  # type: ignore[attr-defined]
+        "images": {
+            "number": len(images),
+            "fingerprint": fingerprint(images.source)[:12],
+            "indices": hashlib.sha256(np.ascontiguousarray(images.source.index).tobytes()).hexdigest()[:12],
+            "size": list(images.size),
+        },
+        "seed": asked.seed,
+        "batch_size": asked.batch_size,
+        "precision": asked.precision,
+        "device": world.kind,
+        "processes": 1,
+        "torch": torch.__version__.partition("+")[0],
+        **({"threads": torch.get_num_threads()} if world.kind == "cpu" else {}),
+    }
+
+
+def _read_subject(asked: Arguments) -> Subject:
+    if asked.model is not None:
+        return read_function(asked.model, asked.root)
+    assert asked.checkpoint is not None
+    return read_checkpoint(asked.checkpoint, asked.root, asked.weights)
+
+
+def _place(asked: Arguments) -> tuple[Path, str]:
+    """The folder in which the folder of the result lies, and its name."""
+    if asked.model is not None:
+        return Path(asked.folder or "runs"), asked.name or f"evaluate-{asked.model.replace(':', '-')}"
+    assert asked.checkpoint is not None
+    path = asked.checkpoint / "last.pt" if asked.checkpoint.is_dir() else asked.checkpoint
+    name = f"evaluate-{path.stem}" if asked.folder is None else f"evaluate-{path.resolve().parent.name}-{path.stem}"
+    return Path(asked.folder or path.parent), asked.name or name
+
+
+def _files(path: Path) -> list[str]:
+    return sorted(file.name for file in path.iterdir() if file.suffix in (".json", ".png"))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False)
