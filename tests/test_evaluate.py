@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from training import TINY, coloured, write_cifar
 
 from train import checkpoint
 from train.command import run_command
-from train.evaluate import auto, doubts, models, parts, run
+from train.evaluate import auto, doubts, models, parts, report, run
 from train.evaluate.attacks import measure_pgd
 from train.evaluate.run import evaluate, main
 from train.evaluate.settings import Arguments, radius
@@ -30,6 +30,7 @@ from train.runner import train_recipe
 from train.stop import Stop, Stopped
 
 COUNT = 23
+DRAW = report._draw
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp
 
 
+@pytest.fixture
+def drawing(few_steps: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "_draw", DRAW)
+
+
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attacks and doubts in a few steps; and the state is saved after each piece."""
+    """Attacks and doubts in a few steps, no pictures, and the state is saved after each piece."""
+    monkeypatch.setattr(report, "_draw", lambda *arguments: None)
     make = auto.make_autoattack
     monkeypatch.setattr(auto, "make_autoattack", lambda *arguments: weaken(make(*arguments), 2, 4))
     for name, value in {"STEPS": (1, 2, 3), "QUERIES": 5, "TIMES": (1.0,)}.items():
@@ -74,6 +81,7 @@ def results(folder: Path, name: str = "evaluate-averaged-last") -> dict[str, Any
     return content
 
 
+@pytest.mark.usefixtures("drawing")
 def test_the_command_leaves_numbers_a_table_and_pictures(home: Path, tmp_path: Path, capsys: Any) -> None:
     words = ["--root", str(home / "data"), "--folder", str(tmp_path), "--device", "cpu", "--eps", "80/255"]
     assert main([str(home / "runs" / "averaged"), *words]) == 0
@@ -123,6 +131,7 @@ def test_one_of_the_weights_alone(home: Path, tmp_path: Path, weights: Any) -> N
 ALL = ("clean", "calibration", "noise", "occlusion", "detection", "fgsm", "transfer", "pgd20", "pgd50", "autoattack")
 
 
+@pytest.mark.usefixtures("drawing")
 def test_every_part_has_its_numbers_and_its_lines(home: Path, tmp_path: Path, capsys: Any) -> None:
     pytest.importorskip("pyautoattack", reason="needs pyautoattack")
     other = home / "runs" / "averaged" / "best.pt"
@@ -148,37 +157,46 @@ def test_every_part_has_its_numbers_and_its_lines(home: Path, tmp_path: Path, ca
     assert pictures >= {"attacks.png", "radius.png", "fgsm.png", "noise.png", "detection.png", "transfer.png"}
 
 
+@dataclass
+class Stopping:
+    seen: int = 0
+    """Batches and passes of a network so far."""
+    at: int = -1
+    """The one before which an evaluation is stopped."""
+
+
 @pytest.fixture
-def stopping(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of passes and batches after which an evaluation is stopped, if there is one."""
-    left: list[int] = []
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Stopping:
+    state = Stopping()
 
     def check(self: Stop) -> None:
-        if left:
-            left[0] -= 1
-            if left[0] < 0:
-                left.clear()
-                self.requested = True
-                raise Stopped
+        if state.seen == state.at:
+            self.requested = True
+            raise Stopped
+        state.seen += 1
 
     monkeypatch.setattr(Stop, "check", check)
-    return left
+    return state
 
 
-@pytest.mark.parametrize("after", [5, 40, 130, 400])
 def test_an_evaluation_that_was_stopped_ends_with_the_same_numbers(
-    home: Path, tmp_path: Path, stopping: list[int], after: int
+    home: Path, tmp_path: Path, stopping: Stopping
 ) -> None:
     pytest.importorskip("pyautoattack", reason="needs pyautoattack")
-    names = ("clean", "noise", "pgd20", "autoattack")
-    settings: dict[str, Any] = {"eps": "80/255", "restarts": 1, "weights": "averaged"}
+    names = ("clean", "fgsm", "pgd20", "autoattack")
+    settings: dict[str, Any] = {"eps": "40/255", "restarts": 1, "weights": "averaged"}
     assert run_quietly(asked(home, tmp_path / "whole", *names, **settings)) == 0
-    stopping.append(after)
-    assert run_quietly(asked(home, tmp_path / "cut", *names, **settings)) == 130
-    assert set(results(tmp_path / "cut")["parts"]) < set(names)
-    assert run_quietly(asked(home, tmp_path / "cut", *names, **settings)) == 0
-    assert [path.name for path in (tmp_path / "cut").iterdir()] == ["evaluate-averaged-last"]
-    assert results(tmp_path / "whole") == results(tmp_path / "cut")
+    whole, total = results(tmp_path / "whole"), stopping.seen
+    for number, share in enumerate((0.1, 0.4, 0.8, 0.99)):
+        folder = tmp_path / str(number)
+        stopping.seen, stopping.at = 0, int(share * total)
+        assert run_quietly(asked(home, folder, *names, **settings)) == 130
+        assert set(results(folder)["parts"]) < set(names)
+        stopping.at = -1
+        assert run_quietly(asked(home, folder, *names, **settings)) == 0
+        assert stopping.seen < total + 100
+        assert [path.name for path in folder.iterdir()] == ["evaluate-averaged-last"]
+        assert results(folder) == whole
 
 
 def test_what_is_known_is_not_computed_again(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -195,7 +213,7 @@ def test_what_is_known_is_not_computed_again(home: Path, tmp_path: Path, monkeyp
 def test_another_question_gets_another_folder(home: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     assert run_quietly(asked(home, tmp_path, "clean")) == 0
     before = results(tmp_path)
-    with pytest.raises(ValueError, match="holds another run .*pass another --name"):
+    with pytest.raises(ValueError, match=r"holds another run .*pass another --name"):
         run_quietly(asked(home, tmp_path, "clean", name="evaluate-averaged-last", **changes))
     assert run_quietly(asked(home, tmp_path, "clean", **changes)) == 0
     assert results(tmp_path, "evaluate-averaged-last-2")["identity"] != before["identity"]

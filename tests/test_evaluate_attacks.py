@@ -158,6 +158,6 @@ def test_autoattack_needs_four_classes_and_tries_as_many_as_there_are(few_steps:
 
 def test_without_the_package_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyautoattack", None)
-    with pytest.raises(ImportError, match="AutoAttack needs its authors' package .*; pip install pyautoattack"):
+    with pytest.raises(ImportError, match=r"AutoAttack needs its authors' package .*; pip install pyautoattack"):
         auto.measure_autoattack({}, held_out(grey_images(8)), eps=0.01, norm="Linf", seed=3)
     assert auto.find_square(Linear(), 0.01, "Linf", 0, 10, ALONE.device) is None

@@ -173,7 +173,8 @@ def draw_radius(path: Path, found: Mapping[str, Mapping[str, float]], title: str
     axes = figure.subplots()
     for number, (network, curve) in enumerate(found.items()):
         colour, values = COLOURS[number % len(COLOURS)], [100 * value for value in curve.values()]
-        axes.plot(range(len(values)), values, color=colour, marker="o", markersize=4, linewidth=1.6, label=short(network, 40))
+        label = short(network, 40)
+        axes.plot(range(len(values)), values, color=colour, marker="o", markersize=4, linewidth=1.6, label=label)
     names = list(next(iter(found.values())))
     axes.set_xticks(range(len(names)), [*names[:-1], "no bound"])
     axes.set_xlabel("radius of the attack", fontsize=9, color=INK)
