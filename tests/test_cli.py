@@ -92,7 +92,19 @@ def test_the_wrong_kind_of_data_is_named(capsys: pytest.CaptureFixture[str], dat
 
 
 def test_any_field_can_be_set() -> None:
-    words = ["--lr", "0.5", "--mix.alpha", "0.3", "--schedule.at", "3", "4", "--optimizer.nesterov", "--size", "24", "24"]
+    words = [
+        "--lr",
+        "0.5",
+        "--mix.alpha",
+        "0.3",
+        "--schedule.at",
+        "3",
+        "4",
+        "--optimizer.nesterov",
+        "--size",
+        "24",
+        "24",
+    ]
     words += ["--ema_decay=0.9", "--root=there"]
     recipe, run = parse_overrides("t", "s", zhang2017mixup.recipe, words)
     assert (recipe.lr, recipe.mix.alpha, recipe.schedule.at) == (0.5, 0.3, (3, 4))  # type: ignore[union-attr]

@@ -74,3 +74,63 @@ def test_a_network_of_torchvision_gives_plain_logits_in_training(name: str) -> N
 def test_an_unknown_network_is_answered_with_its_neighbours(name: str, offered: str) -> None:
     with pytest.raises(ValueError, match=f"model '{name}' is unknown.*{offered}"):
         build(name)
+
+
+def test_wide_residual_networks_have_their_papers_size() -> None:
+    with torch.device("meta"):
+        found = {name: size(PreActResNet((depth,) * 3, 160, 10, stem=16)) for name, depth in (("28", 4), ("34", 5))}
+    assert found == {"28": 36_479_194, "34": 46_160_474}
+
+
+def test_a_wide_residual_network_by_name_takes_settings() -> None:
+    model = build('wide_resnet10_2(activation="silu", zero_head=True, norm_momentum=0.01)')
+    network = model[1]
+    assert isinstance(network, PreActResNet)
+    assert network.stem.out_channels == 16
+    assert [block.conv2.out_channels for block in network.blocks] == [32, 64, 128]
+    assert {module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)} == {0.01}
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model(images), torch.zeros(2, 10))
+    block = network.blocks[0].eval()
+    hidden = torch.randn(2, 16, 5, 5, generator=torch.Generator().manual_seed(1))
+    active = nn.functional.silu(block.norm1(hidden))
+    expected = block.conv2(nn.functional.silu(block.norm2(block.conv1(active)))) + block.shortcut(active)
+    torch.testing.assert_close(block(hidden), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wide_resnet28_10(activaton='silu')", "no setting 'activaton'; nearest: activation"),
+        ("wide_resnet28_10(activation='gelu')", "activation must be one of relu, silu, got 'gelu'"),
+        ("preact_resnet8(norm_momentum=0)", r"norm_momentum must be in \(0, 1\], got 0"),
+        ("preact_resnet8(16)", "must be a name, or a name with settings as in Python"),
+        ("wide_resnet29_10", "model 'wide_resnet29_10' is unknown; nearest: .*wide_resnet28_10"),
+        ("resnet18(depth=3)", "model resnet18 with"),
+    ],
+)
+def test_a_wrong_setting_of_a_network_is_one_clear_line(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(name)
+
+
+def test_timm_s_transformers_train_on_small_images() -> None:
+    pytest.importorskip("timm")
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    small = "depth=2, embed_dim=48, num_heads=4, drop_path_rate=0.1"
+    vit = f"timm:vit_tiny_patch16_224(img_size=32, patch_size=4, {small})"
+    xcit = f"timm:xcit_nano_12_p16_224(img_size=32, patch_size=4, {small})"
+    for name in (vit, xcit):
+        first, again = build(name), build(name)
+        assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+        first.train()(images).sum().backward()
+        assert first.eval()(images).shape == (2, 10)
+    # 64 patches of 4 x 4 pixels: of the four halving convolutions two are left.
+    assert build(xcit)[1].patch_embed(images)[1] == (8, 8)
+    for wrong, message in (
+        ("timm:xcit_nano_12_p16_225", "timm has no model 'xcit_nano_12_p16_225'; nearest: .*xcit_nano_12_p16_224"),
+        ("timm:vit_tiny_patch16_224(pretrained=True)", "pretrained cannot be set here"),
+        ("timm:vit_tiny_patch16_224(deph=3)", "deph"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build(wrong)

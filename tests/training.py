@@ -20,6 +20,7 @@ from train.recipes import demo
 from train.run import Run
 from train.state import State, new_state
 from train.stop import Stop
+from train.under_attack import fixed_images
 
 ALONE = World(torch.device("cpu"))
 
@@ -53,7 +54,8 @@ def new_training(recipe: Recipe = TINY, sources: Sources | None = None) -> Train
     run = Run(num_threads=1)
     batches = train_loader(recipe, run, sources, ALONE, recipe.objective.outputs)
     state = new_state(recipe, sources, ALONE, len(batches))
-    return Training(recipe, state, batches, val_loader(recipe, run, sources, ALONE), ALONE)
+    held_out, fixed = val_loader(recipe, run, sources, ALONE), fixed_images(recipe, run, sources, ALONE)
+    return Training(recipe, state, batches, held_out, ALONE, fixed=fixed)
 
 
 def run_steps(recipe: Recipe, steps: int, stop: int | None = None) -> Training:

@@ -44,8 +44,8 @@ class Average:
 
     def _pairs(self, model: nn.Module) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
         """What is averaged and what is copied, each as (here, in `model`)."""
-        pairs = [(own, new.detach()) for own, new in zip(self.module.parameters(), model.parameters(), strict=True)]
-        copied = []
+        pairs: list[tuple[Tensor, Tensor]] = list(zip(self.module.parameters(), model.parameters(), strict=True))
+        copied: list[tuple[Tensor, Tensor]] = []
         for old, live in zip(self.module.buffers(), model.buffers(), strict=True):
             is_averaged = self.buffers == "averaged" and live.is_floating_point()
             (pairs if is_averaged else copied).append((old, live))

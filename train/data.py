@@ -230,7 +230,14 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
     )
 
 
-def val_loader(recipe: Recipe, run: Run, sources: Sources, world: World, images: Source | None = None) -> Loader:
+def val_loader(
+    recipe: Recipe,
+    run: Run,
+    sources: Sources,
+    world: World,
+    images: Source | None = None,
+    outputs: tuple[str, ...] = ("images", "targets"),
+) -> Loader:
     """This process's share of the held-out images, or of others, every one once an epoch."""
     pipeline = find_pipeline(sources.kind)
     return pipeline.val_loader(
@@ -238,6 +245,7 @@ def val_loader(recipe: Recipe, run: Run, sources: Sources, world: World, images:
         batch_size=max(1, recipe.batch_size // world.size),
         num_classes=sources.num_classes,
         size=recipe.size,
+        outputs=outputs,
         shard=(world.rank, world.size),
         device=world.kind,
         num_threads=run.threads(world.size),

@@ -87,10 +87,11 @@ def data_parallel(model: nn.Module, world: World) -> nn.Module:
         return model
     kind = nn.parallel.DistributedDataParallel
     # From torch 2.14 on the first of these names is deprecated; older versions have no other.
-    names = inspect.signature(kind.__init__).parameters
+    names = inspect.signature(kind).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
     ids = [world.device.index] if world.device.type == "cuda" else None
-    return kind(model, device_ids=ids, **{buffers: False})
+    settings: dict[str, Any] = {"device_ids": ids, buffers: False}
+    return kind(model, **settings)
 
 
 @contextmanager

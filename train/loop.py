@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from train.progress import Progress
 from train.recipe import Recipe
 from train.state import State
 from train.stop import Stop, Stopped
+from train.under_attack import Fixed, measure_robust
 
 
 @dataclass
@@ -35,10 +37,12 @@ class Training:
     stop: Stop = field(default_factory=Stop)
     also: Mapping[str, Loader] = field(default_factory=dict)
     """What else is measured after every epoch, by name; it decides nothing."""
+    fixed: Fixed = field(default_factory=dict)
+    """The images that accuracy under attack is measured on, where the recipe wants that."""
 
 
 def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict[str, float]], None]) -> bool:
-    """Train to the last epoch, or until the run is asked to stop.
+    """Train to the last epoch, until nothing gets better any more, or until the run is asked to stop.
 
     Args:
         training: moved on in place.
@@ -46,19 +50,19 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
         record: called with what was measured in an epoch, after `save`.
 
     Returns:
-        True if the last epoch is done.
+        True if the run is finished.
 
     Raises:
         ValueError: the loss is no longer a number. Nothing is saved then.
     """
     state = training.state
     try:
-        while state.epoch < training.recipe.num_epochs:
+        while not is_finished(training.recipe, state):
             row = _train_epoch(training)
             is_best = False
             if _is_measured(training.recipe, state.epoch + 1):
-                row |= _evaluate_epoch(training)
-                score = row["ema_accuracy"] if state.ema is not None else row["accuracy"]
+                row |= _evaluate_epoch(training) | _attack_epoch(training)
+                score = row[score_name(training.recipe)]
                 is_best = score > state.best or not any("accuracy" in earlier for earlier in state.history)
                 state.best = max(state.best, score)
             state.history.append(row)
@@ -66,12 +70,26 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
             state.clock = Clock(state.clock.total)
             save(is_best)
             record(row)
-            if state.epoch < training.recipe.num_epochs and training.world.any(training.stop.requested):
+            if not is_finished(training.recipe, state) and training.world.any(training.stop.requested):
                 return False
     except Stopped:
         save(False)
         return False
     return True
+
+
+def is_finished(recipe: Recipe, state: State) -> bool:
+    """Whether all epochs are done, or `patience` measurements have come after the best one."""
+    if state.epoch >= recipe.num_epochs or recipe.patience is None:
+        return state.epoch >= recipe.num_epochs
+    scores = [row[score_name(recipe)] for row in state.history if score_name(recipe) in row]
+    return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= recipe.patience
+
+
+def score_name(recipe: Recipe) -> str:
+    """Which number of a measured epoch tells how good it is."""
+    average = "" if recipe.ema_decay is None else "ema_"
+    return f"{average}accuracy" if recipe.robust is None else f"{average}robust_accuracy"
 
 
 def _is_measured(recipe: Recipe, epoch: int) -> bool:
@@ -141,9 +159,7 @@ def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
 
 def _evaluate_epoch(training: Training) -> dict[str, float]:
     """Loss and accuracy on the held-out images and on what else is measured, of the weights and of their average."""
-    models = {"": training.state.model}
-    if training.state.ema is not None:
-        models["ema_"] = training.state.ema.module
+    models = _models(training.state)
     row: dict[str, float] = {}
     for name, loader in {"": training.held_out, **training.also}.items():
         start = f"{name}_" if name else ""
@@ -152,6 +168,28 @@ def _evaluate_epoch(training: Training) -> dict[str, float]:
             row |= {f"{start}{average}loss": found["loss"], f"{start}{average}accuracy": found["accuracy"]}
         row[f"{name or 'held_out'}_images"] = found["images"]
     return row
+
+
+def _attack_epoch(training: Training) -> dict[str, float]:
+    """Accuracy under attack, of the weights and of their average; for the training images that without attack too."""
+    recipe, started, row = training.recipe, time.perf_counter(), dict[str, float]()
+    if recipe.robust is None:
+        return row
+    for name, batches in training.fixed.items():
+        for average, model in _models(training.state).items():
+            found = measure_robust(
+                model, batches, recipe.robust.attack, recipe.precision, training.world, training.stop
+            )
+            start = f"{name}_{average}" if name else average
+            row[f"{start}robust_accuracy"] = found["robust_accuracy"]
+            if name == "training":
+                row[f"{start}accuracy"] = found["accuracy"]
+    return row | {"robust_seconds": round(time.perf_counter() - started, 3)}
+
+
+def _models(state: State) -> dict[str, nn.Module]:
+    """What is measured, by the start of its numbers' names."""
+    return {"": state.model} | ({} if state.ema is None else {"ema_": state.ema.module})
 
 
 def _reading(training: Training) -> dict[str, float]:

@@ -16,14 +16,21 @@ from pipelines.pictures import GREY, INK, short, write_figure
 
 DPI = 130
 BLUE, ORANGE, GREEN, RED, VIOLET = "#2f6db5", "#e07b39", "#3c9a5f", "#c23b3b", "#8457a8"
+BROWN = "#8a6d4b"
 
 
 def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, mixed: bool) -> None:
-    """Loss, accuracy and learning rate by epoch, from the lines of metrics.jsonl; `mixed`: whether training mixes."""
+    """Loss, accuracy and learning rate by epoch, from the lines of metrics.jsonl; `mixed`: whether training mixes.
+
+    Where accuracy under attack was measured there is a panel for it, in the colours of the other accuracies, with a
+    dotted line at the best epoch.
+    """
     training = "training (mixed, weighted by lam)" if mixed else "training"
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    attacked = any("robust_accuracy" in row for row in history)
+    figure = Figure(figsize=(14, 3.8) if attacked else (11, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
-    loss, accuracy, rate = figure.subplots(1, 3, width_ratios=(1, 1, 0.6))
+    widths = (1, 1, 1, 0.6) if attacked else (1, 1, 0.6)
+    loss, accuracy, *more, rate = figure.subplots(1, len(widths), width_ratios=widths)
     _curve(loss, history, "train_loss", GREY, training)
     _curve(loss, history, "loss", BLUE, "held-out")
     _curve(loss, history, "ema_loss", ORANGE, "held-out, averaged weights")
@@ -33,8 +40,12 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, 
     _curve(accuracy, history, "test_accuracy", VIOLET, "test", 100)
     _curve(accuracy, history, "real_accuracy", GREEN, "training, real labels", 100)
     _curve(accuracy, history, "corrupted_accuracy", RED, "training, corrupted labels", 100)
+    _curve(accuracy, history, "training_accuracy", BROWN, "training images without augmentation", 100)
+    for axes in more:
+        _draw_under_attack(axes, history)
     _curve(rate, history, "lr", GREEN, "")
-    for axes, name in ((loss, "loss"), (accuracy, "accuracy, %"), (rate, "learning rate")):
+    names = ["loss", "accuracy, %", *["accuracy under attack, %"][: len(more)], "learning rate"]
+    for axes, name in zip((loss, accuracy, *more, rate), names, strict=True):
         axes.set_title(name, fontsize=11, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=9, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -43,10 +54,21 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, 
         axes.spines[["top", "right"]].set_visible(False)
     loss.set_ylim(bottom=0)
     rate.set_ylim(bottom=0)
-    lines, names = accuracy.get_legend_handles_labels()
-    figure.legend(lines, names, fontsize=8, frameon=False, loc="outside lower center", ncols=len(lines))
+    lines, labels = accuracy.get_legend_handles_labels()
+    figure.legend(lines, labels, fontsize=8, frameon=False, loc="outside lower center", ncols=len(lines))
     figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left")
     write_figure(figure, path, DPI)
+
+
+def _draw_under_attack(axes: Axes, history: Sequence[dict[str, float]]) -> None:
+    _curve(axes, history, "training_robust_accuracy", BROWN, "", 100)
+    _curve(axes, history, "robust_accuracy", BLUE, "", 100)
+    _curve(axes, history, "ema_robust_accuracy", ORANGE, "", 100)
+    _curve(axes, history, "test_robust_accuracy", VIOLET, "", 100)
+    measured = [row for row in history if "robust_accuracy" in row]
+    decisive = "ema_robust_accuracy" if "ema_robust_accuracy" in measured[0] else "robust_accuracy"
+    best = max(measured, key=lambda row: row[decisive])
+    axes.axvline(best["epoch"], color=GREY, linestyle=":", linewidth=1.2)
 
 
 def _curve(

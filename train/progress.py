@@ -102,9 +102,11 @@ def describe_row(row: dict[str, float]) -> str:
     """A finished epoch in one line."""
     held_out = f"  held-out {row['accuracy']:.2%}" if "accuracy" in row else ""
     average = f"  average {row['ema_accuracy']:.2%}" if "ema_accuracy" in row else ""
+    robust = next((row[name] for name in ("ema_robust_accuracy", "robust_accuracy") if name in row), None)
+    attacked = "" if robust is None else f"  under attack {robust:.2%}"
     more = [name for name in ("test", "real", "corrupted") if f"{name}_accuracy" in row]
     also = "".join(f"  {name} {row[f'{name}_accuracy']:.2%}" for name in more)
     return (
         f"loss {row['train_loss']:.3f}  accuracy {row['train_accuracy']:.1%}{held_out}{average}"
-        f"{also}  {row['images_per_second']:,.0f} images/s  waiting {row['waiting']:.0%}"
+        f"{attacked}{also}  {row['images_per_second']:,.0f} images/s  waiting {row['waiting']:.0%}"
     )

@@ -15,6 +15,7 @@ from train.checks import require
 from train.label_noise import LabelNoise
 from train.objectives import CrossEntropy, Objective
 from train.optimizers import SGD, AdamW, Decayed
+from train.robust import Robust
 from train.schedules import Cosine, EpochCosine, OneCycle, Steps
 from train.streams import Stream, split_batch
 
@@ -102,6 +103,10 @@ class Recipe:
     training labels, decide which epoch was best, and the test images are only reported."""
     evaluate_every: int = 1
     """Epochs from one measurement of the held-out images to the next; after the last epoch there always is one."""
+    robust: Robust | None = None
+    """Measure accuracy under attack then as well. The best epoch is the one where it is highest on held-out images."""
+    patience: int | None = None
+    """End the run after so many measurements in a row that are no better than the best one; None trains to the end."""
     seed: int = 0
     """The one seed all randomness is derived from."""
     precision: Precision = "auto"
@@ -124,6 +129,8 @@ class Recipe:
         require(self.mix is None or not why, "mix", self.mix, f"must be None: {name} {why}")
         if self.num_images is not None:
             require(self.num_images > 0, "num_images", self.num_images, "must be above 0, or None for all")
+        if self.patience is not None:
+            require(self.patience > 0, "patience", self.patience, "must be above 0, or None to train to the end")
         split = 0 <= self.validation < 1 or (self.validation > 0 and self.validation % 1 == 0)
         require(split, "validation", self.validation, "must be a share below 1 or a number of images")
         split_batch(self.streams, self.batch_size)

@@ -19,7 +19,7 @@ from train.distributed import World, open_world
 from train.folders import RunFolder, claim_folder
 from train.label_noise import write_changes
 from train.log import Log
-from train.loop import Training, fit
+from train.loop import Training, fit, is_finished
 from train.pictures import draw_curves, draw_mixed
 from train.precision import resolve_precision
 from train.progress import Progress, new_progress
@@ -29,6 +29,7 @@ from train.state import new_state
 from train.stop import Stop, stop_on_signals
 from train.streams import split_batch
 from train.table import result_table
+from train.under_attack import fixed_images
 
 SECONDS_BETWEEN_PICTURES = 30.0
 CHANGES = "changed_labels.csv"
@@ -60,7 +61,7 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
             training.state.load_checkpoint(checkpoint.load(folder.last), training.train, world)
 
         def save(is_best: bool) -> None:
-            finished = training.state.epoch >= recipe.num_epochs
+            finished = is_finished(recipe, training.state)
             content = {**facts, "finished": finished, **training.state.to_checkpoint(training.train, world)}
             # The best first: if only one of the two gets written, the epoch is repeated and nothing is missing.
             for path in ([folder.best] if is_best else []) + [folder.last]:
@@ -146,7 +147,8 @@ def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop)
         for name, images in sources.also.items()
         if len(images) >= world.size
     }
-    return Training(recipe, state, batches, held_out, world, Progress(), stop, also)
+    fixed = fixed_images(recipe, run, sources, world)
+    return Training(recipe, state, batches, held_out, world, Progress(), stop, also, fixed)
 
 
 def _announce(
@@ -167,6 +169,9 @@ def _announce(
     counts = split_batch(recipe.streams, recipe.batch_size)
     for stream, source, count in zip(recipe.streams, sources.streams, counts[1:], strict=True):
         lines.append(f"{count:,} images of a batch of {recipe.batch_size:,} from {stream.root}, {len(source):,} images")
+    if recipe.robust is not None:
+        held_out, own = (min(recipe.robust.num_images, len(part)) for part in (sources.held_out, sources.train))
+        lines.append(f"accuracy under attack is measured on {held_out:,} held-out and {own:,} training images")
     if sources.changes is not None:
         changed = (sources.changes.original != sources.changes.given).mean()
         lines.append(f"{changed:.2%} of the training labels changed, listed in {folder.path / CHANGES}")
@@ -209,6 +214,10 @@ def _fit_and_show(
     if state.history:
         draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
     if finished:
+        if state.epoch < recipe.num_epochs:
+            console.print(
+                f"ended after epoch {state.epoch}: nothing better in --patience {recipe.patience}", highlight=False
+            )
         console.print(result_table(title, state.history, recipe, sources))
         console.print(
             f"{path}: curves.png, mixed.png, metrics.jsonl, best.pt, last.pt", soft_wrap=True, highlight=False

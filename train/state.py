@@ -49,7 +49,7 @@ class State:
     clock: Clock = field(default_factory=Clock)
     """Where the time went."""
     best: float = 0.0
-    """The best held-out accuracy so far, of the average where one is kept."""
+    """The best held-out accuracy so far, of the average where one is kept; under attack where that is measured."""
     history: list[dict[str, float]] = field(default_factory=list)
     """What was measured in each finished epoch."""
 

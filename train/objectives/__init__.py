@@ -11,6 +11,8 @@ from train.objectives.fast import FastAdversarialTraining as FastAdversarialTrai
 from train.objectives.gaussian import GaussianTraining as GaussianTraining
 from train.objectives.genlabel import GenLabel as GenLabel
 from train.objectives.interpolated import InterpolatedAdversarialTraining as InterpolatedAdversarialTraining
+from train.objectives.light import LightTRADES as LightTRADES
+from train.objectives.light import LightTraining as LightTraining
 from train.objectives.manifold_mixup import ManifoldMixup as ManifoldMixup
 from train.objectives.mart import MART as MART
 from train.objectives.mixupe import MixupE as MixupE

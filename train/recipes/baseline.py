@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from train.optimizers import SGD
 from train.recipe import Recipe
+from train.robust import Robust
 from train.schedules import OneCycle, Steps
 
 recipe = Recipe(
@@ -37,6 +38,9 @@ small = replace(
 )
 
 small_smoothed = replace(small, smoothing=0.1)
+
+# With accuracy under attack, which is 0 after a while; what adversarial training is compared with.
+small_attacked = replace(small, robust=Robust())
 
 imagenet = replace(
     recipe,

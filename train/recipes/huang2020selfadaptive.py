@@ -7,8 +7,8 @@ wrong; the test labels are right. `sce` is its symmetric form. The others have t
 against attacks; `selective` is selective classification, after which `python -m train.selective` says how often the
 network is wrong where it answers; `selfsupervised` learns without labels (arXiv:2101.08732), at settings of our own,
 and `two_views` does so from AugMix's two views of each image.
-Differs: the authors' ResNet-34 is not of the pre-activation kind, their network for `selective` is VGG-16 and for
-`trades` a wide ResNet-34-10, which does not normalise; their rate is constant within an epoch; they redraw exactly 40 %
+Differs: the authors' ResNet-34 is not of the pre-activation kind, their network for `selective` is VGG-16, that for
+`trades`, WRN-34-10, does not normalise its images; their rate is constant within an epoch; they redraw exactly 40 %
 of the labels, here each label has that chance.
 """
 
@@ -45,7 +45,7 @@ sce = replace(recipe, objective=SelfAdaptiveTraining(start=60, momentum=0.9, rev
 # The authors count epochs from 1 and let the rate fall in those with the numbers 75, 90 and 100.
 trades = replace(
     recipe,
-    model="preact_resnet18",
+    model="wide_resnet34_10",
     num_epochs=100,
     batch_size=128,
     weight_decay=2e-4,
@@ -83,7 +83,10 @@ small = replace(
 )
 
 small_trades = replace(
-    baseline.small, paper=recipe.paper, num_epochs=10, objective=SelfAdaptiveTRADES(start=6, momentum=0.9, beta=6.0)
+    baseline.small_attacked,
+    paper=recipe.paper,
+    num_epochs=10,
+    objective=SelfAdaptiveTRADES(start=6, momentum=0.9, beta=6.0),
 )
 
 small_selective = replace(

@@ -44,7 +44,7 @@ recipe = Recipe(
 
 # The same attack as madry2018towards small has. Small networks on few epochs want a small alpha.
 small = replace(
-    baseline.small,
+    baseline.small_attacked,
     paper=recipe.paper,
     weight_decay=2e-4,
     objective=InterpolatedAdversarialTraining(

@@ -56,9 +56,9 @@ trades = replace(
 )
 
 small = replace(
-    baseline.small, paper=recipe.paper, weight_decay=2e-4, objective=recipe.objective, streams=recipe.streams
+    baseline.small_attacked, paper=recipe.paper, weight_decay=2e-4, objective=recipe.objective, streams=recipe.streams
 )
 
 small_trades = replace(
-    baseline.small, paper=recipe.paper, weight_decay=2e-4, objective=trades.objective, streams=recipe.streams
+    baseline.small_attacked, paper=recipe.paper, weight_decay=2e-4, objective=trades.objective, streams=recipe.streams
 )

@@ -13,8 +13,9 @@ images.
 The network is theirs, WRN-28-10 with swish, running averages that move by a hundredth a step and a last layer that
 begins at zero; weights of layers decay and norms do not; the average of the weights has the decay
 min(0.995, (1 + t) / (10 + t)) in step t, and the running averages of the network itself.
-Differs: an epoch has whole steps (48 for `generated`, theirs 48.8); which epoch was best is told by clean held-out
-images; their four workers see each training image four times a batch, each with a crop and flip of its own.
+Differs: an epoch has whole steps (48 for `generated`, theirs 48.8); which epoch was best is told by PGD-40 with sign
+steps up the cross-entropy, theirs takes Adam's steps up the margin; their four workers see each training
+image four times a batch, each with a crop and flip of its own.
 """
 
 from dataclasses import replace
@@ -25,6 +26,7 @@ from train.objectives import BatchTRADES
 from train.optimizers import SGD
 from train.recipe import Claim, Recipe
 from train.recipes import baseline
+from train.robust import Robust
 from train.schedules import Cosine, Steps
 from train.streams import Stream
 
@@ -48,6 +50,7 @@ recipe = Recipe(
     ema_warmup=True,
     ema_buffers="live",
     validation=0.02048,
+    robust=Robust(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=40), num_images=1024),
 )
 
 generated = replace(
@@ -68,7 +71,7 @@ generated = replace(
 )
 
 small = replace(
-    baseline.small,
+    baseline.small_attacked,
     paper=recipe.paper,
     decayed="layers",
     mix=cutmix,

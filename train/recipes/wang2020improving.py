@@ -29,4 +29,4 @@ recipe = Recipe(
     objective=MART(beta=5.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
 )
 
-small = replace(baseline.small, lr=0.05, objective=recipe.objective)
+small = replace(baseline.small_attacked, lr=0.05, objective=recipe.objective)

@@ -16,6 +16,7 @@ from train.attacks import FGSM
 from train.objectives import FastAdversarialTraining
 from train.recipe import Recipe
 from train.recipes import baseline
+from train.robust import Robust
 from train.schedules import OneCycle
 
 recipe = Recipe(
@@ -37,4 +38,5 @@ n_fgsm = replace(
     objective=FastAdversarialTraining(attack=FGSM(eps=8 / 255, step_size=8 / 255, noise=2.0, project=False)),
 )
 
-small = replace(baseline.small, paper=recipe.paper, objective=recipe.objective)
+# Few images, because the attack that is measured takes ten times the steps of the training.
+small = replace(baseline.small_attacked, paper=recipe.paper, objective=recipe.objective, robust=Robust(num_images=100))

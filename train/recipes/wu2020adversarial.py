@@ -4,9 +4,9 @@ Wu, Xia and Wang, "Adversarial Weight Perturbation Helps Robust Generalization",
 
 `recipe` is the authors' AT-AWP: the training of rice2020overfitting, gamma 0.01. `l2` is that within 128 / 255 in L2.
 `trades` is their TRADES-AWP: gamma 0.005 from epoch 10 on (counted from 1), beta 6, 8 / 255 with 10 steps of 2 / 255
-from a Gaussian start in evaluation mode, a tenth of the rate in the epochs from 100 and from 150 on.
-Differs: in the first batch after each evaluation their attack is in evaluation mode, ours never; the network of their
-TRADES-AWP is WRN-34-10, ours the pre-activation ResNet-18; and as in rice2020overfitting.
+from a Gaussian start in evaluation mode, WRN-34-10, a tenth of the rate in the epochs from 100 and from 150 on.
+Differs: in the first batch after each evaluation their attack is in evaluation mode, ours never; and as in
+rice2020overfitting.
 """
 
 from dataclasses import replace
@@ -25,14 +25,13 @@ recipe = replace(
 
 l2 = replace(
     recipe,
-    objective=WeightPerturbation(
-        gamma=0.01,
-        objective=LoggedAdversarialTraining(attack=PGD(norm="L2", eps=128 / 255, step_size=15 / 255, num_steps=10)),
-    ),
+    objective=WeightPerturbation(gamma=0.01, objective=LoggedAdversarialTraining(attack=rice2020overfitting.within_l2)),
+    robust=rice2020overfitting.l2.robust,
 )
 
 trades = replace(
     recipe,
+    model="wide_resnet34_10",
     schedule=Steps(at=(99, 149)),
     objective=WeightPerturbation(
         gamma=0.005,
@@ -46,7 +45,7 @@ trades = replace(
 )
 
 small = replace(
-    baseline.small,
+    baseline.small_attacked,
     paper=recipe.paper,
     weight_decay=2e-4,
     objective=WeightPerturbation(

@@ -6,9 +6,9 @@ Zhang, Yu, Jiao, Xing, El Ghaoui and Jordan, "Theoretically Principled Trade-off
 Settings of the authors' script, which writes the radius as 0.031 (1.2 % less than 8 / 255): beta 6, 10 steps of 0.007
 from a Gaussian start a thousandth wide, in evaluation mode; 76 epochs, of which the last two have a tenth of the rate.
 `l2` is the same within 128 / 255 in L2, as the code of AWP takes it, with the script's steps for that norm.
-Differs: their network is WRN-34-10, ours the pre-activation ResNet-18, so there is no number of the paper to compare
-with; theirs does not normalise its images; where a gradient is exactly 0 their L2 step goes somewhere at random, ours
-nowhere.
+The network is WRN-34-10.
+Differs: theirs does not normalise its images; where a gradient is exactly 0 their L2 step goes somewhere at random,
+ours nowhere.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ from train.schedules import Steps
 recipe = Recipe(
     paper="1901.08573",
     data="cifar",
-    model="preact_resnet18",
+    model="wide_resnet34_10",
     num_epochs=76,
     batch_size=128,
     lr=0.1,
@@ -41,4 +41,4 @@ l2 = replace(
     ),
 )
 
-small = replace(baseline.small, paper=recipe.paper, weight_decay=2e-4, objective=recipe.objective)
+small = replace(baseline.small_attacked, paper=recipe.paper, weight_decay=2e-4, objective=recipe.objective)

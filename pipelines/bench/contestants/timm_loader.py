@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from timm.data import FastCollateMixup, ImageDataset, Mixup, create_loader  # type: ignore[import-not-found]
+from timm.data import FastCollateMixup, ImageDataset, Mixup, create_loader
 from torch.nn.functional import one_hot
 
 
