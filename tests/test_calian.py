@@ -21,7 +21,7 @@ from train.attacks import ParameterAttack
 from train.attacks.parameters import corrupt, parameters_of
 from train.autoencoder import Autoencoder, load_network
 from train.autoencoder.run import main, train_autoencoder
-from train.autoencoder.training import Place, Settings, new_state, train_step
+from train.autoencoder.training import Settings, new_state, train_step
 from train.batch import Batch
 from train.checkpoint import save
 from train.cli import find_recipe
@@ -29,6 +29,7 @@ from train.command import run_command
 from train.objectives import AdversarialAugment
 from train.objectives.ada import Corruptor
 from train.objectives.cross_entropy import cross_entropy
+from train.place import Place
 from train.recipe import Recipe
 from train.schedules import Steps
 from train.ssim import ssim

@@ -24,8 +24,9 @@ from train.generator import draw, generate, generated_source, read_samples, run
 from train.generator.augment import augment
 from train.generator.run import train_generator
 from train.generator.samples import draw_images, write_samples
-from train.generator.settings import Place, Settings
+from train.generator.settings import Settings
 from train.generator.training import Images, State, _steepness, new_state, train_step
+from train.place import Place
 from train.recipe import to_plain
 
 SMALL = Settings(num_steps=6, batch_size=8, width=2, latent_size=4, precision="float32")

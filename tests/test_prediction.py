@@ -21,7 +21,8 @@ from train import checkpoint
 from train.command import run_command
 from train.generator.run import train_generator
 from train.generator.samples import write_samples
-from train.generator.settings import Place, Settings
+from train.generator.settings import Settings
+from train.place import Place
 from train.predict import conditional_mutual_information, rank_correlations
 from train.predict.measure import Measured, measure, read_networks, varying
 from train.predict.report import score

@@ -11,6 +11,7 @@ import numpy as np
 from mixdali import Joined, derive_seed
 
 if TYPE_CHECKING:
+    from pipelines.source import Source
     from train.data import Loader, Sources
     from train.recipe import Data, Recipe
 
@@ -75,7 +76,7 @@ def _stream_loaders(
         yield find_pipeline("cifar" if isinstance(source.items, np.ndarray) else "imagenet").train_loader(
             source,
             batch_size=count,
-            size=_size(recipe, sources),
+            size=image_size(sources.train, recipe.size),
             smoothing=stream.smoothing,
             augment=stream.augment,
             seed=derive_seed(recipe.seed, "streams", number),
@@ -84,12 +85,12 @@ def _stream_loaders(
         )
 
 
-def _size(recipe: Recipe, sources: Sources) -> tuple[int, int]:
-    """Height and width of the training images when they are mixed."""
-    if recipe.size is not None:
-        return recipe.size
-    if isinstance(sources.train.items, np.ndarray):
-        height, width = sources.train.items.shape[1:3]
+def image_size(source: Source, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width that images of a source come in: `size`, or its own."""
+    if size is not None:
+        return size
+    if isinstance(source.items, np.ndarray):
+        height, width = source.items.shape[1:3]
         return height, width
     from pipelines.imagenet import SIZE
 

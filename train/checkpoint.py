@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from train.models import build_model
 
@@ -41,6 +43,37 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is no checkpoint of this version of train; move it away")
     return content
+
+
+def load_classifier(path: Path) -> dict[str, Any]:
+    """As `load`, of a run of `python -m train`; ValueError for a checkpoint of anything else."""
+    content = load(path)
+    if "recipe" not in content or "network" not in content:
+        raise ValueError(f"{path} is no checkpoint of a classifier; give one of python -m train")
+    return content
+
+
+def check_classes(path: Path, content: dict[str, Any], classes: Sequence[str], root: str | None) -> None:
+    """ValueError unless the classifier of a checkpoint was trained on these classes, which are those of `root`."""
+    if content["classes"] != list(classes):
+        raise ValueError(
+            f"{path} was trained on the {len(content['classes'])} classes {_brief(content['classes'])}, "
+            f"{root or 'the embedded digits'} has {len(classes)}: {_brief(classes)}; pass its --root"
+        )
+
+
+def digest(module: nn.Module) -> str:
+    """Twelve characters that tell the weights, and all else that the module saves."""
+    found = hashlib.sha256(type(module).__name__.encode())
+    for name, value in module.state_dict().items():
+        found.update(name.encode())
+        if isinstance(value, Tensor):
+            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:12]
+
+
+def _brief(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def load_model(path: Path, *, average: bool = True) -> nn.Module:

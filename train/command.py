@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
+from rich.console import Console
 
 from mixdali.names import nearest
 
@@ -23,6 +24,11 @@ def run_command(command: Callable[[Sequence[str]], int]) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+def say(console: Console, text: str) -> None:
+    """One line, as long as it is."""
+    console.print(text, soft_wrap=True, highlight=False)
 
 
 def parse(kind: type[T], arguments: Sequence[str], *, program: str, summary: str) -> T:

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from pipelines.pictures import INK, write_figure
 from train import checkpoint
-from train.autoencoder.training import Place, Settings, State, new_state, train_step
-from train.command import parse
-from train.data import fingerprint
+from train.autoencoder.training import Settings, State, new_state, train_step
+from train.command import parse, say
 from train.distributed import open_world
 from train.folders import claim_folder
-from train.recipe import to_plain
+from train.place import Place, identify, read_pixels
 from train.stop import Stop, stop_on_signals
 
 STEPS_BETWEEN_LINES = 500
@@ -58,17 +57,18 @@ def train_autoencoder(settings: Settings, place: Place, console: Console) -> int
     with stop_on_signals() as stop, open_world(place.device) as world:
         if world.size > 1:
             raise ValueError("an autoencoder is trained by one process; start it without torchrun")
-        pixels, identity = read_pixels(place.root, settings, world.device)
+        source, pixels = read_pixels(place.root, settings.batch_size)
+        pixels, identity = pixels.to(world.device), identify(settings, source, world.device)
         state, name = new_state(settings, world.device), place.name or "autoencoder"
         with claim_folder(Path(place.folder), name, asked=place.name is not None, identity=identity) as folder:
             if folder.resumes:
                 state.load_checkpoint(checkpoint.load(folder.last))
             verb = f"goes on in {folder.path} after step {state.step}" if folder.resumes else f"writes to {folder.path}"
-            _say(console, f"{len(pixels):,} images on {world.kind}; {verb}")
+            say(console, f"{len(pixels):,} images on {world.kind}; {verb}")
             finished = run_steps(state, pixels, folder.path, identity, stop, console)
             draw(folder.path / "reconstructed.png", state, pixels[:SHOWN])
             end = "Finished" if finished else "Stopped; the same command goes on"
-            _say(console, f"{end} at step {state.step}; saved in {folder.path}: last.pt, reconstructed.png")
+            say(console, f"{end} at step {state.step}; saved in {folder.path}: last.pt, reconstructed.png")
             return 0 if finished else stop.exit_code
 
 
@@ -82,7 +82,7 @@ def run_steps(state: State, pixels: Tensor, path: Path, identity: dict[str, Any]
             error = float(sums) / steps
             if not math.isfinite(error):
                 raise ValueError(f"the error is no longer a number by step {state.step}; try a smaller --lr")
-            _say(console, f"step {state.step:,}/{total:,}  error {error:.5f}, {-10 * math.log10(error):.1f} dB")
+            say(console, f"step {state.step:,}/{total:,}  error {error:.5f}, {-10 * math.log10(error):.1f} dB")
             sums, steps = torch.zeros_like(sums), 0
         if time.perf_counter() - saved > SECONDS_BETWEEN_SAVES:
             _save(path, state, identity)
@@ -95,28 +95,6 @@ def _save(path: Path, state: State, identity: dict[str, Any]) -> None:
     finished = state.step >= state.settings.num_steps
     content = {"identity": identity, "processes": 1, "finished": finished, **state.to_checkpoint()}
     checkpoint.save(path / "last.pt", content)
-
-
-def read_pixels(root: str | None, settings: Settings, device: torch.device) -> tuple[Tensor, dict[str, Any]]:
-    """The training images (N, 3, H, W) uint8, and all that must be the same to continue exactly.
-
-    Raises:
-        FileNotFoundError, ValueError: there are no CIFAR pickles, or too few images for a batch.
-    """
-    from pipelines import digits, files
-
-    source = files.read_cifar(digits.cifar_folder() if root is None else root, "train")
-    if len(source) < settings.batch_size:
-        raise ValueError(f"{len(source)} images do not fill a batch; pass a smaller --batch_size")
-    pixels = torch.from_numpy(source.items).permute(0, 3, 1, 2).contiguous().to(device)
-    return pixels, {
-        "settings": to_plain(settings),
-        "images": {"num_images": len(source), "fingerprint": fingerprint(source)[:12]},
-        "device": device.type,
-        "processes": 1,
-        "torch": torch.__version__.partition("+")[0],
-        **({"threads": torch.get_num_threads()} if device.type == "cpu" else {}),
-    }
 
 
 @torch.no_grad()
@@ -133,7 +111,3 @@ def draw(path: Path, state: State, pixels: Tensor) -> None:
     title = f"images, and what the network makes of them after {state.step:,} steps"
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     write_figure(figure, path, 130)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False)

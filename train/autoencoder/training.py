@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixdali import derive_seed
 from train.autoencoder.network import Autoencoder
-from train.checks import check_folder_name, require
+from train.checks import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,23 +36,6 @@ class Settings:
         for name in ("num_steps", "batch_size", "width", "lr"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         require(self.seed >= 0, "seed", self.seed, "must not be negative")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where it is trained, and on what."""
-
-    root: str | None = None
-    """Folder with CIFAR's pickles; None: the embedded digits."""
-    name: str | None = None
-    """Folder of the training inside `folder`; None is `autoencoder`, with -2, -3, ... where that is taken."""
-    folder: str = "runs"
-    """Where the trainings lie."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto takes a GPU if there is one."""
-
-    def __post_init__(self) -> None:
-        check_folder_name(self.name)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -18,11 +16,11 @@ from train import checkpoint
 from train.certify.report import Certified, acr, result_table, write_report
 from train.certify.settings import Arguments
 from train.certify.votes import Voters
-from train.command import parse
-from train.data import Sources, fingerprint, read_sources, val_loader
-from train.distributed import World, open_world
+from train.command import parse, say
+from train.data import Sources, read_sources, val_loader
+from train.distributed import World, machine, open_world
+from train.evaluate.images import identify_images, spread
 from train.folders import claim_folder
-from train.generator.samples import is_generator
 from train.held_out import to_device
 from train.objectives.gaussian import Smoothed
 from train.precision import resolve_precision
@@ -70,13 +68,13 @@ def certify(asked: Arguments, console: Console) -> int:
             verb = "goes on in" if folder.resumes else "writes to"
             facts = f"{len(chosen):,} of {len(sources.held_out):,} test images, noise of {asked.sigma:g}"
             votes = f"{asked.n:,} votes each, {asked.precision} on {world.kind}"
-            _say(console, f"{facts}, {votes}; {verb} {folder.path}")
+            say(console, f"{facts}, {votes}; {verb} {folder.path}")
             job = Job(asked, recipe, sources, chosen, model, world, found, folder.path, identity, str(path))
             finished = job.run(stop, console)
             if finished:
                 console.print(result_table(found))
             end = "" if finished else f"Stopped after {int(found.done.sum()):,} images; the same command goes on. "
-            _say(console, f"{end}{folder.path}: certificates.tsv, certificates.json, certificates.png")
+            say(console, f"{end}{folder.path}: certificates.tsv, certificates.json, certificates.png")
             return 0 if finished else stop.exit_code
 
 
@@ -114,7 +112,7 @@ class Job:
                 if time.perf_counter() - saved > SECONDS_BETWEEN_SAVES:
                     self.save()
                     saved = time.perf_counter()
-                    _say(console, f"{int(found.done.sum()):,} images, ACR so far {acr(found.rows()):.3f}")
+                    say(console, f"{int(found.done.sum()):,} images, ACR so far {acr(found.rows()):.3f}")
         except Stopped:
             self.save()
             return False
@@ -146,17 +144,11 @@ def read_run(path: Path, root: str | None) -> tuple[Recipe, Sources]:
     Raises:
         FileNotFoundError, ValueError: it is no checkpoint of a classifier, or one of other classes.
     """
-    content = checkpoint.load(path)
-    if is_generator(content) or "recipe" not in content or "network" not in content:
-        raise ValueError(f"{path} is no checkpoint of a classifier; give one of python -m train")
+    content = checkpoint.load_classifier(path)
     recipe = from_plain(content["recipe"])
     sources = read_sources(recipe.data, root)
-    outputs, where = content["network"]["num_classes"], root or "the embedded digits"
-    if content["classes"] != list(sources.classes):
-        raise ValueError(
-            f"{path} was trained on the {len(content['classes'])} classes {_brief(content['classes'])}, {where} has "
-            f"{sources.num_classes}: {_brief(sources.classes)}; pass its --root"
-        )
+    checkpoint.check_classes(path, content, sources.classes, root)
+    outputs = content["network"]["num_classes"]
     if outputs != sources.num_classes:
         raise ValueError(
             f"{path} has {outputs} outputs for {sources.num_classes} classes, so its largest output is not its class"
@@ -178,33 +170,15 @@ def choose_sigma(asked: float | None, recipe: Recipe) -> float:
 def choose_images(total: int, skip: int, num_images: int | None) -> np.ndarray:
     """Rising positions: every `skip`-th, and of these at most so many, evenly spread."""
     places = np.arange(0, total, skip)
-    if num_images is None or num_images >= len(places):
-        return places
-    return places[np.arange(num_images) * len(places) // num_images]
+    return places[spread(len(places), num_images)]
 
 
 def identify(asked: Arguments, model: nn.Module, chosen: Source, world: World) -> dict[str, Any]:
     """All that must be equal for a certification to go on to the same result."""
     settings = ("sigma", "n0", "n", "alpha", "seed", "batch_size", "precision")
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
     return {
         "certify": {name: getattr(asked, name) for name in settings},
-        "weights": digest.hexdigest()[:12],
-        "images": {"number": len(chosen), "fingerprint": fingerprint(chosen)[:12]},
-        "indices": hashlib.sha256(np.ascontiguousarray(chosen.index).tobytes()).hexdigest()[:12],
-        "device": world.kind,
-        "processes": 1,
-        "torch": torch.__version__.partition("+")[0],
-        **({"threads": torch.get_num_threads()} if world.kind == "cpu" else {}),
+        "weights": checkpoint.digest(model),
+        "images": identify_images(chosen),
+        **machine(world.device),
     }
-
-
-def _brief(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False)

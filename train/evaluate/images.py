@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from train.attacks.images import check_images
 from train.batches import find_pipeline
+from train.data import fingerprint
 from train.distributed import World
 from train.recipe import Data
 from train.run import Run
@@ -82,16 +84,13 @@ def spread(total: int, number: int | None) -> np.ndarray:
     return np.arange(number) * total // number
 
 
-def image_size(source: Source, size: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width that images of a source come in: `size`, or its own."""
-    if size is not None:
-        return size
-    if isinstance(source.items, np.ndarray):
-        height, width = source.items.shape[1:3]
-        return height, width
-    from pipelines.imagenet import SIZE
-
-    return SIZE, SIZE
+def identify_images(source: Source) -> dict[str, Any]:
+    """What tells images, and which of the full data set they are."""
+    return {
+        "number": len(source),
+        "fingerprint": fingerprint(source)[:12],
+        "indices": hashlib.sha256(np.ascontiguousarray(source.index).tobytes()).hexdigest()[:12],
+    }
 
 
 def labels_of(images: HeldOutImages) -> Tensor:

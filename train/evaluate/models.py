@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +18,6 @@ from train.data import Sources, read_sources
 from train.distributed import World
 from train.evaluate.images import HeldOutImages
 from train.evaluate.shifts import Networks
-from train.generator.samples import is_generator
 from train.models import build_model
 from train.precision import autocast
 from train.stop import Stop
@@ -51,12 +48,7 @@ class Classifier:
 
     def fingerprint(self) -> str:
         """A digest of the weights and of all else that the module saves."""
-        digest = hashlib.sha256(type(self.module).__name__.encode())
-        for name, value in self.module.state_dict().items():
-            digest.update(name.encode())
-            if isinstance(value, Tensor):
-                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return checkpoint.digest(self.module)
 
 
 @dataclass(frozen=True)
@@ -89,17 +81,11 @@ def read_checkpoint(path: Path, root: str | None, weights: Literal["both", "aver
             average where that is asked for.
     """
     path = path / "last.pt" if path.is_dir() else path
-    content = checkpoint.load(path)
-    if is_generator(content) or "recipe" not in content or "network" not in content:
-        raise ValueError(f"{path} is no checkpoint of a classifier; give one of python -m train")
+    content = checkpoint.load_classifier(path)
     # Only what is needed, so that a recipe with fields of another version does no harm.
     kind, size = content["recipe"]["data"], content["recipe"]["size"]
     sources = read_sources(kind, root)
-    if content["classes"] != list(sources.classes):
-        raise ValueError(
-            f"{path} was trained on the {len(content['classes'])} classes {_brief(content['classes'])}, "
-            f"{root or 'the embedded digits'} has {sources.num_classes}: {_brief(sources.classes)}; pass its --root"
-        )
+    checkpoint.check_classes(path, content, sources.classes, root)
     found = {"averaged": content["ema"], "raw": content["model"]}
     if found["averaged"] is None:
         if weights == "averaged":
@@ -177,7 +163,3 @@ def still(module: nn.Module, device: torch.device) -> nn.Module:
     """The network on a device, in evaluation mode and without gradients of its parameters."""
     module = module.to(device).to(memory_format=torch.channels_last).eval()
     return module.requires_grad_(False)
-
-
-def _brief(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from mixdali import derive_seed
 from mixdali.checks import fraction, one_of, positive
-from train.evaluate.shifts import Batches, Networks, Remember, accuracies, forget
+from train.evaluate.shifts import Batches, Networks, Remember, accuracies, by_level, forget
 
 Noise = Literal["white", "uniform", "salt_and_pepper"]
 NOISES: tuple[Noise, ...] = ("white", "uniform", "salt_and_pepper")
@@ -46,17 +45,11 @@ def measure_noise(
     for kind, values in levels.items():
         for level in values:
             check_noise(kind, level)
-    found: dict[str, Any] = {name: {kind: {} for kind in levels} for name in networks}
-    for kind, values in levels.items():
-        for level in values:
-            row = remember(f"{kind} {level:g}", partial(_measure, networks, batches, kind, level, seed))
-            for name in networks:
-                found[name][kind][f"{level:g}"] = row[name]
-    return found
 
+    def measure(kind: Any, level: float) -> dict[str, Any]:
+        return accuracies(networks, batches, lambda batch: add_noise(batch.images, batch.index, kind, level, seed))
 
-def _measure(networks: Networks, batches: Batches, kind: Noise, level: float, seed: int) -> dict[str, Any]:
-    return accuracies(networks, batches, lambda batch: add_noise(batch.images, batch.index, kind, level, seed))
+    return by_level(networks, levels, measure, remember)
 
 
 def add_noise(images: Tensor, index: Tensor, kind: Noise, level: float, seed: int) -> Tensor:

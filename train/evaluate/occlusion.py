@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from mixdali import derive_seed
 from mixdali.checks import fraction, one_of
-from train.evaluate.shifts import Batches, Networks, Remember, accuracies, forget
+from train.evaluate.shifts import Batches, Networks, Remember, accuracies, by_level, forget
 
 Place = Literal["centre", "random"]
 PLACES: tuple[Place, ...] = ("centre", "random")
@@ -39,17 +38,11 @@ def measure_occlusion(
     """
     for share in shares:
         fraction("share of an occlusion", share)
-    found: dict[str, Any] = {name: {place: {} for place in PLACES} for name in networks}
-    for place in PLACES:
-        for share in shares:
-            row = remember(f"{place} {share:g}", partial(_measure, networks, batches, place, share, seed))
-            for name in networks:
-                found[name][place][f"{share:g}"] = row[name]
-    return found
 
+    def measure(place: Any, share: float) -> dict[str, Any]:
+        return accuracies(networks, batches, lambda batch: occlude(batch.images, batch.index, place, share, seed))
 
-def _measure(networks: Networks, batches: Batches, place: Place, share: float, seed: int) -> dict[str, Any]:
-    return accuracies(networks, batches, lambda batch: occlude(batch.images, batch.index, place, share, seed))
+    return by_level(networks, dict.fromkeys(PLACES, shares), measure, remember)
 
 
 def occlude(images: Tensor, index: Tensor, place: Place, share: float, seed: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from train import checkpoint
-from train.command import parse
-from train.data import fingerprint
-from train.distributed import World, open_world
+from train.batches import image_size
+from train.command import parse, say
+from train.distributed import World, machine, open_world
 from train.evaluate.corrupted_files import read_corrupted
 from train.evaluate.detection import read_others
-from train.evaluate.images import HeldOutImages, image_size, spread
+from train.evaluate.images import HeldOutImages, identify_images, spread
 from train.evaluate.models import (
     Classifier,
     Subject,
@@ -72,11 +70,11 @@ def evaluate(asked: Arguments, console: Console) -> int:
                 notes.load()
             verb = "goes on in" if folder.resumes else "writes to"
             images = f"{len(setup.images):,} of {len(subject.sources.held_out):,} test images"
-            _say(console, f"{subject.title}: {images}, {asked.precision} on {world.kind}; {verb} {folder.path}")
+            say(console, f"{subject.title}: {images}, {asked.precision} on {world.kind}; {verb} {folder.path}")
             finished = _measure(names, setup, notes, folder.path, subject, console)
             print_report(console, notes.results(), len(setup.images))
             end = "" if finished else "Stopped; the same command goes on. "
-            _say(console, f"{end}{folder.path}: {', '.join(_files(folder.path))}")
+            say(console, f"{end}{folder.path}: {', '.join(_files(folder.path))}")
             return 0 if finished else stop.exit_code
 
 
@@ -142,7 +140,7 @@ def choose_parts(asked: Arguments, setup: Setup, console: Console) -> list[str]:
         elif name in asked.parts:
             raise ValueError(reason)
         else:
-            _say(console, f"left out: {reason}")
+            say(console, f"left out: {reason}")
     return chosen
 
 
@@ -203,7 +201,7 @@ def _measure(names: Sequence[str], setup: Setup, notes: Notes, path: Path, subje
             if notes.parts[name]["result"] is None:
                 result = PARTS[name](setup, partial(notes.remember, name))
                 notes.finish(name, result)
-                _say(console, f"{name}: {summarise_part(name, result)}")
+                say(console, f"{name}: {summarise_part(name, result)}")
     except Stopped:
         notes.save()
         return False
@@ -217,19 +215,11 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
     images = setup.images
     return {
         "networks": {name: network.fingerprint() for name, network in setup.networks.items()},  # type: ignore[attr-defined]
-        "images": {
-            "number": len(images),
-            "fingerprint": fingerprint(images.source)[:12],
-            "indices": hashlib.sha256(np.ascontiguousarray(images.source.index).tobytes()).hexdigest()[:12],
-            "size": list(images.size),
-        },
+        "images": {**identify_images(images.source), "size": list(images.size)},
         "seed": asked.seed,
         "batch_size": asked.batch_size,
         "precision": asked.precision,
-        "device": world.kind,
-        "processes": 1,
-        "torch": torch.__version__.partition("+")[0],
-        **({"threads": torch.get_num_threads()} if world.kind == "cpu" else {}),
+        **machine(world.device),
     }
 
 
@@ -252,7 +242,3 @@ def _place(asked: Arguments) -> tuple[Path, str]:
 
 def _files(path: Path) -> list[str]:
     return sorted(file.name for file in path.iterdir() if file.suffix in (".json", ".png"))
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False)

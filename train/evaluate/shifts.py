@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -82,6 +83,22 @@ def accuracies(networks: Networks, batches: Batches, change: Change | None = Non
     for values in logits.values():
         check_labels(values, labels)
     return {name: float((values.argmax(dim=1) == labels).double().mean()) for name, values in logits.items()}
+
+
+def by_level(
+    networks: Networks,
+    levels: Mapping[Any, Sequence[float]],
+    measure: Callable[[str, float], dict[str, Any]],
+    remember: Remember,
+) -> dict[str, Any]:
+    """For each network, by kind and level ("0.1"), what `measure` finds for it at that level of that kind."""
+    found: dict[str, Any] = {name: {kind: {} for kind in levels} for name in networks}
+    for kind, values in levels.items():
+        for level in values:
+            row = remember(f"{kind} {level:g}", partial(measure, kind, level))
+            for name in networks:
+                found[name][kind][f"{level:g}"] = row[name]
+    return found
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:

@@ -16,16 +16,15 @@ import tyro
 from rich.console import Console
 
 from train import checkpoint
-from train.command import parse
-from train.data import fingerprint
+from train.command import parse, say
 from train.distributed import open_world
 from train.folders import claim_folder
 from train.generator.picture import draw_grid
 from train.generator.samples import draw_images
-from train.generator.settings import Place, Settings
+from train.generator.settings import Settings
 from train.generator.training import Images, State, new_state, train_step
+from train.place import Place, identify, read_pixels
 from train.precision import resolve_precision
-from train.recipe import to_plain
 from train.stop import Stop, stop_on_signals
 
 STEPS_BETWEEN_ROWS = 100
@@ -73,13 +72,13 @@ def train_generator(settings: Settings, place: Place, console: Console) -> int:
                 state.load_checkpoint(content)
                 history = content["history"]
             verb = f"goes on in {folder.path} after step {state.step}" if folder.resumes else f"writes to {folder.path}"
-            _say(console, f"{len(images.labels):,} images, {settings.precision} on {world.kind}; {verb}")
+            say(console, f"{len(images.labels):,} images, {settings.precision} on {world.kind}; {verb}")
             training = Training(settings, state, images, facts, folder.path, history)
             finished = training.run(stop, console)
             end = "Finished" if finished else "Stopped; the same command goes on"
-            _say(console, f"{end} at step {state.step}; saved in {folder.path}: last.pt, samples.png, metrics.jsonl")
+            say(console, f"{end} at step {state.step}; saved in {folder.path}: last.pt, samples.png, metrics.jsonl")
             if finished:
-                _say(console, f"Labelled images: python -m train.generator.draw {folder.last}")
+                say(console, f"Labelled images: python -m train.generator.draw {folder.last}")
             return 0 if finished else stop.exit_code
 
 
@@ -102,7 +101,7 @@ class Training:
             row = self.steps(min(STEPS_BETWEEN_ROWS, self.settings.num_steps - self.state.step), stop)
             self.history.append(row)
             self.write_metrics()
-            _say(console, describe(row, self.settings.num_steps))
+            say(console, describe(row, self.settings.num_steps))
             if time.perf_counter() - saved > SECONDS_BETWEEN_SAVES:
                 self.save()
                 saved = time.perf_counter()
@@ -145,27 +144,10 @@ class Training:
 
 
 def read_images(root: str | None, settings: Settings, device: torch.device) -> tuple[Images, dict[str, Any]]:
-    """The training images on the device, and what a checkpoint says about the training.
-
-    Raises:
-        FileNotFoundError, ValueError: there are no CIFAR pickles, or too few images for a batch.
-    """
-    from pipelines import digits, files
-
-    source = files.read_cifar(digits.cifar_folder() if root is None else root, "train")
-    if len(source) < settings.batch_size:
-        raise ValueError(f"{len(source)} images do not fill a batch; pass a smaller --batch_size")
-    pixels = torch.from_numpy(source.items).permute(0, 3, 1, 2).contiguous()
+    """The training images on the device, and what a checkpoint says about the training."""
+    source, pixels = read_pixels(root, settings.batch_size)
     labels = torch.from_numpy(source.labels.astype("int64"))
-    identity = {
-        "settings": to_plain(settings),
-        "images": {"num_images": len(source), "fingerprint": fingerprint(source)[:12]},
-        "device": device.type,
-        "processes": 1,
-        "torch": torch.__version__.partition("+")[0],
-        **({"threads": torch.get_num_threads()} if device.type == "cpu" else {}),
-    }
-    facts = {"classes": list(source.classes), "processes": 1, "identity": identity}
+    facts = {"classes": list(source.classes), "processes": 1, "identity": identify(settings, source, device)}
     return Images(pixels.to(device), labels.to(device)), facts
 
 
@@ -175,7 +157,3 @@ def describe(row: dict[str, float], num_steps: int) -> str:
         f"step {row['step']:,.0f}/{num_steps:,}  discriminator {row['discriminator']:.3f}  "
         f"generator {row['generator']:.3f}  {row['seconds_per_step']:.3f} s a step"
     )
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False)

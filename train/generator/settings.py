@@ -1,11 +1,11 @@
-"""What decides a generator, and where it is trained."""
+"""What decides a generator."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from train.checks import check_folder_name, require
+from train.checks import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +45,3 @@ class Settings:
         for name in ("mixup", "r1", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
         require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where it is trained, and on what."""
-
-    root: str | None = None
-    """Folder with CIFAR's pickles; None: the embedded digits."""
-    name: str | None = None
-    """Folder of the training inside `folder`; None is `generator`, with -2, -3, ... where that is taken."""
-    folder: str = "runs"
-    """Where the trainings lie."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """auto takes a GPU if there is one."""
-
-    def __post_init__(self) -> None:
-        check_folder_name(self.name)

@@ -44,14 +44,19 @@ class Attacking(Objective):
     def __post_init__(self) -> None:
         one_of(f"{type(self).__name__}: batch_norm", self.batch_norm, ("eval", "train", "frozen"))
 
+    def attack_at(self, epoch: int) -> PGD | FGSM:
+        """The attack of an epoch, counted from 0."""
+        return self.attack
+
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        return {"start": self.attack.draw(batch.images, generator)}
+        return {"start": self.attack_at(batch.epoch).draw(batch.images, generator)}
 
     def perturb(self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws) -> Tensor:
         """The adversarial images of a batch, in at least float32."""
         check_stream(batch.images, state)
         with attacked(model, self.batch_norm) as network:
-            return self.attack.search(batch.images, self.attack_loss(network, batch), start=draws["start"])
+            attack = self.attack_at(batch.epoch)
+            return attack.search(batch.images, self.attack_loss(network, batch), start=draws["start"])
 
     def attack_loss(self, network: nn.Module, batch: Batch) -> Loss:
         """What the attack maximises; called with the network in the attack's mode."""

@@ -20,9 +20,9 @@ from train.attacks.network import in_mode, undistributed
 from train.batch import Batch
 from train.checks import require
 from train.objectives.adversarial import Adversarial
-from train.objectives.cross_entropy import accuracy, cross_entropy
+from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Metrics
-from train.objectives.trades import divergence
+from train.objectives.trades import trades_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,4 @@ class BatchTRADES(Adversarial):
     def loss(self, model: nn.Module, batch: Batch, adversarial: Tensor) -> tuple[Tensor, Metrics]:
         with in_mode(undistributed(model), "frozen"):
             clean = model(batch.images)
-        moved = model(adversarial)
-        distance = divergence(clean, moved).mean()
-        loss = cross_entropy(clean, batch.targets).mean() + self.beta * distance
-        return loss, {
-            "loss": loss.detach(),
-            "accuracy": accuracy(clean.detach(), batch.targets).mean(),
-            "robust_accuracy": accuracy(moved.detach(), batch.targets).mean(),
-            "divergence": distance.detach(),
-        }
+        return trades_loss(clean, model(adversarial), batch.targets, self.beta)

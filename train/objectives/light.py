@@ -12,15 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixdali.checks import count
-from train.attacks import PGD, Loss, attacked
-from train.attacks.images import check_stream
+from train.attacks import PGD, Loss
 from train.attacks.network import undistributed
 from train.batch import Batch
 from train.checks import require
 from train.objectives.adversarial import Adversarial, pass_images
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics
-from train.objectives.trades import divergence
+from train.objectives.trades import away_from_prediction, trades_loss
 
 # Added to every pixel of a start, so that two predictions that are compared differ.
 OFFSET = 1e-5
@@ -45,19 +44,12 @@ class Growing(Adversarial):
         require(self.attack.start == "uniform", f"{name}: attack.start", self.attack.start, "must be uniform")
 
     def attack_at(self, epoch: int) -> PGD:
-        """The attack of this epoch."""
         if epoch >= self.warmup:
             return self.attack
         return replace(self.attack, eps=self.attack.eps * epoch / self.warmup)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        return {"start": self.attack_at(batch.epoch).draw(batch.images, generator) + OFFSET}
-
-    def perturb(self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws) -> Tensor:
-        check_stream(batch.images, state)
-        with attacked(model, self.batch_norm) as network:
-            attack = self.attack_at(batch.epoch)
-            return attack.search(batch.images, self.attack_loss(network, batch), start=draws["start"])
+        return {"start": super().draw(batch, generator)["start"] + OFFSET}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +89,7 @@ class LightTRADES(Growing):
         require(self.beta >= 0, "LightTRADES: beta", self.beta, "must not be negative")
 
     def attack_loss(self, network: nn.Module, batch: Batch) -> Loss:
-        with torch.no_grad():
-            clean = network(batch.images)
-        return lambda images: divergence(clean, network(images))
+        return away_from_prediction(network, batch.images)
 
     def loss(self, model: nn.Module, batch: Batch, adversarial: Tensor) -> tuple[Tensor, Metrics]:
-        clean, moved = model(batch.images), model(adversarial)
-        distance = divergence(clean, moved).mean()
-        loss = cross_entropy(clean, batch.targets).mean() + self.beta * distance
-        return loss, {
-            "loss": loss.detach(),
-            "accuracy": accuracy(clean.detach(), batch.targets).mean(),
-            "robust_accuracy": accuracy(moved.detach(), batch.targets).mean(),
-            "divergence": distance.detach(),
-        }
+        return trades_loss(model(batch.images), model(adversarial), batch.targets, self.beta)

@@ -19,7 +19,7 @@ from train.draws import own_draws
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics
 from train.objectives.self_adaptive import MovingTargets, Remembers, adapt
-from train.objectives.trades import divergence
+from train.objectives.trades import away_from_prediction, divergence
 
 ATTACK = PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")
 
@@ -79,6 +79,4 @@ class SelfAdaptiveTRADES(Remembers):
 
     def _attack(self, model: nn.Module, images: Tensor, start: Tensor) -> Tensor:
         with attacked(model, "eval") as network:
-            with torch.no_grad():
-                clean = network(images)
-            return self.attack.search(images, lambda moved: divergence(clean, network(moved)), start=start)
+            return self.attack.search(images, away_from_prediction(network, images), start=start)

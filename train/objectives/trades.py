@@ -43,20 +43,11 @@ class TRADES(Adversarial):
         require(self.beta >= 0, "TRADES: beta", self.beta, "must not be negative")
 
     def attack_loss(self, network: nn.Module, batch: Batch) -> Loss:
-        with torch.no_grad():
-            clean = network(batch.images)
-        return lambda images: divergence(clean, network(images))
+        return away_from_prediction(network, batch.images)
 
     def loss(self, model: nn.Module, batch: Batch, adversarial: Tensor) -> tuple[Tensor, Metrics]:
         clean, moved = self._logits(model, batch.images, adversarial)
-        distance = divergence(clean, moved).mean()
-        loss = cross_entropy(clean, batch.targets).mean() + self.beta * distance
-        return loss, {
-            "loss": loss.detach(),
-            "accuracy": accuracy(clean.detach(), batch.targets).mean(),
-            "robust_accuracy": accuracy(moved.detach(), batch.targets).mean(),
-            "divergence": distance.detach(),
-        }
+        return trades_loss(clean, moved, batch.targets, self.beta)
 
     def _logits(self, model: nn.Module, images: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
         network = undistributed(model)
@@ -67,6 +58,25 @@ class TRADES(Adversarial):
         clean, moved = model(images), model(adversarial)
         pass_images(network, images)
         return clean, moved
+
+
+def away_from_prediction(network: nn.Module, images: Tensor) -> Loss:
+    """What an attack maximises: how far the prediction moves from the one for images (N, 3, H, W), computed once."""
+    with torch.no_grad():
+        clean = network(images)
+    return lambda moved: divergence(clean, network(moved))
+
+
+def trades_loss(clean: Tensor, moved: Tensor, targets: Tensor, beta: float) -> tuple[Tensor, Metrics]:
+    """Of logits (N, K) for clean and for adversarial images and targets (N, K) the loss of `TRADES`, and metrics."""
+    distance = divergence(clean, moved).mean()
+    loss = cross_entropy(clean, targets).mean() + beta * distance
+    return loss, {
+        "loss": loss.detach(),
+        "accuracy": accuracy(clean.detach(), targets).mean(),
+        "robust_accuracy": accuracy(moved.detach(), targets).mean(),
+        "divergence": distance.detach(),
+    }
 
 
 def divergence(logits: Tensor, others: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ import numpy as np
 from train import checkpoint
 from train.data import Sources, prepare_sources, read_sources, val_loader
 from train.distributed import World
-from train.generator.samples import is_generator
 from train.held_out import evaluate
 from train.recipe import Data, Recipe, from_plain
 from train.run import Run
@@ -68,7 +67,7 @@ def read_networks(paths: Sequence[Path], root: str | None) -> Networks:
             than those in `root`, or images of another size.
     """
     files = [path / "last.pt" if path.is_dir() else path for path in paths]
-    contents = [_read(file) for file in files]
+    contents = [checkpoint.load_classifier(file) for file in files]
     recipes = [from_plain(content["recipe"]) for content in contents]
     first = recipes[0]
     for file, recipe in zip(files, recipes, strict=True):
@@ -141,13 +140,6 @@ def _flatten(plain: Any, name: str) -> Iterator[tuple[str, Any]]:
             yield from _flatten(value, f"{name}.{key}" if name else key)
     elif name != "type":
         yield name, plain
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content = checkpoint.load(path)
-    if is_generator(content) or "recipe" not in content:
-        raise ValueError(f"{path} is no checkpoint of a classifier; give those of python -m train")
-    return content
 
 
 def _sized(recipe: Recipe, sources: Sources) -> Recipe:

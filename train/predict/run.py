@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from train.command import parse
+from train.command import parse, say
 from train.distributed import open_world
 from train.predict.measure import Measured, measure, read_networks
 from train.predict.report import draw_prediction, result_table, score
@@ -62,14 +62,14 @@ def main(words: Sequence[str]) -> int:
         synthetic = read_synthetic(asked.synthetic, networks.sources.classes, asked.num_images, asked.seed)
         for network in measure(networks, synthetic, world, average=asked.average):
             measured.append(network)
-            _say(console, describe(network))
+            say(console, describe(network))
     found = score(measured)
     folder = new_folder(asked.folder)
     write(folder, measured, found, str(asked.synthetic))
     console.print(result_table(found, len(measured)))
     if found["pgdl_missing"]:
-        _say(console, f"No PGDL score: {found['pgdl_missing']}.")
-    _say(console, f"{folder}: prediction.json, prediction.png")
+        say(console, f"No PGDL score: {found['pgdl_missing']}.")
+    say(console, f"{folder}: prediction.json, prediction.png")
     return 0
 
 
@@ -102,7 +102,3 @@ def new_folder(path: Path) -> Path:
             continue
         return folder
     raise AssertionError
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False)
