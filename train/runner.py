@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from train import checkpoint
+from train.command import say
 from train.data import Sources, prepare_sources, preview_batches, read_sources, train_loader, val_loader
 from train.distributed import World, open_world
 from train.folders import RunFolder, claim_folder
@@ -76,11 +77,10 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
         finished = _fit_and_show(training, save, title, run, sources, folder, facts, console)
         if not finished:
             state = training.state
-            console.print(
+            say(
+                console,
                 f"Stopped in epoch {state.epoch + 1}, step {state.epoch_step}; saved in {folder.path}. "
                 "The same command goes on from there.",
-                soft_wrap=True,
-                highlight=False,
             )
         return 0 if finished else stop.exit_code
 
@@ -176,7 +176,7 @@ def _announce(
         changed = (sources.changes.original != sources.changes.given).mean()
         lines.append(f"{changed:.2%} of the training labels changed, listed in {folder.path / CHANGES}")
     for line in lines:
-        console.print(line, soft_wrap=True, highlight=False)
+        say(console, line)
 
 
 def _fit_and_show(
@@ -219,7 +219,5 @@ def _fit_and_show(
                 f"ended after epoch {state.epoch}: nothing better in --patience {recipe.patience}", highlight=False
             )
         console.print(result_table(title, state.history, recipe, sources))
-        console.print(
-            f"{path}: curves.png, mixed.png, metrics.jsonl, best.pt, last.pt", soft_wrap=True, highlight=False
-        )
+        say(console, f"{path}: curves.png, mixed.png, metrics.jsonl, best.pt, last.pt")
     return finished
