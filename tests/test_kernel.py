@@ -62,16 +62,18 @@ def test_any_box_stays_inside_the_image(corners: list[int], weight: float, chann
     """Also a box beyond the border, an empty one and one that is inside out."""
     from mixdali.worlds import kernel
 
-    own = np.random.default_rng(0).integers(0, 256, (1, 7, 9, channels), dtype=np.uint8)
-    other = np.random.default_rng(1).integers(0, 256, (1, 7, 9, channels), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, 7, 9, channels), dtype=np.uint8)
+    own, other = images[:1], images[1:]
 
-    @pipeline_def(batch_size=1, num_threads=1, device_id=None)
+    @pipeline_def(batch_size=2, num_threads=1, device_id=None)
     def pipeline():
         def node(value: np.ndarray):
             return fn.external_source(source=lambda i: value, batch=True)
 
-        numbers = np.array([[*corners, weight, 1.0, *corners]], np.float32)
-        return kernel.blend(node(own), [node(other)], node(numbers), None)
+        numbers = np.array([[*corners, weight, 1.0, *corners]] * 2, np.float32)
+        pixels = node(images)
+        others = fn.permute_batch(kernel.places(pixels), indices=[1, 0])
+        return kernel.blend(pixels, [others], node(numbers), None)
 
     y0, x0, y1, x1 = (max(corner, 0) for corner in corners)
     expected = own[0].astype(np.float64)
@@ -79,3 +81,49 @@ def test_any_box_stays_inside_the_image(corners: list[int], weight: float, chann
     expected[inside] = weight * expected[inside] + (1 - weight) * other[0][inside]
     mixed = np.array(pipeline().run()[0].as_array())[0]
     np.testing.assert_allclose(mixed, expected.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+def mixing(images, *, batch_size=4, device_id=None, **settings):
+    """A pipeline of batches of `images`, which a source hands out, with the place of each one's partner."""
+
+    @pipeline_def(batch_size=batch_size, num_threads=2, device_id=device_id, seed=1, **settings)
+    def pipeline():
+        pixels = fn.external_source(source=images, batch=True, layout="HWC")
+        plan = mixdali.MixUp(alpha=mixdali.Fixed(0.25)).draw(pixels)
+        return mixdali.MixUp().apply(pixels, None, plan)[0], plan.partner
+
+    return pipeline()
+
+
+@pytest.mark.parametrize("settings", [{}, {"exec_dynamic": True}, {"prefetch_queue_depth": 4}], ids=str)
+def test_partners_are_those_of_their_own_batch_however_far_the_pipeline_runs_ahead(settings) -> None:
+    def batch(i: int) -> list[np.ndarray]:
+        # the last one smaller, every image of one grey, which no other batch has
+        return [np.full((40, 30, 3), 8 * i + n, np.uint8) for n in range(4 if i % 3 else 3)]
+
+    pipeline = mixing(batch, **settings)
+    for i in range(12):
+        mixed, partners = (output.as_cpu() for output in pipeline.run())
+        for n in range(len(mixed)):
+            expected = 8 * i + 0.25 * n + 0.75 * int(np.array(partners[n]))
+            np.testing.assert_allclose(np.array(mixed[n]) * 255, expected, rtol=1e-5)
+
+
+def test_images_of_several_sizes_are_refused() -> None:
+    pipeline = mixing(lambda i: [np.zeros((side, 8, 3), np.uint8) for side in (8, 8, 9, 8)])
+    with pytest.raises(RuntimeError, match="all images of a batch that is mixed must be of one size"):
+        pipeline.run()
+
+
+def test_a_partner_outside_of_the_batch_is_refused() -> None:
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+
+    @pipeline_def(batch_size=4, num_threads=1, device_id=None)
+    def pipeline():
+        pixels = fn.external_source(source=lambda i: images, batch=True, layout="HWC")
+        partner = fn.external_source(source=lambda i: np.array([1, 2, 3, 4], np.int32), batch=True)
+        mix = mixdali.MixUp()
+        return mix.apply(pixels, None, mix.draw(pixels, partner=partner))[0]
+
+    with pytest.raises(RuntimeError, match="index"):
+        pipeline().run()

@@ -41,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Train what the command line says. Raises ValueError and others of one line for the user."""
-    words = list(arguments[:2]) if len(arguments) > 1 and not arguments[1].startswith("-") else list(arguments[:1])
-    if words[0].startswith("-"):
-        raise ValueError(f"the recipe comes first: {USAGE}")
+    words, fields = split_words(arguments)
     title, stored = find_recipe(*words)
 
     # These load torch, and are not needed to say that a name is wrong.
@@ -53,9 +51,17 @@ def run_command(arguments: Sequence[str]) -> int:
     from train.recipe import differences, to_plain
     from train.runner import train_recipe
 
-    recipe, run = parse_overrides(title, recipe_outline(words[0])[0], stored, arguments[len(words) :])
+    recipe, run = parse_overrides(title, recipe_outline(words[0])[0], stored, fields)
     overrides = differences(to_plain(stored), to_plain(recipe))
     return train_recipe(title, recipe, run, overrides=overrides, console=Console())
+
+
+def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """-> the recipe with its variant, if one is named, and what sets fields. ValueError if a field comes first."""
+    number = 2 if len(arguments) > 1 and not arguments[1].startswith("-") else 1
+    if arguments[0].startswith("-"):
+        raise ValueError(f"the recipe comes first: {USAGE}")
+    return list(arguments[:number]), list(arguments[number:])
 
 
 def find_recipe(name: str, variant: str = "recipe") -> tuple[str, Recipe]:

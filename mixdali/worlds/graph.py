@@ -175,8 +175,9 @@ class GraphWorld(OperatorWorld):
             mixed = kernel.erase(images, _kernel_numbers(plan), plan.fill)
         elif kernel.fits(1 + len(plan.more), plan.mask is not None):
             layers: list[Plan | Layer] = [plan, *plan.more]
+            places = kernel.places(images)
             others = [
-                images if layer.partner is None else fn.permute_batch(images, indices=layer.partner) for layer in layers
+                places if layer.partner is None else fn.permute_batch(places, indices=layer.partner) for layer in layers
             ]
             mixed = kernel.blend(images, others, _kernel_numbers(plan), plan.mask)
         else:
@@ -185,10 +186,14 @@ class GraphWorld(OperatorWorld):
 
     def blend_targets(self, targets: DataNode, plan: Plan) -> DataNode:
         kernel = self._kernel_for(targets)
-        if kernel is None or plan.partner is None or plan.more:
+        if kernel is None or plan.partner is None or not kernel.fits(1 + len(plan.more), False):
             return super().blend_targets(targets, plan)
-        other = fn.permute_batch(targets, indices=plan.partner)
-        return kernel.blend_targets(targets, other, plan.lam)
+        others = [
+            targets if partner is None else fn.permute_batch(targets, indices=partner)
+            for partner in (plan.partner, *(layer.partner for layer in plan.more))
+        ]
+        shares = fn.stack(plan.lam, *(layer.share for layer in plan.more)) if plan.more else plan.lam
+        return kernel.blend_targets(targets, others, shares)
 
     def to_float(self, images: DataNode) -> DataNode:
         if (kernel := self._kernel_for(images)) is not None:

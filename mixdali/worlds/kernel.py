@@ -12,8 +12,32 @@ from numba import carray, njit
 from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import RUN, SETUP, KeptOperator, address_of, compiled, like_the_first, pointer, shape_of
-from mixdali.worlds.layers import BAND, LAYER, SCALE, box_of, convert_pixels, first_layer, mixed, next_layer, scale_down
+from mixdali.worlds.compiled import (
+    RUN,
+    RUN_BATCH,
+    SETUP,
+    KeptOperator,
+    address_of,
+    compiled,
+    like_the_first,
+    pointer,
+    shape_of,
+)
+from mixdali.worlds.layers import (
+    BAND,
+    LAYER,
+    ROWS,
+    SCALE,
+    box_of,
+    convert_pixels,
+    copy_bytes,
+    cover_rows,
+    first_layer,
+    is_patchwork,
+    mixed,
+    next_layer,
+    scale_down,
+)
 
 INPUTS = 6  # as many as DALI's operator takes
 
@@ -23,14 +47,41 @@ def fits(layers: int, masked: bool) -> bool:
     return layers + 2 + masked <= INPUTS
 
 
+def places(images: DataNode) -> DataNode:
+    """images uint8 HWC, all of one size -> (1,) int64, where each one lies in memory.
+
+    These numbers can be permuted instead of the images, which would copy them. They hold for whoever has `images` among
+    its inputs too, as DALI keeps a batch until all have run that need it.
+    """
+    operator: Any = KeptOperator(
+        run_fn=_run_places,
+        setup_fn=_one_for_each,
+        in_types=[types.UINT8],
+        ins_ndim=[3],
+        out_types=[types.INT64],
+        outs_ndim=[1],
+        batch_processing=True,
+    )
+    # DALI shows the next line with its error, which a negative size is the only way to get
+    return operator(images)  # a negative size here: all images of a batch that is mixed must be of one size
+
+
 def blend(images: DataNode, others: Sequence[DataNode], numbers: DataNode, mask: DataNode | None) -> DataNode:
-    """images and others uint8 HWC of one size, numbers (10 * len(others),), mask (H, W) float32 -> float32 CHW."""
+    """Images mixed with others of their batch.
+
+    images   uint8 HWC of one size.
+    others   their `places`, permuted.
+    numbers  (10 * len(others),)
+    mask     (H, W) float32.
+
+    -> float32 CHW
+    """
     masks = [] if mask is None else [mask]
     operator: Any = KeptOperator(
         run_fn=_run_blend if mask is None else _run_blend_masked,
         setup_fn=_shape_of_output,
-        in_types=[types.UINT8] * (1 + len(others)) + [types.FLOAT] * (1 + len(masks)),
-        ins_ndim=[3] * (1 + len(others)) + [1] + [2] * len(masks),
+        in_types=[types.UINT8] + [types.INT64] * len(others) + [types.FLOAT] * (1 + len(masks)),
+        ins_ndim=[3] + [1] * len(others) + [1] + [2] * len(masks),
         out_types=[types.FLOAT],
         outs_ndim=[3],
     )
@@ -49,16 +100,21 @@ def erase(images: DataNode, numbers: DataNode, fill: DataNode) -> DataNode:
     )(images, numbers, fill)
 
 
-def blend_targets(targets: DataNode, other: DataNode, lam: DataNode) -> DataNode:
-    """targets and other (num_classes,), lam () -> lam * targets + (1 - lam) * other."""
-    return KeptOperator(
+def blend_targets(targets: DataNode, others: Sequence[DataNode], shares: DataNode) -> DataNode:
+    """Each target's mean with the others.
+
+    targets and others (num_classes,); shares () or (len(others),) float32: lam, and the weight of each but the first of
+    the others, which gets what is left.
+    """
+    operator: Any = KeptOperator(
         run_fn=_run_blend_targets,
         setup_fn=like_the_first,
-        in_types=[types.FLOAT] * 3,
-        ins_ndim=[1, 1, 0],
+        in_types=[types.FLOAT] * (2 + len(others)),
+        ins_ndim=[1] * (1 + len(others)) + [0 if len(others) == 1 else 1],
         out_types=[types.FLOAT],
         outs_ndim=[1],
-    )(targets, other, lam)
+    )
+    return operator(targets, *others, shares)
 
 
 def outer(base: DataNode, rows: DataNode, columns: DataNode) -> DataNode:
@@ -93,6 +149,13 @@ def _image(inputs: Any, shapes: Any, place: Any) -> Any:
 
 
 @njit
+def _other(inputs: Any, place: Any, shape: Any) -> Any:
+    """The image that input number `place` tells the place of, as a uint8 array of this shape (H, W, C)."""
+    address = carray(address_of(inputs, place), 1, np.int64)[0]
+    return carray(pointer(np.uint64(address)), (shape[0], shape[1], shape[2]), np.uint8)
+
+
+@njit
 def _output(outputs: Any, shape: Any) -> Any:
     """The output (C, H * W) for an image of shape (H, W, C)."""
     return carray(address_of(outputs, 0), (shape[2], shape[0] * shape[1]), np.float32)
@@ -105,16 +168,54 @@ def _blend(outputs: Any, inputs: Any, shapes: Any, layers: Any, mask: Any) -> No
     numbers = carray(address_of(inputs, layers + 1), LAYER * layers, np.float32)
     height, width = own.shape[0], own.shape[1]
     if layers == 1:
-        first_layer(own, _image(inputs, shapes, 1), out, numbers, mask, SCALE, 0, height)
+        first_layer(own, _other(inputs, 1, own.shape), out, numbers, mask, SCALE, 0, height)
+        return
+    if len(mask) == 0 and is_patchwork(numbers, layers):
+        _patch(own, inputs, out, numbers, layers)
         return
     at_a_time = max(1, BAND // width)
     for top in range(0, height, at_a_time):
         bottom = min(top + at_a_time, height)
-        first_layer(own, _image(inputs, shapes, 1), out, numbers, mask, np.float32(1), top, bottom)
+        first_layer(own, _other(inputs, 1, own.shape), out, numbers, mask, np.float32(1), top, bottom)
         for layer in range(1, layers):
             of_layer = numbers[LAYER * layer : LAYER * (layer + 1)]
-            next_layer(_image(inputs, shapes, 1 + layer), out, of_layer, top, bottom)
+            next_layer(_other(inputs, 1 + layer, own.shape), out, of_layer, top, bottom)
         scale_down(out, top * width, bottom * width)
+
+
+@njit
+def _patch(own: Any, inputs: Any, out: Any, numbers: Any, layers: Any) -> None:
+    """Layers of which every pixel shows one alone: put together as bytes, some rows at a time, and converted."""
+    height, width = own.shape[0], own.shape[1]
+    mine, line = own.reshape(-1), width * own.shape[2]
+    at_a_time = max(1, ROWS // line)
+    rows = np.empty(at_a_time * line, np.uint8)
+    for top in range(0, height, at_a_time):
+        bottom = min(top + at_a_time, height)
+        shown = rows[: (bottom - top) * line]
+        copy_bytes(mine[top * line : bottom * line], shown)
+        for layer in range(layers):
+            of_layer = numbers[LAYER * layer : LAYER * (layer + 1)]
+            cover_rows(_other(inputs, 1 + layer, own.shape), shown, of_layer, top, bottom)
+        convert_pixels(shown, out, top * width, SCALE)
+
+
+@compiled(RUN_BATCH)
+def _run_places(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+    images, made = carray(pointer(inputs), samples, np.uint64), carray(pointer(outputs), samples, np.uint64)
+    for sample in range(samples):
+        carray(pointer(made[sample]), 1, np.int64)[0] = np.int64(images[sample])
+
+
+@compiled(SETUP)
+def _one_for_each(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+    """(1,), or (-1,) where an image is not of the size of the first one."""
+    ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
+    first = carray(pointer(ins[0]), 3, np.int64)
+    for sample in range(samples):
+        shape = carray(pointer(ins[sample]), 3, np.int64)
+        same = shape[0] == first[0] and shape[1] == first[1] and shape[2] == first[2]
+        carray(pointer(outs[sample]), 1, np.int64)[0] = 1 if same else -1
 
 
 @compiled(RUN)
@@ -194,11 +295,20 @@ def _shape_of_output(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims,
 
 
 @compiled(RUN)
-def _run_blend_targets(outputs, out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+def _run_blend_targets(outputs, out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
     number = shape_of(out_shapes, 0, 1)[0]
     out = carray(address_of(outputs, 0), number, np.float32)
     own = carray(address_of(inputs, 0), number, np.float32)
-    other = carray(address_of(inputs, 1), number, np.float32)
-    lam = carray(address_of(inputs, 2), 1, np.float32)[0]
+    others = num_inputs - 2
+    shares = carray(address_of(inputs, others + 1), others, np.float32)
+    lam = shares[0]
+    rest = np.float32(1) - lam
+    for place in range(1, others):
+        rest -= shares[place]
+    first = carray(address_of(inputs, 1), number, np.float32)
     for i in range(number):
-        out[i] = lam * own[i] + (np.float32(1) - lam) * other[i]
+        out[i] = lam * own[i] + rest * first[i]
+    for place in range(1, others):
+        other, share = carray(address_of(inputs, 1 + place), number, np.float32), shares[place]
+        for i in range(number):
+            out[i] += share * other[i]

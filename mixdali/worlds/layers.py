@@ -119,7 +119,7 @@ def _segment(own: Any, other: Any, out: Any, start: Any, kept: Any, mask: Any, s
 
 
 @njit
-def _copy(source: Any, target: Any) -> None:
+def copy_bytes(source: Any, target: Any) -> None:
     # An assignment to a slice would first see whether the two overlap.
     for i in range(len(target)):
         target[i] = source[i]
@@ -240,24 +240,58 @@ def _paste(own: Any, other: Any, out: Any, box: Any, columns: Any, shift: Any, n
     y0, x0, y1, x1 = box
     width, channels = own.shape[1], own.shape[2]
     mine, others = own.reshape(-1), other.reshape(-1)
-    line, first, last = width * channels, x0 * channels, x1 * channels
+    line = width * channels
     outside = numbers[5]
     at_a_time = max(1, ROWS // line)
     rows = np.empty(at_a_time * line, np.uint8)
     for top in range(y0, y1, at_a_time):
         bottom = min(top + at_a_time, y1)
         shown = rows[: (bottom - top) * line]
-        _copy(mine[top * line : bottom * line], shown)
-        for y in range(top, bottom):
-            row = shown[(y - top) * line + first : (y - top) * line + last]
-            if len(columns):
-                _gather(other, y, columns, numbers, row)
-            else:
-                _copy(others[y * line + shift + first : y * line + shift + last], row)
+        copy_bytes(mine[top * line : bottom * line], shown)
+        _cover(other, shown, (top, x0, bottom, x1), top, columns, shift, numbers)
         if outside == 1:
             convert_pixels(shown, out, top * width, scale)
         else:
             blend_pixels(shown, others[top * line : bottom * line], out, top * width, np.float32(1) - outside, scale)
+
+
+@njit
+def _cover(other: Any, rows: Any, box: Any, top: Any, columns: Any, shift: Any, numbers: Any) -> None:
+    """Into `rows`, which are those from `top` on as bytes, what the box shows of the other image."""
+    y0, x0, y1, x1 = box
+    width, channels = other.shape[1], other.shape[2]
+    others = other.reshape(-1)
+    line, first, last = width * channels, x0 * channels, x1 * channels
+    for y in range(y0, y1):
+        row = rows[(y - top) * line + first : (y - top) * line + last]
+        if len(columns):
+            _gather(other, y, columns, numbers, row)
+        else:
+            copy_bytes(others[y * line + shift + first : y * line + shift + last], row)
+
+
+@njit
+def is_patchwork(numbers: Any, layers: Any) -> Any:
+    """Whether every pixel of so many layers shows one image alone, so that bytes can be copied."""
+    if numbers[5] != 1:
+        return False
+    for layer in range(layers):
+        inside = numbers[LAYER * layer + 4]
+        if inside != 0 and inside != 1:
+            return False
+    return True
+
+
+@njit
+def cover_rows(other: Any, rows: Any, numbers: Any, top: Any, bottom: Any) -> None:
+    """One more image into `rows`, which are those from `top` to `bottom` as bytes, where its box shows it."""
+    height, width, channels = other.shape
+    y0, x0, y1, x1 = _within(box_of(numbers, height, width), top, bottom)
+    if numbers[4] == 1 or y0 == y1:
+        return
+    resized, shift = _placed(numbers, height, width)
+    columns = _columns(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    _cover(other, rows, (y0, x0, y1, x1), top, columns, shift * channels, numbers)
 
 
 @njit

@@ -215,6 +215,8 @@ class OperatorRandomness(ABC):
     ops: Any
     int32: Any
     number: int
+    firsts: Any = None
+    """For each image of a batch the place of the first one, once something needs it."""
 
     @abstractmethod
     def settings(self, name: str) -> dict[str, Any]:
@@ -251,8 +253,10 @@ class OperatorRandomness(ABC):
         if per == "image":
             return draw
         if per == "batch":
-            # as many as there are in a batch, which may be fewer in the last one
-            return self.ops.permute_batch(draw, indices=self.ops.zeros_like(draw, dtype=self.int32))
+            if self.firsts is None:
+                # as many as there are in a batch, which may be fewer in the last one
+                self.firsts = self.ops.zeros_like(draw, dtype=self.int32)
+            return self.ops.permute_batch(draw, indices=self.firsts)
         last = self.number - 1
         return self.ops.permute_batch(draw, indices=self.indices([min(n, last - n) for n in range(self.number)]))
 

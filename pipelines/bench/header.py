@@ -14,10 +14,10 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 
-def header(arguments: Sequence[str], **conditions: Any) -> dict[str, Any]:
+def header(arguments: Sequence[str], *, program: str = "pipelines.bench", **conditions: Any) -> dict[str, Any]:
     """Command, commit, machine, time, how busy the machine was before, and these conditions; for JSON."""
     return {
-        "command": shlex.join(["python", "-m", "pipelines.bench", *arguments]),
+        "command": shlex.join(["python", "-m", program, *arguments]),
         "commit": _commit(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": _machine(),
