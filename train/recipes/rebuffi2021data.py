@@ -25,7 +25,7 @@ from train.attacks import PGD
 from train.objectives import BatchTRADES
 from train.optimizers import SGD
 from train.recipe import Claim, Recipe
-from train.recipes import baseline
+from train.recipes import baseline, rice2020overfitting
 from train.robust import Robust
 from train.schedules import Cosine, Steps
 from train.streams import Stream
@@ -82,3 +82,6 @@ small = replace(
 
 # What CutMix does, without it.
 small_unmixed = replace(small, mix=None, objective=BatchTRADES(attack=attack, beta=6.0))
+
+# CutMix and adversarial training, beside rice2020overfitting small_overfit.
+small_overfit = replace(rice2020overfitting.small_overfit, paper=recipe.paper, mix=cutmix)

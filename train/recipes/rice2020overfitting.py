@@ -70,12 +70,12 @@ cutout = replace(recipe, mix=RandomErasing(prob=1.0, area=(SQUARE, SQUARE), aspe
 
 small = replace(baseline.small_attacked, paper=recipe.paper, objective=objective)
 
-# A network wide enough to overfit a few thousand images; for use with --num_images 2000.
+# A network that is wide enough to learn 500 images under attack; for use with --num_images 500.
 small_overfit = replace(
     small,
-    model="preact_resnet8_w48",
+    model="preact_resnet8_w32",
     num_epochs=100,
+    batch_size=64,
     lr=0.1,
     schedule=Steps(at=(50, 75)),
-    ema_decay=None,
 )

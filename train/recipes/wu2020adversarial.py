@@ -52,3 +52,6 @@ small = replace(
         gamma=0.005, objective=AdversarialTraining(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10))
     ),
 )
+
+# What it does to robust overfitting, beside rice2020overfitting small_overfit.
+small_overfit = replace(rice2020overfitting.small_overfit, paper=recipe.paper, objective=recipe.objective)
