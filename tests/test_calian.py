@@ -350,9 +350,9 @@ def test_a_network_is_found_by_its_name(tmp_path: Path) -> None:
             "network 'nowhere.pt' does not exist; train one: python -m train.autoencoder",
         ),
         (str(tmp_path / "other.pt"), ValueError, "holds no autoencoder; train one: python -m train.autoencoder"),
-        ("test_calian:nothing", ValueError, "the module test_calian has no nothing"),
-        ("test_calian:tiny_number", TypeError, r"must give a torch.nn.Module, got int"),
-        ("no_such_module:make", ImportError, "network 'no_such_module:make': No module named 'no_such_module'"),
+        ("test_calian:nothing", ValueError, "the module test_calian has no function 'nothing'"),
+        ("test_calian:tiny_number", TypeError, r"must return a torch.nn.Module, got int"),
+        ("no_such_module:make", ImportError, "no_such_module:make: No module named 'no_such_module'"),
     ):
         with pytest.raises(error, match=message):
             load_network(name)

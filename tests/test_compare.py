@@ -64,3 +64,30 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
 def test_the_table_is_for_people_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(write_run(tmp_path / "run", "baseline small", 0, [0.123]))])
     assert "12.30" in capsys.readouterr().out
+
+
+def test_what_is_no_finished_run_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = write_run(tmp_path / "done", "baseline", 0, [0.4, 0.5])
+    half = write_run(tmp_path / "half", "baseline", 1, [0.4, None])
+    (tmp_path / "bench").mkdir()
+    assert main([str(tmp_path / "bench"), str(half), str(done), "--markdown"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 3
+    assert [line.partition(str(tmp_path))[2].split()[0] for line in said.err.splitlines()] == [
+        "/bench/metrics.jsonl",
+        "/half",
+    ]
+
+
+def test_accuracy_under_attack_is_shown_at_its_best_and_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", "rice", 0, [0.4, 0.5])
+    header, *rows = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
+    for row, robust in zip(rows, (0.3, 0.2), strict=True):
+        row |= {"robust_accuracy": robust, "training_robust_accuracy": 1 - robust}
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [header, *rows]))
+    main([str(run), "--markdown"])
+    names, _, values = lines(capsys)
+    assert names[4:] == ["robust, last", "robust, best", "training robust", "training"]
+    assert values[4:] == ["20.00", "30.00", "80.00", "50.00"]

@@ -304,7 +304,7 @@ def test_outputs_that_are_no_logits_are_refused(mine: Callable[[str], Arguments]
 def test_what_cannot_be_a_function_is_refused() -> None:
     for name, message in {
         "mine": "model must be MODULE:FUNCTION, such as mine:load_network, got 'mine'",
-        "json:nothing": "json has no function 'nothing'",
+        "json:nothing": "json:nothing: the module json has no function 'nothing'",
         "os:getcwd": "os:getcwd must return a torch.nn.Module, got str",
     }.items():
         with pytest.raises((ValueError, TypeError), match=message):

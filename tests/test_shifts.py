@@ -16,13 +16,14 @@ from shifts import Piece, batches, brightness, memory, random_images
 from torch import Tensor
 
 from train.attacks import PGD
+from train.attacks.starts import starts
 from train.evaluate.calibration import measure_calibration
 from train.evaluate.corruptions import CORRUPTIONS, summary
 from train.evaluate.detection import measure_detection
 from train.evaluate.noise import LEVELS, NOISES, Noise, add_noise, measure_noise
 from train.evaluate.occlusion import measure_occlusion, occlude
 from train.evaluate.pictures import draw_calibration, draw_corruptions, draw_detection, draw_levels
-from train.evaluate.shifts import accuracies, eps_name, read_logits, starts
+from train.evaluate.shifts import accuracies, eps_name, read_logits
 from train.evaluate.transfer import attacking, fgsm, measure_fgsm, measure_transfer, pgd20
 
 

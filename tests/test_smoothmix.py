@@ -247,7 +247,7 @@ def test_the_strength_grows_by_epochs() -> None:
     assert [warmed(epoch, 4) for epoch in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
     attack = PGD(norm="L2", eps=0.4, step_size=0.1, num_steps=2, start="none", box_first=True)
     objective, batch = SmoothAdv(attack=attack, warmup=4), make_batch()
-    moved = [objective._attack(epoch).eps for epoch in (0, 1, 9)]
+    moved = [objective.attack_at(epoch).eps for epoch in (0, 1, 9)]
     assert moved == pytest.approx([0.1, 0.2, 0.4])
     assert not drawn(objective, batch)["start"].any()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,14 @@ COLUMNS = {
     "ema_accuracy": "averaged, last",
     "test_accuracy": "test, last",
     "robust_accuracy": "robust, last",
+    "ema_robust_accuracy": "averaged robust, last",
+    "training_robust_accuracy": "training robust",
     "train_accuracy": "training",
     "real_accuracy": "training, real labels",
     "corrupted_accuracy": "training, wrong labels",
 }
-BEST = "held-out, best"
+# Of all measurements, after the column of the last one.
+BEST = {"accuracy": "held-out, best", "robust_accuracy": "robust, best", "ema_robust_accuracy": "averaged robust, best"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,7 @@ def main(words: Sequence[str]) -> int:
     asked = parse(Arguments, words, program="train.compare", summary=SUMMARY)
     if not asked.runs:
         raise ValueError("name the folders of one or more runs: python -m train.compare runs/*")
-    header, rows = compare([read_run(path) for path in asked.runs])
+    header, rows = compare(_finished(asked.runs))
     if asked.markdown:
         print("\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)))
         return 0
@@ -67,6 +71,25 @@ def main(words: Sequence[str]) -> int:
         table.add_row(*row)
     Console().print(table)
     return 0
+
+
+def _finished(paths: Sequence[Path]) -> list[Finished]:
+    """The finished runs among these folders; why the others are none is a line each on stderr.
+
+    Raises:
+        ValueError, FileNotFoundError: there is no finished run among them.
+    """
+    runs, reasons = list[Finished](), list[Exception]()
+    for path in paths:
+        try:
+            runs.append(read_run(path))
+        except (ValueError, FileNotFoundError) as error:
+            reasons.append(error)
+    if not runs:
+        raise reasons[0]
+    for reason in reasons:
+        print(f"left out: {reason}", file=sys.stderr)
+    return runs
 
 
 def read_run(path: Path) -> Finished:
@@ -89,7 +112,9 @@ def read_run(path: Path) -> Finished:
             f"{path} is not finished: {done} of {recipe['num_epochs']} epochs; its command goes on with it"
         )
     numbers = {name: history[-1][key] for key, name in COLUMNS.items() if key in history[-1]}
-    numbers[BEST] = max(row["accuracy"] for row in history if "accuracy" in row)
+    for key, name in BEST.items():
+        if key in history[-1]:
+            numbers[name] = max(row[key] for row in history if key in row)
     settings = {name: value for name, value in _flat(recipe).items() if name not in ("seed", "claim", "paper")}
     return Finished(header["run"], settings, numbers)
 
@@ -99,8 +124,7 @@ def compare(runs: Sequence[Finished]) -> tuple[list[str], list[list[str]]]:
     groups: dict[str, list[Finished]] = {}
     for run in runs:
         groups.setdefault(json.dumps([run.title, dict(run.settings)], sort_keys=True), []).append(run)
-    wanted = [*COLUMNS.values()]
-    wanted.insert(1, BEST)
+    wanted = [name for key, last in COLUMNS.items() for name in (last, BEST.get(key)) if name is not None]
     columns = [name for name in wanted if any(name in run.numbers for run in runs)]
     firsts = [members[0] for members in groups.values()]
     rows = [

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from mixdali import derive_seed
 from train.attacks import PGD, attacked
+from train.attacks.starts import starts
 from train.data import Sources, val_loader
 from train.distributed import World
-from train.evaluate.shifts import starts
 from train.held_out import to_device
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.precision import autocast

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 from torch import nn
 
 from train import checkpoint
 from train.autoencoder.network import Autoencoder
+from train.models import call_function, is_function
 
 BUILT_IN = "autoencoder"
 WEIGHTS = Path(__file__).parent / "cifar10.pt"
@@ -31,19 +31,9 @@ def load_network(name: str) -> nn.Module:
         if not Path(name).is_file():
             raise FileNotFoundError(f"network {name!r} does not exist; train one: python -m train.autoencoder")
         return load_autoencoder(Path(name))
-    module, _, function = name.partition(":")
-    if not function:
+    if not is_function(name):
         raise ValueError(f"network {name!r} must be {BUILT_IN!r}, a file that ends in .pt, or MODULE:FUNCTION")
-    try:
-        make = getattr(importlib.import_module(module), function, None)
-    except ImportError as error:
-        raise ImportError(f"network {name!r}: {error}") from error
-    if make is None:
-        raise ValueError(f"network {name!r}: the module {module} has no {function}")
-    network = make()
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"network {name!r}: {function}() must give a torch.nn.Module, got {type(network).__name__}")
-    return network.eval()
+    return call_function(name).eval()
 
 
 def load_autoencoder(path: Path) -> nn.Module:

@@ -11,8 +11,9 @@ from torch import Tensor
 from mixdali import derive_seed, one_hot
 from train.attacks import PGD, Loss, margin
 from train.attacks.ball import Norm
+from train.attacks.starts import starts
 from train.evaluate.images import HeldOutBatch, HeldOutImages
-from train.evaluate.shifts import Network, Networks, Remember, forget, starts
+from train.evaluate.shifts import Network, Networks, Remember, forget
 from train.objectives.cross_entropy import cross_entropy
 
 STEP = 0.25

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +15,7 @@ from train.data import Sources, read_sources
 from train.distributed import World
 from train.evaluate.images import HeldOutImages
 from train.evaluate.shifts import Networks
-from train.models import build_model
+from train.models import build_model, call_function, is_function
 from train.precision import autocast
 from train.stop import Stop
 
@@ -80,12 +77,37 @@ def read_checkpoint(path: Path, root: str | None, weights: Literal["both", "aver
         FileNotFoundError, ValueError: it is no checkpoint of a classifier, or of one of other classes, or it has no
             average where that is asked for.
     """
-    path = path / "last.pt" if path.is_dir() else path
-    content = checkpoint.load_classifier(path)
+    path, content = _load(path)
     # Only what is needed, so that a recipe with fields of another version does no harm.
     kind, size = content["recipe"]["data"], content["recipe"]["size"]
     sources = read_sources(kind, root)
     checkpoint.check_classes(path, content, sources.classes, root)
+    return Subject(
+        f"{path.resolve().parent.name}, {path.stem}",
+        _networks(path, content, weights),
+        sources,
+        None if size is None else tuple(size),
+        ours=True,
+    )
+
+
+def read_source(path: Path, root: str | None, sources: Sources) -> nn.Module:
+    """The network that adversarial images of `sources`, which lie in `root`, are made on for another one: its averaged
+    weights where the run kept them. Raises as `read_checkpoint`."""
+    path, content = _load(path)
+    kind = content["recipe"]["data"]
+    if kind != sources.kind:
+        raise ValueError(f"{path} takes images of {kind}, the network that is evaluated those of {sources.kind}")
+    checkpoint.check_classes(path, content, sources.classes, root)
+    return next(iter(_networks(path, content, "both").values()))
+
+
+def _load(path: Path) -> tuple[Path, dict[str, Any]]:
+    path = path / "last.pt" if path.is_dir() else path
+    return path, checkpoint.load_classifier(path)
+
+
+def _networks(path: Path, content: dict[str, Any], weights: Literal["both", "averaged", "raw"]) -> dict[str, nn.Module]:
     found = {"averaged": content["ema"], "raw": content["model"]}
     if found["averaged"] is None:
         if weights == "averaged":
@@ -97,13 +119,7 @@ def read_checkpoint(path: Path, root: str | None, weights: Literal["both", "aver
     for name, state in found.items():
         networks[name] = build_model(**content["network"], seed=0)
         networks[name].load_state_dict(state)
-    return Subject(
-        f"{path.resolve().parent.name}, {path.stem}",
-        networks,
-        sources,
-        None if size is None else tuple(size),
-        ours=True,
-    )
+    return networks
 
 
 def read_function(name: str, root: str | None) -> Subject:
@@ -114,28 +130,11 @@ def read_function(name: str, root: str | None) -> Subject:
     """
     from pipelines import files
 
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
+    if not is_function(name):
         raise ValueError(f"model must be MODULE:FUNCTION, such as mine:load_network, got {name!r}")
-    if os.getcwd() not in sys.path:
-        # Where the user's own module lies; a program that was installed does not look there.
-        sys.path.insert(0, os.getcwd())
-    function = getattr(importlib.import_module(module), attribute, None)
-    if not callable(function):
-        raise ValueError(f"{module} has no function {attribute!r}")
-    network = function()
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"{name} must return a torch.nn.Module, got {type(network).__name__}")
+    network = call_function(name)
     sources = read_sources("cifar" if root is None else files.find_kind(root), root)
     return Subject(name, {"network": network}, sources, None, ours=False)
-
-
-def read_source(path: Path, root: str | None, sources: Sources) -> nn.Module:
-    """The network that adversarial images are made on for another one: its averaged weights where the run kept them."""
-    subject = read_checkpoint(path, root, "both")
-    if subject.sources.kind != sources.kind:
-        raise ValueError(f"{path} takes images of {subject.sources.kind}, the network that is evaluated other ones")
-    return next(iter(subject.networks.values()))
 
 
 def check_outputs(networks: Networks, images: HeldOutImages) -> None:

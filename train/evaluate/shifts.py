@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mixdali import derive_seed
-from train.attacks.attack import Attack, precise
+from train.attacks.attack import precise
 
 Network = Callable[[Tensor], Tensor]
 """Images (N, 3, H, W) in [0, 1], on the network's device -> logits (N, K) of the classes, in evaluation mode."""
@@ -111,15 +110,6 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
     if low < 0 or high >= logits.shape[1]:
         wrong = low if low < 0 else high
         raise ValueError(f"labels must be 0 to {logits.shape[1] - 1}, as many as there are logits, got {wrong}")
-
-
-def starts(attack: Attack, images: Tensor, index: Tensor, seed: int) -> Tensor:
-    """A start of the attack, as its `draw`, each image's by the seed and its index, whatever batch it is in."""
-    drawn = [
-        attack.draw(image.unsqueeze(0).cpu(), torch.Generator().manual_seed(derive_seed(seed, "start", number)))
-        for image, number in zip(images.detach(), index.tolist(), strict=True)
-    ]
-    return torch.cat(drawn, dim=drawn[0].ndim - images.ndim).to(images.device)
 
 
 def eps_name(eps: float) -> str:

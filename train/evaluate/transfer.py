@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mixdali import one_hot
 from train.attacks import FGSM, PGD, Attack
+from train.attacks.starts import starts
 from train.evaluate.shifts import (
     Batches,
     Change,
@@ -20,7 +21,6 @@ from train.evaluate.shifts import (
     accuracies,
     eps_name,
     forget,
-    starts,
 )
 from train.objectives.cross_entropy import cross_entropy
 

@@ -45,7 +45,7 @@ class SmoothAdv(Smoothed):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         draws = super().draw(batch, generator)
-        return draws | {"start": self._attack(batch.epoch).draw(batch.images, generator)}
+        return draws | {"start": self.attack_at(batch.epoch).draw(batch.images, generator)}
 
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
@@ -54,7 +54,7 @@ class SmoothAdv(Smoothed):
         draws = own_draws(self, batch) if draws is None else draws
         noise = draws["noise"]
         with attacked(model, "eval") as network:
-            adversarial = self._attack(batch.epoch).search(
+            adversarial = self.attack_at(batch.epoch).search(
                 batch.images,
                 lambda images: smoothed_loss(network, images, noise, batch.targets),
                 start=draws["start"],
@@ -65,6 +65,7 @@ class SmoothAdv(Smoothed):
         hits = accuracy(logits.detach(), targets).mean()
         return loss, {"loss": loss.detach(), "accuracy": hits, "robust_accuracy": hits}
 
-    def _attack(self, epoch: int) -> PGD:
+    def attack_at(self, epoch: int) -> PGD:
+        """The attack of an epoch, counted from 0: its radius and its steps grow alike."""
         share = warmed(epoch, self.warmup)
         return replace(self.attack, eps=share * self.attack.eps, step_size=share * self.attack.step_size)
