@@ -22,6 +22,7 @@ from mixdali.epochs import epoch_of
 from mixdali.sampling import Shuffled, check_shard
 from pipelines.arguments import Device, Size, height_width, run_settings
 from pipelines.augmix import augmix
+from pipelines.color import color_jitter as jitter
 from pipelines.files import read_cifar
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
 from pipelines.resident import InOrder, TrainBatches
@@ -42,6 +43,7 @@ def train_pipeline(
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
     augment: bool = True,
+    color_jitter: float = 0.0,
     first_epoch: int = 0,
 ) -> Any:
     """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
@@ -58,20 +60,21 @@ def train_pipeline(
     parts = [name for name in output_names(("images", "plan"), TRAIN, mix) if "." in name] if mix is not None else []
     names = output_names(outputs, TRAIN, mix)
     asked = [name for name in names if name in ("targets", "labels", "index")]
-    if _is_fused(drawn, source, parts, outputs):
+    if not color_jitter and _is_fused(drawn, source, parts, outputs):
         used = [name for name in parts if "plan" in outputs or name == "plan.mask"]
         nodes = _read(drawn, ("crops", *asked, *used))
         made = nodes | _fused(drawn, nodes, outputs)
     else:
         parts = [name for name in parts if "plan" in outputs or not name.endswith(("lam", "share", "method"))]
         nodes = _read(drawn, ("images", *asked, *parts))
-        images = _resized(nodes["images"], source, size)
+        seed = derive_seed(pipeline.seed, "shard", shard[0])
+        images = jitter(_resized(nodes["images"], source, size), color_jitter, seed=derive_seed(seed, "color"))
         plan = Plan.of_parts({name.partition(".")[2]: nodes[name] for name in parts}) if parts else None
         made = nodes | {"unmixed": mixdali.to_float(images)}
         made["images"] = made["unmixed"] if mix is None or plan is None else mix.apply(images, None, plan)[0]
         for view in VIEWS:
             if view in outputs:
-                made[view] = augmix(images, severity=SEVERITY, seed=derive_seed(pipeline.seed, "shard", shard[0], view))
+                made[view] = augmix(images, severity=SEVERITY, seed=derive_seed(seed, view))
     return tuple(made[name].gpu() if pipeline.device_id is not None else made[name] for name in names)
 
 
@@ -103,6 +106,7 @@ def train_loader(
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
     augment: bool = True,
+    color_jitter: float = 0.0,
     seed: int = 0,
     device: Device = "auto",
     num_threads: int | None = None,
@@ -121,6 +125,7 @@ def train_loader(
     smoothing    label smoothing in [0, 1].
     shard        (rank, number of ranks).
     augment      False: no crop and no flip.
+    color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1] (`pipelines.color`).
     seed         the same seed gives the same bytes, whatever the number of threads.
     device       "gpu", "cpu", or "auto": a GPU if there is one.
     num_threads  of DALI's; None: one for each core.
@@ -138,6 +143,7 @@ def train_loader(
         smoothing=smoothing,
         shard=shard,
         augment=augment,
+        color_jitter=color_jitter,
         **graph_settings(outputs),
         **run_settings(batch_size, num_threads, device),
     )

@@ -21,6 +21,7 @@ from mixdali import Loader, Mix, derive_seed, epoch_counter
 from mixdali.sampling import check_shard
 from pipelines.arguments import Device, Size, height_width, run_settings
 from pipelines.augmix import augmix
+from pipelines.color import color_jitter as jitter
 from pipelines.files import read_folder
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
 from pipelines.source import Source
@@ -41,6 +42,7 @@ def train_pipeline(
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
     augment: bool = True,
+    color_jitter: float = 0.0,
     first_epoch: int = 0,
 ) -> Any:
     """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
@@ -56,7 +58,7 @@ def train_pipeline(
     encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
     crop = partial(_random_crop, seed=seed) if augment else _centre_crop
-    nodes["images"] = crop(encoded, _sides(size))
+    nodes["images"] = jitter(crop(encoded, _sides(size)), color_jitter, seed=derive_seed(seed, "color"))
     for view in VIEWS:
         if view in outputs:
             nodes[view] = augmix(nodes["images"], severity=SEVERITY, seed=derive_seed(seed, view))
@@ -97,6 +99,7 @@ def train_loader(
     smoothing: float = 0.0,
     shard: tuple[int, int] = (0, 1),
     augment: bool = True,
+    color_jitter: float = 0.0,
     seed: int = 0,
     device: Device = "auto",
     num_threads: int | None = None,
@@ -124,6 +127,7 @@ def train_loader(
         smoothing=smoothing,
         shard=shard,
         augment=augment,
+        color_jitter=color_jitter,
         **graph_settings(outputs),
         **run_settings(batch_size, num_threads, device),
     )

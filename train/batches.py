@@ -43,6 +43,7 @@ def train_batches(
         size=recipe.size,
         smoothing=recipe.smoothing,
         augment=recipe.augment,
+        color_jitter=recipe.color_jitter,
         seed=recipe.seed,
         **settings,
     )

@@ -72,6 +72,17 @@ def digest(module: nn.Module) -> str:
     return found.hexdigest()[:12]
 
 
+def digest_file(path: Path) -> str:
+    """Twelve characters that tell a file. FileNotFoundError if there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    with open(path, "rb") as file:
+        found = hashlib.sha256()
+        while part := file.read(1 << 20):
+            found.update(part)
+    return found.hexdigest()[:12]
+
+
 def _brief(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 

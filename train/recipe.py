@@ -85,6 +85,11 @@ class Recipe:
     """Height and width of the training images; None is the pipeline's own (32 x 32, 224 x 224)."""
     augment: bool = True
     """Random crop and flip."""
+    color_jitter: float = 0.0
+    """Brightness, contrast and saturation of the training images change by up to this share each."""
+    weights: str | None = None
+    """File of weights to start from: a last.pt or best.pt of another run, or a state_dict of the network. What has
+    another number of classes begins anew."""
     labels: str | None = None
     """File of labels to train on instead of the data's own, with its column after a colon, where it has several:
     CIFAR-10_human.pt:worse_label. A relative path counts from the data's folder. Test labels stay as they are."""
@@ -122,6 +127,7 @@ class Recipe:
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        require(0 <= self.color_jitter <= 1, "color_jitter", self.color_jitter, "must be in [0, 1]")
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
             require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")

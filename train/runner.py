@@ -96,6 +96,7 @@ def describe_run(recipe: Recipe, sources: Sources, world: World) -> dict[str, An
         "identity": {
             **decisive,
             "images": sources.identity(),
+            **({} if recipe.weights is None else {"weights": checkpoint.digest_file(Path(recipe.weights))}),
             "device": world.kind,
             "processes": world.size,
             # Sums on a CPU depend on how they are split.
@@ -169,6 +170,8 @@ def _announce(
     counts = split_batch(recipe.streams, recipe.batch_size)
     for stream, source, count in zip(recipe.streams, sources.streams, counts[1:], strict=True):
         lines.append(f"{count:,} images of a batch of {recipe.batch_size:,} from {stream.root}, {len(source):,} images")
+    if recipe.weights is not None:
+        lines.append(f"starts from {recipe.weights}" + (f", anew: {', '.join(state.fresh)}" if state.fresh else ""))
     if recipe.robust is not None:
         held_out, own = (min(recipe.robust.num_images, len(part)) for part in (sources.held_out, sources.train))
         lines.append(f"accuracy under attack is measured on {held_out:,} held-out and {own:,} training images")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from train.averaging import Average
 from train.clock import Clock
 from train.data import STATISTICS, Loader, Sources
 from train.distributed import World, data_parallel
-from train.models import build_model
+from train.models import build_model, start_from
 from train.optimizers import decay_groups
 from train.recipe import Recipe
 
@@ -26,6 +27,8 @@ class State:
 
     network: dict[str, Any]
     """The arguments of `build_model`, without the seed."""
+    fresh: list[str]
+    """The tensors of the network that do not start from the recipe's file of weights, where it names one."""
     model: nn.Module
     """The bare network."""
     parallel: nn.Module
@@ -109,6 +112,7 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
     num_outputs = recipe.objective.num_outputs(sources.num_classes)
     network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
     model = build_model(**network, seed=derive_seed(recipe.seed, "model"))
+    fresh = [] if recipe.weights is None else start_from(model, Path(recipe.weights))
     model = model.to(world.device).to(memory_format=torch.channels_last)
     parallel = data_parallel(model, world)
     if recipe.compile:
@@ -122,6 +126,7 @@ def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: i
     torch.manual_seed(derive_seed(recipe.seed, "layers", world.rank))
     return State(
         network=network,
+        fresh=fresh,
         model=model,
         parallel=parallel,
         optimizer=optimizer,

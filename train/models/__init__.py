@@ -5,3 +5,4 @@ from train.models.named import call_function as call_function
 from train.models.named import is_function as is_function
 from train.models.normalise import Normalise as Normalise
 from train.models.preact_resnet import PreActResNet as PreActResNet
+from train.models.weights import start_from as start_from

@@ -5,12 +5,14 @@ Debenedetti, Sehwag and Mittal, "A Light Recipe to Train Robust Vision Transform
 `recipe` is the authors' training of XCiT-S12 on ImageNet: 4 / 255 in Linf with one step of 1.5 times that, the radius
 growing over 10 epochs and the step as it is; AdamW at 5e-4 with a weight decay of 0.5, 10 epochs of warm-up from 1e-6,
 a cosine to 1e-5 over 100 epochs and 10 epochs there; stochastic depth of 0.05, labels smoothed by 0.1 for the loss
-and not for the attack, random crop and flip, no mixing. `eps8` is within 8 / 255, with two steps. `cifar` has the
-settings of their fine-tuning on CIFAR-10: TRADES with beta 6 and 10 steps within 8 / 255, patches of 4 x 4 pixels,
-20 epochs and 2 at the final rate. Tensors with fewer than two axes do not decay, as in timm, which has to be installed.
-Differs: images are not jittered in their colours (theirs by 0.4), and pass a layer that normalises, which theirs do not
-on ImageNet; `cifar` starts anew, theirs from the network of `eps8`, so there is no number of the paper to compare with,
-and does not rotate its images; they train on eight devices in batches of 64 each, whose batch norms see 64 images.
+and not for the attack, random crop and flip, colours jittered by 0.4, no mixing. `eps8` is within 8 / 255, with two
+steps. `cifar` has the settings of their fine-tuning on CIFAR-10: TRADES with beta 6 and 10 steps within 8 / 255,
+patches of 4 x 4 pixels, 20 epochs and 2 at the final rate. Theirs starts from the network of `eps8`, as
+`--weights runs/debenedetti2023light-eps8/last.pt` does; the recipe alone starts anew, so there is no number of the
+paper to compare with. Tensors with fewer than two axes do not decay, as in timm, which has to be installed.
+Differs: contrast is jittered around the middle grey (`pipelines.color`); images pass a layer that normalises, which
+theirs do not on ImageNet; `cifar` does not rotate its images; they train on eight devices in batches of 64 each, whose
+batch norms see 64 images.
 """
 
 from dataclasses import replace
@@ -35,6 +37,7 @@ recipe = Recipe(
     schedule=EpochCosine(warmup=10, start=1e-6 / 5e-4, floor=1e-5 / 5e-4, cooldown=10),
     objective=LightTraining(attack=PGD(eps=4 / 255, step_size=1.5 * 4 / 255, num_steps=1), warmup=10),
     smoothing=0.1,
+    color_jitter=0.4,
     claim=Claim(
         data="ImageNet",
         num_images=1_281_167,
@@ -66,6 +69,7 @@ cifar = replace(
     schedule=EpochCosine(warmup=5, start=1e-6 / 5e-5, floor=5e-6 / 5e-5, cooldown=2),
     objective=LightTRADES(beta=6.0, attack=PGD(eps=8 / 255, step_size=1.5 * 8 / 255 / 10, num_steps=10)),
     smoothing=0.0,
+    color_jitter=0.25,
     claim=None,
 )
 
