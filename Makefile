@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CUDA ?= cuda13
 PEERS ?= .venv-peers
 
-.PHONY: setup demo test lint format bench-peers clean
+.PHONY: setup demo test test-long lint format bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -19,6 +19,10 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest -n 2
+
+# About half an hour on one core: full attacks by AutoAttack's authors' package, and memory over 1,000 steps.
+test-long: setup
+	$(BIN)/python -m pytest -m long --timeout=7200
 
 lint: setup
 	$(BIN)/ruff format --check .
