@@ -19,8 +19,8 @@ def start_from(model: nn.Module, path: Path) -> list[str]:
 
     A checkpoint of `python -m train` gives its averaged weights, where it has any. Any other file holds a state_dict of
     the network itself, under "state_dict" or "model" or as it is; then this network's own mean and deviation normalise
-    the images. Where the classes are others, the last layer keeps its own values: tensors that differ in their first axis
-    alone, all by the same two numbers.
+    the images. Where the classes are others, the last layer keeps its own values: tensors that differ in their first
+    axis alone, all by the same two numbers.
 
     Raises:
         FileNotFoundError: there is no such file.
