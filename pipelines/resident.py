@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 
+RUN = 16  # batches that are drawn in a row
+
+
 @dataclass(frozen=True)
 class InOrder:
     """Batch i: the same rows of all arrays, in order; as in `mixdali.sampling.InOrder`."""
@@ -68,9 +71,16 @@ class TrainBatches:
     def named(self, names: Sequence[str]) -> Callable[[int], tuple[NDArray, ...]]:
         """A function of i that gives, by name: "images" (N, H, W, C) uint8, cropped, or "crops" in their place, as
         `mixdali.worlds.resident` takes them; "targets", "labels", "index"; "plan.lam", "plan.partner", ..."""
-        return lambda i: self._batch(i, names)
+        drawn = in_runs(lambda i: self._drawn(i, names))
 
-    def _batch(self, i: int, names: Sequence[str]) -> tuple[NDArray, ...]:
+        def batch(i: int) -> tuple[NDArray, ...]:
+            crops, found = drawn(i)
+            return tuple(self._cropped(crops) if name == "images" else found[name] for name in names)
+
+        return batch
+
+    def _drawn(self, i: int, names: Sequence[str]) -> tuple[NDArray, dict[str, NDArray]]:
+        """Where batch i is cropped, and all that is named but its images."""
         import torch
 
         rng = torch.Generator().manual_seed(derive_seed(self.seed, "batch", i))
@@ -85,11 +95,9 @@ class TrainBatches:
             found |= {f"plan.{name}": value for name, value in plan.parts().items()}
         if "targets" in names:
             found["targets"] = self._targets(labels, plan)
-        if "images" in names:
-            found["images"] = self._cropped(crops)
         if "crops" in names:
             found["crops"] = self._rows(crops, plan)
-        return tuple(_as_array(name, found[name]) for name in names)
+        return crops, {name: _as_array(name, found[name]) for name in names if name != "images"}
 
     def _crops(self, rows: NDArray, rng: torch.Generator) -> NDArray:
         """(N, 3) float64: row of `pixels`, first y, first x."""
@@ -147,6 +155,23 @@ class TrainBatches:
         if plan is not None:
             targets = world_of(self._blank).blend_targets(targets, plan)
         return targets.numpy()
+
+
+def in_runs(function: Callable[[int], Any], length: int = RUN) -> Callable[[int], Any]:
+    """The same function of whole numbers, computed for some of them in a row as soon as the first one is asked for.
+
+    Between two batches the network's own work empties the processor's caches, after which Python is several times
+    slower for a while; so it is asked less often.
+    """
+    known: dict[int, Any] = {}
+
+    def of(i: int) -> Any:
+        if i not in known:
+            known.clear()
+            known.update((i + ahead, function(i + ahead)) for ahead in range(length))
+        return known.pop(i)
+
+    return of
 
 
 def _as_array(name: str, value: Any) -> NDArray:

@@ -12,6 +12,7 @@ from scipy import stats
 import mixdali
 from mixdali import Choose, CutMix, MixUp
 from pipelines import cifar
+from pipelines.resident import in_runs
 from pipelines.source import Source
 
 BOTH = Choose([MixUp(), CutMix()], prob=0.8)
@@ -188,3 +189,17 @@ def test_mistakes_get_one_clear_line(source: Source) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="torch sees no CUDA GPU"):
             cifar.train_loader(source, **good, device="gpu")
+
+
+@pytest.mark.parametrize("asked", [[*range(40)], [7, 8, 30, 31, 31, 2, 3], [*range(15, -1, -1)]])
+def test_batches_drawn_in_runs_are_those_drawn_one_by_one(asked: list[int]) -> None:
+    calls: list[int] = []
+
+    def square(i: int) -> int:
+        calls.append(i)
+        return i * i
+
+    function = in_runs(square, length=16)
+    assert [function(i) for i in asked] == [i * i for i in asked]
+    if asked == [*range(40)]:
+        assert calls == [*range(48)]
