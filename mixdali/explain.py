@@ -13,6 +13,8 @@ def explained(error: RuntimeError) -> Exception | None:
             "a mix in a DALI graph takes uint8 HWC images, got floats: leave the conversion to the mix, or pass "
             'layout="CHW" for float CHW images'
         )
+    if "all images of a batch that is mixed must be of one size" in text:
+        return ValueError("all images of a batch that is mixed must be of one size, got several; resize or crop them")
     if "operator `nvidia.dali.fn._tensor_subscript`" in text and "in check_labels" in text:
         return ValueError("a label is outside 0 to num_classes - 1; give one_hot the right num_classes")
     return None

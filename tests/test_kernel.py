@@ -113,6 +113,9 @@ def test_images_of_several_sizes_are_refused() -> None:
     pipeline = mixing(lambda i: [np.zeros((side, 8, 3), np.uint8) for side in (8, 8, 9, 8)])
     with pytest.raises(RuntimeError, match="all images of a batch that is mixed must be of one size"):
         pipeline.run()
+    again = mixing(lambda i: [np.zeros((side, 8, 3), np.uint8) for side in (8, 8, 9, 8)])
+    with pytest.raises(ValueError, match="^all images of a batch that is mixed must be of one size, got several"):
+        next(iter(mixdali.Loader(again, ("images", "partner"), num_samples=4)))
 
 
 def test_a_partner_outside_of_the_batch_is_refused() -> None:

@@ -5,7 +5,7 @@ overriding two of its private methods; what those functions receive is the form 
 for some seconds once and keeps the result on disk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from nvidia.dali.plugin.numba import NumbaFunction
+from nvidia.dali.types import DALIDataType
 
 _address, _count = types.uint64, types.int32
 # outputs: data, shapes, ndims, number; the same of the inputs
@@ -23,6 +24,20 @@ RUN_BATCH = types.void(_address, _address, _address, _count, _address, _address,
 SETUP = types.void(_address, _address, _count, _address, _address, _count, _count)
 
 
+Form = tuple[Any, int]
+"""Type and number of axes of an operator's input or output."""
+
+IMAGE, FLAT, NUMBER, NUMBERS, GRID, PIXELS = (
+    (DALIDataType.UINT8, 3),
+    (DALIDataType.FLOAT64, 1),
+    (DALIDataType.FLOAT, 0),
+    (DALIDataType.FLOAT, 1),
+    (DALIDataType.FLOAT, 2),
+    (DALIDataType.FLOAT, 3),
+)
+ADDRESS = SHAPE = (DALIDataType.INT64, 1)
+
+
 class KeptOperator(NumbaFunction):
     """DALI's operator around functions that are compiled already."""
 
@@ -31,6 +46,23 @@ class KeptOperator(NumbaFunction):
 
     def _get_setup_fn_cpu(self, setup_fn: Any) -> int:
         return setup_fn.address
+
+
+def operator(run: Any, setup: Any, inputs: Sequence[Form], output: Form, *, batch: bool = False) -> Any:
+    """A DALI operator for the CPU from two compiled functions, to be called with its inputs.
+
+    inputs, output  type and number of axes of each.
+    batch           `run` is called once for a batch, with the signature RUN_BATCH.
+    """
+    return KeptOperator(
+        run_fn=run,
+        setup_fn=setup,
+        in_types=[kind for kind, _ in inputs],
+        ins_ndim=[ndim for _, ndim in inputs],
+        out_types=[output[0]],
+        outs_ndim=[output[1]],
+        batch_processing=batch,
+    )
 
 
 def compiled(signature: Any) -> Callable[[Any], Any]:

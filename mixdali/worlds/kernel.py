@@ -9,17 +9,22 @@ from typing import Any
 
 import numpy as np
 from numba import carray, njit
-from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled import (
+    ADDRESS,
+    GRID,
+    IMAGE,
+    NUMBER,
+    NUMBERS,
+    PIXELS,
     RUN,
     RUN_BATCH,
     SETUP,
-    KeptOperator,
     address_of,
     compiled,
     like_the_first,
+    operator,
     pointer,
     shape_of,
 )
@@ -53,17 +58,9 @@ def places(images: DataNode) -> DataNode:
     These numbers can be permuted instead of the images, which would copy them. They hold for whoever has `images` among
     its inputs too, as DALI keeps a batch until all have run that need it.
     """
-    operator: Any = KeptOperator(
-        run_fn=_run_places,
-        setup_fn=_one_for_each,
-        in_types=[types.UINT8],
-        ins_ndim=[3],
-        out_types=[types.INT64],
-        outs_ndim=[1],
-        batch_processing=True,
-    )
+    made = operator(_run_places, _one_for_each, [IMAGE], ADDRESS, batch=True)
     # DALI shows the next line with its error, which a negative size is the only way to get
-    return operator(images)  # a negative size here: all images of a batch that is mixed must be of one size
+    return made(images)  # a negative size here: all images of a batch that is mixed must be of one size
 
 
 def blend(images: DataNode, others: Sequence[DataNode], numbers: DataNode, mask: DataNode | None) -> DataNode:
@@ -76,28 +73,15 @@ def blend(images: DataNode, others: Sequence[DataNode], numbers: DataNode, mask:
 
     -> float32 CHW
     """
+    run = _run_blend if mask is None else _run_blend_masked
     masks = [] if mask is None else [mask]
-    operator: Any = KeptOperator(
-        run_fn=_run_blend if mask is None else _run_blend_masked,
-        setup_fn=_shape_of_output,
-        in_types=[types.UINT8] + [types.INT64] * len(others) + [types.FLOAT] * (1 + len(masks)),
-        ins_ndim=[3] + [1] * len(others) + [1] + [2] * len(masks),
-        out_types=[types.FLOAT],
-        outs_ndim=[3],
-    )
-    return operator(images, *others, numbers, *masks)
+    inputs = [IMAGE, *[ADDRESS] * len(others), NUMBERS, *[GRID] * len(masks)]
+    return operator(run, _shape_of_output, inputs, PIXELS)(images, *others, numbers, *masks)
 
 
 def erase(images: DataNode, numbers: DataNode, fill: DataNode) -> DataNode:
     """images uint8 HWC, numbers (10,), fill (C or 1, H or 1, W or 1) in [0, 1] shown in the box -> float32 CHW."""
-    return KeptOperator(
-        run_fn=_run_erase,
-        setup_fn=_shape_of_output,
-        in_types=[types.UINT8, types.FLOAT, types.FLOAT],
-        ins_ndim=[3, 1, 3],
-        out_types=[types.FLOAT],
-        outs_ndim=[3],
-    )(images, numbers, fill)
+    return operator(_run_erase, _shape_of_output, [IMAGE, NUMBERS, PIXELS], PIXELS)(images, numbers, fill)
 
 
 def blend_targets(targets: DataNode, others: Sequence[DataNode], shares: DataNode) -> DataNode:
@@ -106,39 +90,18 @@ def blend_targets(targets: DataNode, others: Sequence[DataNode], shares: DataNod
     targets and others (num_classes,); shares () or (len(others),) float32: lam, and the weight of each but the first of
     the others, which gets what is left.
     """
-    operator: Any = KeptOperator(
-        run_fn=_run_blend_targets,
-        setup_fn=like_the_first,
-        in_types=[types.FLOAT] * (2 + len(others)),
-        ins_ndim=[1] * (1 + len(others)) + [0 if len(others) == 1 else 1],
-        out_types=[types.FLOAT],
-        outs_ndim=[1],
-    )
-    return operator(targets, *others, shares)
+    inputs = [NUMBERS, *[NUMBERS] * len(others), NUMBER if len(others) == 1 else NUMBERS]
+    return operator(_run_blend_targets, like_the_first, inputs, NUMBERS)(targets, *others, shares)
 
 
 def outer(base: DataNode, rows: DataNode, columns: DataNode) -> DataNode:
     """base (), rows (H,), columns (W,) float32 -> (H, W), base plus the products."""
-    return KeptOperator(
-        run_fn=_run_outer,
-        setup_fn=_sides_of_output,
-        in_types=[types.FLOAT] * 3,
-        ins_ndim=[0, 1, 1],
-        out_types=[types.FLOAT],
-        outs_ndim=[2],
-    )(base, rows, columns)
+    return operator(_run_outer, _sides_of_output, [NUMBER, NUMBERS, NUMBERS], GRID)(base, rows, columns)
 
 
 def to_float(images: DataNode) -> DataNode:
     """uint8 HWC -> float32 CHW in [0, 1]."""
-    return KeptOperator(
-        run_fn=_run_to_float,
-        setup_fn=_shape_of_output,
-        in_types=[types.UINT8],
-        ins_ndim=[3],
-        out_types=[types.FLOAT],
-        outs_ndim=[3],
-    )(images)
+    return operator(_run_to_float, _shape_of_output, [IMAGE], PIXELS)(images)
 
 
 @njit

@@ -9,7 +9,7 @@ from numba import carray
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import RUN, KeptOperator, address_of, compiled, like_the_first, shape_of
+from mixdali.worlds.compiled import GRID, NUMBERS, RUN, SHAPE, address_of, compiled, like_the_first, operator, shape_of
 from mixdali.worlds.numbers import Number, in_order
 
 KINDS = (
@@ -51,14 +51,7 @@ def run(numbers: list[Number], shape: DataNode, height: int) -> DataNode:
             row[1] = drawn.index(step)
         else:
             row[1 : 1 + len(step.inputs)] = [places[id(one)] for one in step.inputs]
-    return KeptOperator(
-        run_fn=_run,
-        setup_fn=like_the_first,
-        in_types=[types.FLOAT, types.FLOAT, types.FLOAT, types.INT64],
-        ins_ndim=[1, 2, 1, 1],
-        out_types=[types.FLOAT],
-        outs_ndim=[1],
-    )(
+    return operator(_run, like_the_first, [NUMBERS, GRID, NUMBERS, SHAPE], NUMBERS)(
         types.Constant(np.array([places[id(number)] for number in numbers], np.float32)),
         types.Constant(rows),
         fn.stack(*(step.value for step in drawn)) if drawn else types.Constant(np.zeros(1, np.float32)),

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numba import carray, njit
-from nvidia.dali import types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import RUN_BATCH, SETUP, KeptOperator, compiled, pointer
+from mixdali.worlds.compiled import FLAT, GRID, PIXELS, RUN_BATCH, SETUP, compiled, operator, pointer
 from mixdali.worlds.layers import LAYER, SCALE, convert_pixels, first_layer, next_layer, scale_down
 
 HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
@@ -29,17 +28,10 @@ def crop_and_mix(crops: DataNode, mask: DataNode | None, shape: tuple[int, int, 
     mask    (height, width) float32, the own pixels' weights in the first layer, or None.
     shape   C, height and width of what comes out.
     """
+    run = _run if mask is None else _run_masked
     masks = [] if mask is None else [mask]
-    operator: Any = KeptOperator(
-        run_fn=_run if mask is None else _run_masked,
-        setup_fn=_setup_for(*shape),
-        in_types=[types.FLOAT64, types.FLOAT][: 1 + len(masks)],
-        ins_ndim=[1, 2][: 1 + len(masks)],
-        out_types=[types.FLOAT],
-        outs_ndim=[3],
-        batch_processing=True,
-    )
-    return operator(crops, *masks)
+    made = operator(run, _setup_for(*shape), [FLAT, *[GRID] * len(masks)], PIXELS, batch=True)
+    return made(crops, *masks)
 
 
 @njit
