@@ -34,14 +34,14 @@ def test_autoattack_is_the_package_at_its_full_settings(
     module = ResNet18()
     weights = Path(package.__file__).parent / "examples" / "model_test.pt"
     module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    source = read_cifar(shared_data("cifar10/cifar-10-python.tar.xz"), "test").select(np.arange(8))
+    source = read_cifar(shared_data("cifar10/cifar-10-python.tar.xz"), "test").select(np.arange(4, 8))
     images, labels = tensor_of(source.items), torch.tensor(np.array(source.labels)).long()
     networks = {"n": classifier(module)}
     settings: dict[str, Any] = {"eps": eps, "norm": "Linf", "seed": 3}
-    (found,) = auto.measure_autoattack(networks, held_out(source, 10, batch_size=8), **settings).values()
+    (found,) = auto.measure_autoattack(networks, held_out(source, 10, batch_size=4), **settings).values()
     attack = package.AutoAttack(module.eval(), version="standard", **settings)
     with torch.random.fork_rng():
-        _, guesses = attack.run_standard_evaluation(images, labels, batch_size=8)
+        _, guesses = attack.run_standard_evaluation(images, labels, batch_size=4)
     assert found["robust"] == (guesses == labels).long().tolist()
     assert (found["accuracy"] > 0) == survivors
 
