@@ -70,14 +70,14 @@ cutout = replace(recipe, mix=RandomErasing(prob=1.0, area=(SQUARE, SQUARE), aspe
 
 small = replace(baseline.small_attacked, paper=recipe.paper, objective=objective)
 
-# A network that is wide enough to learn 500 images by heart under attack, as it always sees them alike; for use with
-# --num_images 500.
+# A network that is wide enough to learn 300 images by heart under attack, as it always sees them alike; for use with
+# --num_images 300.
 small_overfit = replace(
     small,
     model="preact_resnet8_w32",
-    num_epochs=60,
-    batch_size=64,
+    num_epochs=100,
+    batch_size=32,
     lr=0.1,
-    schedule=Steps(at=(30, 45)),
+    schedule=Steps(at=(50, 75)),
     augment=False,
 )
