@@ -18,12 +18,16 @@ T = TypeVar("T")
 
 
 def run_command(command: Callable[[Sequence[str]], int]) -> int:
-    """The command line's arguments to `command`; -> the exit code. A mistake of the user is a line on stderr and 2."""
+    """The command line's arguments to `command`; -> the exit code. A mistake of the user is a line on stderr and 2, Ctrl-C
+    where the command does not keep what it has done is 130."""
     try:
         return command(sys.argv[1:])
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 def say(console: Console, text: str) -> None:
