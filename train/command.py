@@ -18,8 +18,10 @@ T = TypeVar("T")
 
 
 def run_command(command: Callable[[Sequence[str]], int]) -> int:
-    """The command line's arguments to `command`; -> the exit code. A mistake of the user is a line on stderr and 2, Ctrl-C
-    where the command does not keep what it has done is 130."""
+    """The command line's arguments to `command`; -> the exit code.
+
+    A mistake of the user is a line on stderr and 2; Ctrl-C, where the command has no other answer to it, 130.
+    """
     try:
         return command(sys.argv[1:])
     except (ValueError, TypeError, OSError, ImportError) as error:
