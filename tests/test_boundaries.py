@@ -81,7 +81,7 @@ def test_importing_mixdali_loads_no_framework() -> None:
 
 
 def test_importing_mixdali_takes_under_a_tenth_of_a_second() -> None:
-    code = "import time; start = time.perf_counter(); import mixdali; print(time.perf_counter() - start)"
+    code = "import time; start = time.process_time(); import mixdali; print(time.process_time() - start)"
     assert min(float(run(code).stdout) for _ in range(5)) < 0.1
 
 

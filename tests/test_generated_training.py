@@ -23,6 +23,7 @@ from train.loop import fit, train_step
 from train.loop import make_batch as to_batch
 from train.objectives import BatchTRADES
 from train.recipe import Recipe
+from train.schedules import OneCycle, Steps
 
 EPS = 8 / 255
 NETS = [preact, lambda: plain(norm=True)]
@@ -308,6 +309,7 @@ def test_every_recipe_learns_64_images_by_heart(name: str, variant: str) -> None
         augment=False,
         whole_epochs=True,
         num_epochs=10 if stored.streams else 20,  # as many steps
+        schedule=OneCycle() if isinstance(stored.schedule, Steps) else stored.schedule,
         lr=0.05,
         ema_decay=None,
         evaluate_every=20,
