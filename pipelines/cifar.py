@@ -60,7 +60,7 @@ def train_pipeline(
     parts = [name for name in output_names(("images", "plan"), TRAIN, mix) if "." in name] if mix is not None else []
     names = output_names(outputs, TRAIN, mix)
     asked = [name for name in names if name in ("targets", "labels", "index")]
-    if not color_jitter and _is_fused(drawn, source, parts, outputs):
+    if _is_fused(drawn, source, parts, outputs, color_jitter):
         used = [name for name in parts if "plan" in outputs or name == "plan.mask"]
         nodes = _read(drawn, ("crops", *asked, *used))
         made = nodes | _fused(drawn, nodes, outputs)
@@ -272,11 +272,13 @@ _KINDS = {
 
 
 @do_not_convert
-def _is_fused(drawn: TrainBatches, source: Source, parts: Sequence[str], outputs: Sequence[str]) -> bool:
+def _is_fused(
+    drawn: TrainBatches, source: Source, parts: Sequence[str], outputs: Sequence[str], color_jitter: float
+) -> bool:
     """Whether one compiled operator does it all: on the CPU, with numba, and where nothing happens in between."""
     plain = Pipeline.current().device_id is None and find_spec("numba") is not None
     apart = {"plan.fill", "plan.scale", "plan.noise"} & set(parts) or set(VIEWS) & set(outputs)
-    return plain and not apart and drawn.size == _pixels(source).shape[1:3]
+    return plain and not apart and not color_jitter and drawn.size == _pixels(source).shape[1:3]
 
 
 @do_not_convert

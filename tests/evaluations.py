@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +67,17 @@ def held_out(source: Source, num_classes: int = 4, batch_size: int = 16) -> Held
 
 def classifier(module: nn.Module) -> Classifier:
     return Classifier(still(module, ALONE.device), None, "float32", Stop())
+
+
+def package_network() -> nn.Module:
+    """The network that pyautoattack ships, for CIFAR-10, in evaluation mode; skips without the package."""
+    package = pytest.importorskip("pyautoattack", reason="needs pyautoattack")
+    from pyautoattack.examples.resnet import ResNet18
+
+    module = ResNet18()
+    weights = Path(package.__file__).parent / "examples" / "model_test.pt"
+    module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return module.eval()
 
 
 def weaken(attack: Any, num_steps: int = 5, num_queries: int = 20, num_targets: int = 3) -> Any:

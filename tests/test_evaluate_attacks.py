@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluations import ALONE, Linear, classifier, grey_images, held_out, tensor_of, weaken
+from evaluations import ALONE, Linear, classifier, grey_images, held_out, package_network, tensor_of, weaken
 from shifts import memory
 from torch import nn
 
@@ -90,18 +90,13 @@ def test_autoattack_is_the_package_called_directly(norm: Any) -> None:
 def test_autoattack_on_the_packages_own_network_and_real_images(
     shared_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = pytest.importorskip("pyautoattack", reason="needs pyautoattack")
-    from pyautoattack.examples.resnet import ResNet18
-
-    module = ResNet18()
-    weights = Path(package.__file__).parent / "examples" / "model_test.pt"
-    module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    module = package_network()
     source = read_cifar(shared_data("cifar10/cifar-10-python.tar.xz"), "test").select(np.arange(5, 8))
     images, labels = tensor_of(source.items), torch.tensor(np.array(source.labels)).long()
     eps, weaker, make = 0.5 / 255, (2, 4, 1), auto.make_autoattack
     monkeypatch.setattr(auto, "make_autoattack", lambda *arguments: weaken(make(*arguments), *weaker))
     monkeypatch.setattr(auto, "NUM_TARGETS", 1)
-    expected = direct(module.eval(), images, labels, eps, "Linf", 2, *weaker)
+    expected = direct(module, images, labels, eps, "Linf", 2, *weaker)
     (found,) = auto.measure_autoattack(
         {"n": classifier(module)}, held_out(source, 10, batch_size=2), eps=eps, norm="Linf", seed=3
     ).values()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluations import classifier, held_out, tensor_of
+from evaluations import classifier, held_out, package_network, tensor_of
 
 from pipelines.files import read_cifar
 from train.bench.memory import run_steps
@@ -29,17 +29,13 @@ def test_autoattack_is_the_package_at_its_full_settings(
 ) -> None:
     """Within 0.5 / 255 some images withstand all four attacks, within 8 / 255 none does."""
     package = pytest.importorskip("pyautoattack", reason="needs pyautoattack")
-    from pyautoattack.examples.resnet import ResNet18
-
-    module = ResNet18()
-    weights = Path(package.__file__).parent / "examples" / "model_test.pt"
-    module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    module = package_network()
     source = read_cifar(shared_data("cifar10/cifar-10-python.tar.xz"), "test").select(np.arange(4, 8))
     images, labels = tensor_of(source.items), torch.tensor(np.array(source.labels)).long()
     networks = {"n": classifier(module)}
     settings: dict[str, Any] = {"eps": eps, "norm": "Linf", "seed": 3}
     (found,) = auto.measure_autoattack(networks, held_out(source, 10, batch_size=4), **settings).values()
-    attack = package.AutoAttack(module.eval(), version="standard", **settings)
+    attack = package.AutoAttack(module, version="standard", **settings)
     with torch.random.fork_rng():
         _, guesses = attack.run_standard_evaluation(images, labels, batch_size=4)
     assert found["robust"] == (guesses == labels).long().tolist()

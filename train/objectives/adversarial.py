@@ -91,10 +91,14 @@ class AdversarialTraining(Adversarial):
     """Cross-entropy of the adversarial images. `accuracy` is that under the attack."""
 
     def loss(self, model: nn.Module, batch: Batch, adversarial: Tensor) -> tuple[Tensor, Metrics]:
-        logits = model(adversarial)
-        loss = cross_entropy(logits, batch.targets).mean()
-        hits = accuracy(logits.detach(), batch.targets).mean()
-        return loss, {"loss": loss.detach(), "accuracy": hits, "robust_accuracy": hits}
+        return adversarial_loss(model(adversarial), batch.targets)
+
+
+def adversarial_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Metrics]:
+    """Of logits (N, K) for adversarial images and targets (N, K) the mean cross-entropy, and metrics."""
+    loss = cross_entropy(logits, targets).mean()
+    hits = accuracy(logits.detach(), targets).mean()
+    return loss, {"loss": loss.detach(), "accuracy": hits, "robust_accuracy": hits}
 
 
 @dataclass(frozen=True, kw_only=True)

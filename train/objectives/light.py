@@ -16,8 +16,8 @@ from train.attacks import PGD, Loss
 from train.attacks.network import undistributed
 from train.batch import Batch
 from train.checks import require
-from train.objectives.adversarial import Adversarial, pass_images
-from train.objectives.cross_entropy import accuracy, cross_entropy
+from train.objectives.adversarial import Adversarial, adversarial_loss, pass_images
+from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Draws, Metrics
 from train.objectives.trades import away_from_prediction, trades_loss
 
@@ -66,10 +66,7 @@ class LightTraining(Growing):
 
     def loss(self, model: nn.Module, batch: Batch, adversarial: Tensor) -> tuple[Tensor, Metrics]:
         pass_images(undistributed(model), batch.images)
-        logits = model(adversarial)
-        loss = cross_entropy(logits, batch.targets).mean()
-        hits = accuracy(logits.detach(), batch.targets).mean()
-        return loss, {"loss": loss.detach(), "accuracy": hits, "robust_accuracy": hits}
+        return adversarial_loss(model(adversarial), batch.targets)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from train.attacks import PGD, attacked
 from train.attacks.images import check_stream
 from train.batch import Batch
 from train.draws import own_draws
-from train.objectives.cross_entropy import accuracy, cross_entropy
+from train.objectives.adversarial import adversarial_loss
 from train.objectives.gaussian import Smoothed, copies, smoothed_loss, warmed
 from train.objectives.objective import Draws, Metrics
 
@@ -60,10 +60,7 @@ class SmoothAdv(Smoothed):
                 start=draws["start"],
             )
         logits = model(copies(adversarial, noise))
-        targets = batch.targets.repeat(len(noise), 1)
-        loss = cross_entropy(logits, targets).mean()
-        hits = accuracy(logits.detach(), targets).mean()
-        return loss, {"loss": loss.detach(), "accuracy": hits, "robust_accuracy": hits}
+        return adversarial_loss(logits, batch.targets.repeat(len(noise), 1))
 
     def attack_at(self, epoch: int) -> PGD:
         """The attack of an epoch, counted from 0: its radius and its steps grow alike."""
