@@ -26,6 +26,7 @@ from pipelines.color import color_jitter as jitter
 from pipelines.files import read_cifar
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
 from pipelines.resident import InOrder, TrainBatches
+from pipelines.resize import resize
 from pipelines.source import Source
 
 PADDING = 4
@@ -295,4 +296,4 @@ def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], outputs: Sequence[st
 def _resized(images: DataNode, source: Source, size: Size | None) -> DataNode:
     if size is None or height_width(size) == _pixels(source).shape[1:3]:
         return images
-    return fn.resize(images, size=height_width(size), interp_type=types.INTERP_LINEAR, antialias=True)
+    return resize(images, height_width(size), channels=_pixels(source).shape[3])

@@ -24,11 +24,13 @@ from pipelines.augmix import augmix
 from pipelines.color import color_jitter as jitter
 from pipelines.files import read_folder
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
+from pipelines.resize import WHOLE, resize
 from pipelines.source import Source
 
 SIZE = 224
 CROP_SHARE = 7 / 8
 SEVERITY = 1.0  # of AugMix
+AS_IT_IS_OR_MIRRORED = np.array([WHOLE, (0.0, 1.0, 1.0, 0.0)], dtype=np.float32)
 
 
 @pipeline_def(enable_checkpointing=True, seed=0)
@@ -235,16 +237,8 @@ def _random_crop(encoded: DataNode, size: tuple[int, int], seed: int) -> DataNod
         num_attempts=10,
         seed=derive_seed(seed, "crop"),
     )
-    flip = fn.cast(fn.random.coin_flip(seed=derive_seed(seed, "flip")), dtype=types.FLOAT)
-    return fn.resize(
-        images,
-        size=size,
-        roi_start=fn.stack(0.0 * flip, flip),
-        roi_end=fn.stack(0.0 * flip + 1.0, 1.0 - flip),
-        roi_relative=True,
-        interp_type=types.INTERP_LINEAR,
-        antialias=True,
-    )
+    flip = fn.random.coin_flip(seed=derive_seed(seed, "flip"))
+    return resize(images, size, types.Constant(AS_IT_IS_OR_MIRRORED)[flip], relative=True)
 
 
 def _centre_crop(encoded: DataNode, size: tuple[int, int]) -> DataNode:
@@ -255,14 +249,7 @@ def _centre_crop(encoded: DataNode, size: tuple[int, int]) -> DataNode:
     scale = math.max(size[0] / CROP_SHARE / height, size[1] / CROP_SHARE / width)
     start_y, end_y = _middle(height, math.floor(height * scale + 1e-3), size[0])
     start_x, end_x = _middle(width, math.floor(width * scale + 1e-3), size[1])
-    return fn.resize(
-        images,
-        size=size,
-        roi_start=fn.stack(start_y, start_x),
-        roi_end=fn.stack(end_y, end_x),
-        interp_type=types.INTERP_LINEAR,
-        antialias=True,
-    )
+    return resize(images, size, fn.stack(start_y, start_x, end_y, end_x))
 
 
 def _middle(side: DataNode, resized: DataNode, crop: int) -> tuple[DataNode, DataNode]:

@@ -24,6 +24,7 @@ ALLOWED = {
     "mixdali/worlds/resident.py": {DALI, "numpy", "numba"},
     "pipelines": {DALI, "mixdali", "numpy", "PIL"},
     "pipelines/pictures.py": {"matplotlib", "mixdali", "numpy"},
+    "pipelines/resampling.py": {DALI, "llvmlite", "mixdali", "numba", "numpy"},
     "pipelines/bench/cli.py": {"matplotlib", "rich"},
     "pipelines/bench/report.py": {"matplotlib", "rich"},
     "pipelines/bench/scaling_report.py": {"matplotlib", "numpy", "rich"},

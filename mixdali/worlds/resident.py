@@ -4,14 +4,13 @@ DALI's own way asks four operators for every image, each of which costs about as
 one is asked once for a batch, which it works off in one thread.
 """
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import carray, njit
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import FLAT, GRID, PIXELS, RUN_BATCH, SETUP, compiled, operator, pointer
+from mixdali.worlds.compiled import FLAT, GRID, PIXELS, RUN_BATCH, compiled, of_shape, operator, pointer
 from mixdali.worlds.layers import LAYER, SCALE, convert_pixels, first_layer, next_layer, scale_down
 
 HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
@@ -30,7 +29,7 @@ def crop_and_mix(crops: DataNode, mask: DataNode | None, shape: tuple[int, int, 
     """
     run = _run if mask is None else _run_masked
     masks = [] if mask is None else [mask]
-    made = operator(run, _setup_for(*shape), [FLAT, *[GRID] * len(masks)], PIXELS, batch=True)
+    made = operator(run, of_shape(*shape), [FLAT, *[GRID] * len(masks)], PIXELS, batch=True)
     return made(crops, *masks)
 
 
@@ -101,18 +100,3 @@ def _run(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_n
 @compiled(RUN_BATCH)
 def _run_masked(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
     _mixed_crops(outputs, out_shapes, inputs, in_shapes, samples, True)
-
-
-@cache
-def _setup_for(channels: int, height: int, width: int) -> Any:
-    """What tells DALI the shape of the outputs. It sees no values, and a constant of this shape would cost as much as
-    the mixing; so it is compiled for a shape, once."""
-
-    @compiled(SETUP)
-    def setup(out_shapes, _out_ndims, _num_outputs, _in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-        outs = carray(pointer(out_shapes), samples, np.uint64)
-        for sample in range(samples):
-            out = carray(pointer(outs[sample]), 3, np.int64)
-            out[0], out[1], out[2] = channels, height, width
-
-    return setup

@@ -75,6 +75,10 @@ def ours(name: str, mix: str | None, **settings: Any) -> Contestant:
     return Contestant(name, "ours", {"mix": mix, **settings})
 
 
+def floor(name: str, *, fast: bool = False, plain: bool = False) -> Contestant:
+    return Contestant(name, "floor", {"fast": fast, "plain": plain, "output": "uint8"})
+
+
 def new_race(data: Data, conditions: Conditions, title: str, reference: str, rows: list[Contestant]) -> Race:
     files = data.kind == "files"
     images = 1024 if files else 163_840
@@ -100,7 +104,7 @@ def new_race(data: Data, conditions: Conditions, title: str, reference: str, row
 
 def _file_peers(data: Data, conditions: Conditions) -> list[Contestant]:
     rows = [
-        Contestant("floor: decode, crop, resize", "floor", {"fast": False, "output": "uint8"}),
+        floor("floor: decode, crop, resize"),
         ours("mixdali, no mix", None),
         ours("mixdali, MixUp", "MixUp"),
         Contestant("torchvision v2, PIL, MixUp", "vision", {"decode": "pil", "mixup": True}, peer=True),
@@ -113,7 +117,8 @@ def _file_peers(data: Data, conditions: Conditions) -> list[Contestant]:
         *rows,
         # it compiles for a quarter of a minute at every start
         Contestant("FFCV, ImageMixup", "ffcv_loader", {"mixup": True}, peer=True),
-        Contestant("floor, fast IDCT", "floor", {"fast": True, "output": "uint8"}),
+        floor("floor, DALI's own resize", plain=True),
+        floor("floor, fast IDCT", fast=True),
         ours("mixdali, MixUp, quality 90", "MixUp", folder=str(quality90(data))),
         Contestant("torchvision v2, PIL, no mix", "vision", {"decode": "pil", "mixup": False}, peer=True),
         Contestant("torchvision v2, tensor, no mix", "vision", {"decode": "tensor", "mixup": False}, peer=True),

@@ -1,6 +1,7 @@
-"""The floor: DALI decodes, crops and resizes, and that is all. Images stay uint8 (N, S, S, 3).
+"""The floor: a pipeline that decodes, crops and resizes, and that is all. Images stay uint8 (N, S, S, 3).
 
-fast: the decoder's inexact inverse cosine transform, which is a little faster.
+fast   the decoder's inexact inverse cosine transform, which is a little faster.
+plain  by DALI's own `resize`, not by that of `pipelines.resize`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,11 @@ from nvidia.dali.pipeline import Pipeline
 from mixdali import Loader
 from pipelines.arguments import device_id
 from pipelines.files import read_folder
+from pipelines.resize import resize
 
 
 @pipeline_def
-def decoded(files: Sequence[str], size: int, fast: bool) -> Any:
+def decoded(files: Sequence[str], size: int, fast: bool, plain: bool) -> Any:
     encoded, _ = fn.readers.file(files=list(files), shuffle_after_epoch=True, pad_last_batch=True, name="reader")
     images = fn.decoders.image_random_crop(
         encoded,
@@ -26,6 +28,8 @@ def decoded(files: Sequence[str], size: int, fast: bool) -> Any:
         random_aspect_ratio=(3 / 4, 4 / 3),
         use_fast_idct=fast,
     )
+    if not plain:
+        return resize(images, (size, size))
     return fn.resize(images, size=(size, size), interp_type=types.INTERP_LINEAR, antialias=True)
 
 
@@ -35,6 +39,7 @@ def batches(settings: dict[str, Any]) -> Iterator[Any]:
         list(files) * settings["repeat"],
         settings["size"],
         settings["fast"],
+        settings["plain"],
         batch_size=settings["batch_size"],
         num_threads=settings["threads"],
         device_id=device_id(settings["device"]),
