@@ -1,6 +1,7 @@
 """FMix."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from mixdali.checks import boolean, positive
@@ -67,15 +68,23 @@ class FMix(MaskMix):
         """numpy (height, width): noise whose frequencies fall off, never the global generator's."""
         import numpy as np
 
-        down = np.fft.fftfreq(height)[:, None]
-        across = np.fft.fftfreq(width)[None, : (width + 1) // 2 + 1]
-        frequency = np.maximum(np.sqrt(down**2 + across**2), 1 / max(height, width))
-        noise = np.random.default_rng(seed).standard_normal((*frequency.shape, 2))
-        parts = noise / frequency[..., None] ** self.decay_power
+        amplitudes = _amplitudes(height, width, self.decay_power)
+        parts = np.random.default_rng(seed).standard_normal((*amplitudes.shape, 2))
+        parts /= amplitudes[..., None]
         if self.as_published:
             spectrum = parts[0] + 1j * parts[1]
         else:
-            spectrum = parts[..., 0] + 1j * parts[..., 1]
+            spectrum = parts.view(np.complex128)[..., 0]
             # of the columns that are their own mirror image the transform takes the even half, so half of the power
             spectrum[:, [0] if width % 2 else [0, width // 2]] *= 2**0.5
         return np.fft.irfft2(spectrum, (height, width))
+
+
+@lru_cache(maxsize=16)
+def _amplitudes(height: int, width: int, power: float) -> Any:
+    """numpy (height, frequencies across): by how much each frequency is to be divided."""
+    import numpy as np
+
+    down = np.fft.fftfreq(height)[:, None]
+    across = np.fft.fftfreq(width)[None, : (width + 1) // 2 + 1]
+    return np.maximum(np.sqrt(down**2 + across**2), 1 / max(height, width)) ** power

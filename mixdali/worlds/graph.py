@@ -31,6 +31,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "log": math.log,
     "min": math.min,
     "max": math.max,
+    "mean": fn.reductions.mean,
 }
 
 
@@ -75,20 +76,18 @@ class GraphWorld(OperatorWorld):
         return function(*arguments)
 
     def floor(self, value: Any) -> Any:
-        return math.floor(value) if isinstance(value, DataNode) else combine("floor", value)
+        return combine("floor", value)
 
     def sqrt(self, value: Any) -> Any:
         return combine("sqrt", value)
 
     def exp(self, value: Any) -> Any:
-        return math.exp(value) if isinstance(value, DataNode) else combine("exp", value)
+        return combine("exp", value)
 
     def log(self, value: Any) -> Any:
         return combine("log", value)
 
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        if isinstance(value, DataNode):
-            return math.clamp(value, low, high)
         return combine("min", combine("max", value, low), high)
 
     def pair(self, y: Any, x: Any) -> Numbers:
@@ -105,19 +104,25 @@ class GraphWorld(OperatorWorld):
 
     def select(self, hits: Sequence[Any], values: Sequence[Any]) -> Any:
         if any(isinstance(value, DataNode) for value in values):
-            hits = [self.each(hit) for hit in hits]
+            hits = self.nodes(hits)
         return super().select(hits, values)
 
+    def row(self, axis: int) -> Number:
+        return Number("row", value=axis)
+
     def each(self, value: Any, axes: int = 1) -> Any:
-        return self.nodes([value])[0] if isinstance(value, Number) else value
+        return self.nodes([value])[0] if isinstance(value, Number) and axes > 1 else value
 
-    def outer(self, base: Any, rows: DataNode, columns: DataNode) -> DataNode:
-        if (kernel := self._kernel_for(rows)) is None:
-            return super().outer(base, rows, columns)
-        return kernel.outer(self.nodes([base])[0], rows, columns)
+    def mean(self, row: Number) -> Number:
+        return combine("mean", row)
 
-    def mean(self, row: DataNode) -> Number:
-        return Number("node", value=fn.reductions.mean(row))
+    def outer(self, base: Any, rows: Number, columns: Number) -> DataNode:
+        numbers = [_as_number(base), rows, columns]
+        if self.layout == "HWC" and self._kernel_for(self.data) is not None:
+            from mixdali.worlds import program
+
+            return program.outer(numbers, self.data)
+        return super().outer(*self._by_operators(numbers))
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> DataNode:
         return fn.python_function(
@@ -143,7 +148,15 @@ class GraphWorld(OperatorWorld):
             from mixdali.worlds import program
 
             return program.run(numbers, self.data.shape(), self.height)
-        return fn.stack(*by_operators(numbers, self.sides, OPERATIONS, _scalar))
+        return fn.stack(*self._by_operators(numbers))
+
+    def _by_operators(self, numbers: list[Number]) -> list[DataNode]:
+        def leaf(number: Number) -> Any:
+            if number.kind == "row":
+                return OperatorWorld.row(self, number.value)
+            return self.sides[number.value] if number.kind == "size" else number.value
+
+        return by_operators(numbers, leaf, OPERATIONS, _scalar)
 
     def finish(self, plan: Plan) -> Plan:
         layers: list[Plan | Layer] = [plan, *plan.more]

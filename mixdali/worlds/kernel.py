@@ -94,11 +94,6 @@ def blend_targets(targets: DataNode, others: Sequence[DataNode], shares: DataNod
     return operator(_run_blend_targets, like_the_first, inputs, NUMBERS)(targets, *others, shares)
 
 
-def outer(base: DataNode, rows: DataNode, columns: DataNode) -> DataNode:
-    """base (), rows (H,), columns (W,) float32 -> (H, W), base plus the products."""
-    return operator(_run_outer, _sides_of_output, [NUMBER, NUMBERS, NUMBERS], GRID)(base, rows, columns)
-
-
 def to_float(images: DataNode) -> DataNode:
     """uint8 HWC -> float32 CHW in [0, 1]."""
     return operator(_run_to_float, _shape_of_output, [IMAGE], PIXELS)(images)
@@ -216,30 +211,6 @@ def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes
                 of_row = of_channel[y, x0:x1]
                 for x in range(x1 - x0):
                     row[x] = mixed(row[x], of_row[x], shown)
-
-
-@compiled(RUN)
-def _run_outer(outputs, out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
-    shape = shape_of(out_shapes, 0, 2)
-    height, width = shape[0], shape[1]
-    out = carray(address_of(outputs, 0), (height, width), np.float32)
-    base = carray(address_of(inputs, 0), 1, np.float32)[0]
-    rows = carray(address_of(inputs, 1), height, np.float32)
-    columns = carray(address_of(inputs, 2), width, np.float32)
-    for y in range(height):
-        row, weight = out[y], rows[y]
-        for x in range(width):
-            row[x] = base + weight * columns[x]
-
-
-@compiled(SETUP)
-def _sides_of_output(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-    """(H, W), from the second and the third input."""
-    ins, outs = carray(pointer(in_shapes), (3, samples), np.uint64), carray(pointer(out_shapes), samples, np.uint64)
-    for sample in range(samples):
-        out = carray(pointer(outs[sample]), 2, np.int64)
-        out[0] = carray(pointer(ins[1, sample]), 1, np.int64)[0]
-        out[1] = carray(pointer(ins[2, sample]), 1, np.int64)[0]
 
 
 @compiled(RUN)

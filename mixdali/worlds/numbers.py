@@ -1,4 +1,4 @@
-"""The numbers of a plan in a DALI graph, one an image, as expressions.
+"""The numbers of a plan in a DALI graph, one an image or one for each row or column of its pixels, as expressions.
 
 A graph pays for every operator, however small its data. So the arithmetic of a plan is only written down here. It
 becomes either one compiled operator (`worlds/program.py`) or, without numba, DALI's own ones.
@@ -38,15 +38,23 @@ class Arithmetic:
 
 
 class Number(Arithmetic):
-    """A number an image: drawn, constant, or computed from others."""
+    """A number an image, or along an axis: drawn, constant, or computed from others.
+
+    kind   "node", "constant", "size", "row" (0, 1, 2, ... for the pixels along an axis) or an operation.
+    value  of kind "node" a DALI node (), of "constant" a float, of "size" and "row" 0 for height and 1 for width.
+    whole  a node's whole number as it was before it became a float.
+    axis   0 for a number for each row of pixels, 1 for each column, None for one an image.
+    """
 
     def __init__(self, kind: str, *inputs: Number, value: Any = None, whole: Any = None) -> None:
         self.kind = kind
         self.inputs = inputs
-        self.value = (
-            value  # of kind "node" a DALI node (), of "constant" a float, of "size" 0 for height and 1 for width
-        )
-        self.whole = whole  # a node's whole number as it was before it became a float
+        self.value = value
+        self.whole = whole
+        axes = {one.axis for one in inputs} - {None}
+        if len(axes) > 1:
+            raise ValueError(f"{kind}: numbers along the height cannot meet numbers along the width")
+        self.axis: int | None = value if kind == "row" else None if kind == "mean" or not axes else axes.pop()
 
     def __lt__(self, other: Any) -> Any:
         return combine("lt", self, other)
@@ -92,19 +100,20 @@ def in_order(numbers: list[Number]) -> list[Number]:
 
 
 def by_operators(
-    numbers: list[Number], size: Any, operations: dict[str, Callable[..., Any]], scalar: Callable[[float], Any]
+    numbers: list[Number],
+    leaf: Callable[[Number], Any],
+    operations: dict[str, Callable[..., Any]],
+    scalar: Callable[[float], Any],
 ) -> list[Any]:
     """The numbers as DALI nodes, computed by DALI's operators.
 
-    size    the node of height and width (2,).
+    leaf    the node, or the float, of a number without inputs.
     scalar  makes a node of a float.
     """
     made: dict[int, Any] = {}
     for number in in_order(numbers):
-        if number.kind in ("node", "constant"):
-            made[id(number)] = number.value
-        elif number.kind == "size":
-            made[id(number)] = size[number.value]
+        if not number.inputs:
+            made[id(number)] = leaf(number)
         else:
             first, *others = (made[id(one)] for one in number.inputs)
             if all(isinstance(value, float) for value in (first, *others)):
