@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -158,17 +159,26 @@ class TrainBatches:
 
 
 def in_runs(function: Callable[[int], Any], length: int = RUN) -> Callable[[int], Any]:
-    """The same function of whole numbers, computed for some of them in a row as soon as the first one is asked for.
+    """The same function of whole numbers, computed for some of them in a row, and for the next ones ahead, in a thread.
 
     Between two batches the network's own work empties the processor's caches, after which Python is several times
-    slower for a while; so it is asked less often.
+    slower for a while; so it is asked less often, and while the network is at work.
     """
+    # one thread, so that the function never runs twice at a time
+    thread = ThreadPoolExecutor(1, thread_name_prefix="mixdali draws")
     known: dict[int, Any] = {}
+    ahead: dict[int, Future[list[Any]]] = {}
+
+    def run(start: int) -> list[Any]:
+        return [function(i) for i in range(start, start + length)]
 
     def of(i: int) -> Any:
         if i not in known:
             known.clear()
-            known.update((i + ahead, function(i + ahead)) for ahead in range(length))
+            found = ahead.pop(i, None) or thread.submit(run, i)
+            ahead.clear()
+            ahead[i + length] = thread.submit(run, i + length)
+            known.update(enumerate(found.result(), start=i))
         return known.pop(i)
 
     return of

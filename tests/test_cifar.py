@@ -1,6 +1,7 @@
 """The CIFAR pipeline: what comes out is what went in, cropped, flipped and mixed as it says."""
 
 import re
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -194,12 +195,25 @@ def test_mistakes_get_one_clear_line(source: Source) -> None:
 @pytest.mark.parametrize("asked", [[*range(40)], [7, 8, 30, 31, 31, 2, 3], [*range(15, -1, -1)]])
 def test_batches_drawn_in_runs_are_those_drawn_one_by_one(asked: list[int]) -> None:
     calls: list[int] = []
+    threads = set()
 
     def square(i: int) -> int:
         calls.append(i)
+        threads.add(threading.get_ident())
         return i * i
 
     function = in_runs(square, length=16)
     assert [function(i) for i in asked] == [i * i for i in asked]
     if asked == [*range(40)]:
-        assert calls == [*range(48)]
+        assert calls[:48] == [*range(48)]
+    assert len(threads - {threading.get_ident()}) == 1
+
+
+def test_an_error_in_a_run_is_raised_where_its_batch_is_asked_for() -> None:
+    def reciprocal(i: int) -> float:
+        return 1 / (i - 5)
+
+    function = in_runs(reciprocal, length=4)
+    assert [function(i) for i in range(4)] == [1 / (i - 5) for i in range(4)]
+    with pytest.raises(ZeroDivisionError):
+        function(4)

@@ -88,6 +88,8 @@ class GraphWorld(OperatorWorld):
         return combine("log", value)
 
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
+        if isinstance(value, DataNode):  # pixels
+            return math.clamp(value, low, high)
         return combine("min", combine("max", value, low), high)
 
     def pair(self, y: Any, x: Any) -> Numbers:
