@@ -24,13 +24,13 @@ from pipelines.augmix import augmix
 from pipelines.color import color_jitter as jitter
 from pipelines.files import read_folder
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
-from pipelines.resize import WHOLE, resize
+from pipelines.resize import FULL, resize
 from pipelines.source import Source
 
 SIZE = 224
 CROP_SHARE = 7 / 8
 SEVERITY = 1.0  # of AugMix
-AS_IT_IS_OR_MIRRORED = np.array([WHOLE, (0.0, 1.0, 1.0, 0.0)], dtype=np.float32)
+AS_IT_IS_OR_MIRRORED = np.array([FULL, (0.0, 1.0, 1.0, 0.0)], dtype=np.float32)
 
 
 @pipeline_def(enable_checkpointing=True, seed=0)

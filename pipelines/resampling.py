@@ -17,7 +17,17 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import IMAGE, NUMBERS, RUN, address_of, compiled, of_shape, operator, shape_of
+from mixdali.worlds.compiled import (
+    IMAGE,
+    NUMBERS,
+    RUN,
+    address_of,
+    compiled,
+    image_of,
+    of_shape,
+    operator,
+    shape_of,
+)
 
 CHANNELS = 4  # at most: as many as are summed together
 LANES = 16  # values that DALI rounds together, halves to even; those that are left over it rounds up
@@ -26,9 +36,9 @@ SHIFT = np.float32(3 << 22)  # added to a float32 below 2 ** 22 and taken off ag
 EVEN = np.float32(2)  # no remainder is this large
 UP = np.float32(0.5)
 
-# scale: source pixels per pixel, negative if mirrored. reach: of the filter to either side, in source pixels.
-# support: taps. low, high: the source pixels that are read.
-Filter = namedtuple("Filter", "start scale reach support low high")
+# scale: source pixels per pixel, negative if mirrored. slope: by how much the filter falls from one source pixel to the
+# next. reach: how many it spans to either side. support: taps. low, high: the source pixels that are read.
+Filter = namedtuple("Filter", "start scale slope reach support low high")
 
 
 def resize(images: DataNode, shape: tuple[int, int, int], region: DataNode, relative: bool) -> DataNode:
@@ -52,13 +62,15 @@ def resized(image: Any, region: Any, out: Any) -> None:
 def _filter(start: Any, end: Any, size: Any, out_size: Any) -> Any:
     one = np.float32(1)
     ratio = max(one, abs(end - start) / np.float32(out_size))
-    reach = one / (one / ratio)  # not always the ratio, as both quotients are rounded
+    slope = one / ratio
+    reach = one / slope  # not always the ratio, as both quotients are rounded
     support = int(np.ceil(reach + reach))
     low = int(np.floor(min(start, end) - reach))
     high = int(np.ceil(max(start, end) - reach + np.float32(support)))
     return Filter(
         start,
         (end - start) / np.float32(out_size),
+        slope,
         reach,
         support,
         max(0, min(size, low)),
@@ -86,14 +98,13 @@ def _weights(start: Any, of: Any, number: Any) -> Any:
     firsts = np.empty(number, np.int64)
     weights = np.zeros((number, -(-of.support // TAPS) * TAPS), np.float32)
     begin = start + (half * of.scale - half - of.reach)
-    step = one / max(one, abs(of.scale))
     for i in range(number):
         place = np.float32(i) * of.scale + begin
         first = np.ceil(place)
         firsts[i] = int(first)
         total = np.float32(0)
         for tap in range(of.support):
-            at = (first - place + np.float32(tap)) * step
+            at = (first - place + np.float32(tap)) * of.slope
             weight = np.float32(0)
             if at < one:
                 weight = at
@@ -151,18 +162,23 @@ def _horizontal_first(image: Any, rows: Any, columns: Any, out: Any) -> None:
 
 @njit
 def _sum_rows(rows: Any, first: Any, number: Any, weights: Any, out: Any) -> None:
-    """Rows from `first` on, of which there are `number`, the nearest in the place of one beyond them; row i lies at i
-    modulo len(rows)."""
-    last, size = number - 1, len(out)
+    """The weighted sum of the rows from `first` on."""
+    size = len(out)
     for tap in range(0, len(weights), TAPS):
-        a = rows[min(max(first + tap, 0), last) % len(rows)][:size]
-        b = rows[min(max(first + tap + 1, 0), last) % len(rows)][:size]
-        c = rows[min(max(first + tap + 2, 0), last) % len(rows)][:size]
-        d = rows[min(max(first + tap + 3, 0), last) % len(rows)][:size]
+        a = _row(rows, first + tap, number)[:size]
+        b = _row(rows, first + tap + 1, number)[:size]
+        c = _row(rows, first + tap + 2, number)[:size]
+        d = _row(rows, first + tap + 3, number)[:size]
         if tap == 0:
             _sum_four(a, b, c, d, weights, out)
         else:
             _add_four(a, b, c, d, weights[tap:], out)
+
+
+@njit
+def _row(rows: Any, place: Any, number: Any) -> Any:
+    """Row i of `number`, which lies at i modulo len(rows); the nearest for one beyond them."""
+    return rows[min(max(place, 0), number - 1) % len(rows)]
 
 
 @njit
@@ -277,17 +293,10 @@ def _halves_across(firsts: Any, size: Any, support: Any, channels: Any) -> Any:
     return halves
 
 
-@njit
-def _resize(outputs: Any, out_shapes: Any, inputs: Any, in_shapes: Any, region: Any) -> None:
-    shape, out_shape = shape_of(in_shapes, 0, 3), shape_of(out_shapes, 0, 3)
-    image = carray(address_of(inputs, 0), (shape[0], shape[1], shape[2]), np.uint8)
-    out = carray(address_of(outputs, 0), (out_shape[0], out_shape[1], out_shape[2]), np.uint8)
-    resized(image, region, out)
-
-
 @compiled(RUN)
 def _run(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
-    _resize(outputs, out_shapes, inputs, in_shapes, carray(address_of(inputs, 1), 4, np.float32))
+    region = carray(address_of(inputs, 1), 4, np.float32)
+    resized(image_of(inputs, in_shapes, 0), region, image_of(outputs, out_shapes, 0))
 
 
 @compiled(RUN)
@@ -296,4 +305,4 @@ def _run_relative(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shap
     region = carray(address_of(inputs, 1), 4, np.float32).copy()
     for i in range(4):
         region[i] *= np.float32(shape[i % 2])
-    _resize(outputs, out_shapes, inputs, in_shapes, region)
+    resized(image_of(inputs, in_shapes, 0), region, image_of(outputs, out_shapes, 0))

@@ -7,7 +7,7 @@ import numpy as np
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-WHOLE = (0.0, 0.0, 1.0, 1.0)
+FULL = (0.0, 0.0, 1.0, 1.0)
 
 
 def resize(
@@ -28,7 +28,7 @@ def resize(
     On a CPU with numba this is three to eight times as fast as `fn.resize`, and gives the same to the bit.
     """
     if region is None:
-        region, relative = types.Constant(np.array(WHOLE, np.float32)), True
+        region, relative = types.Constant(np.array(FULL, np.float32)), True
     if _has_kernel(images, channels):
         from pipelines import resampling
 

@@ -25,12 +25,13 @@ def run(images, regions, how):
     return [np.array(found.at(i)) for i in range(len(images))]
 
 
-def by_dali(size):
+def by_dali(size, relative=False):
     return lambda images, regions: fn.resize(
         images,
         size=size,
         roi_start=regions[:2],
         roi_end=regions[2:],
+        roi_relative=relative,
         interp_type=types.INTERP_LINEAR,
         antialias=True,
     )
@@ -84,19 +85,7 @@ def test_a_share_of_the_sides_is_a_region():
     images, regions = drawn(rng, (20, 90), 3, True, False)
     shares = [region / np.array(image.shape[:2] * 2, np.float32) for image, region in zip(images, regions, strict=True)]
     ours = run(images, shares, lambda a, b: resize(a, (32, 48), b, relative=True))
-    theirs = run(
-        images,
-        shares,
-        lambda a, b: fn.resize(
-            a,
-            size=(32, 48),
-            roi_start=b[:2],
-            roi_end=b[2:],
-            roi_relative=True,
-            interp_type=types.INTERP_LINEAR,
-            antialias=True,
-        ),
-    )
+    theirs = run(images, shares, by_dali((32, 48), relative=True))
     assert all((one == other).all() for one, other in zip(ours, theirs, strict=True))
 
 

@@ -104,10 +104,9 @@ def like_the_first(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _
 
 
 @cache
-def of_shape(*shape: int) -> Any:
-    """What tells DALI that all outputs have this shape, of three axes. It sees no values, and a constant of this shape
-    would cost as much as a mix; so it is compiled for a shape, once."""
-    first, second, third = shape
+def of_shape(first: int, second: int, third: int) -> Any:
+    """What tells DALI that all outputs have this shape. It sees no values, and a constant of this shape would cost as
+    much as a mix; so it is compiled for a shape, once."""
 
     @compiled(SETUP)
     def setup(out_shapes, _out_ndims, _num_outputs, _in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
@@ -123,3 +122,10 @@ def of_shape(*shape: int) -> Any:
 def address_of(data: Any, place: Any) -> Any:
     """The pointer to the data of input (or output) number `place`."""
     return pointer(carray(pointer(data), place + 1, np.uint64)[place])
+
+
+@njit
+def image_of(data: Any, shapes: Any, place: Any) -> Any:
+    """Input (or output) number `place` as a uint8 array (H, W, C)."""
+    shape = shape_of(shapes, place, 3)
+    return carray(address_of(data, place), (shape[0], shape[1], shape[2]), np.uint8)

@@ -167,9 +167,8 @@ class GraphWorld(OperatorWorld):
         rows = [number for layer in layers for number in _layer_numbers(layer)]
         vector = self._computed([*rows, *(apart[name] for name in unknown)])
         parts = {name: value for name, value in plan.parts().items() if isinstance(value, DataNode)}
-        parts |= {name: _finished(name, number) for name, number in apart.items() if number.kind == "node"}
-        for place, name in enumerate(unknown, len(rows)):
-            parts[name] = fn.cast(vector[place], dtype=types.INT32) if is_whole(name) else vector[place]
+        apart |= {name: Number("node", value=vector[place]) for place, name in enumerate(unknown, len(rows))}
+        parts |= {name: _finished(name, number) for name, number in apart.items()}
         for i, layer in enumerate(layers):
             where, start = f"more.{i - 1}." if i else "", LAYER * i
             found = {
@@ -263,8 +262,7 @@ class GraphRandomness(OperatorRandomness):
         def of_batch(targets: list[np.ndarray], mate: list[np.ndarray]) -> list[np.ndarray]:
             return [np.array(partner) for partner in partners_by_class(np.stack(targets), np.stack(mate), rule)]
 
-        partner = fn.python_function(targets, mate.value, function=of_batch, batch_processing=True)
-        return _drawn_whole(fn.cast(partner, dtype=types.INT32))
+        return _drawn_whole(fn.python_function(targets, mate.value, function=of_batch, batch_processing=True))
 
     def follow(self, partner: Number, again: Number) -> Number:
         return _drawn_whole(fn.permute_batch(partner.whole, indices=again.whole))
@@ -278,7 +276,7 @@ class GraphRandomness(OperatorRandomness):
     def given(self, value: Any) -> Any:
         if isinstance(value, DataNode):
             # a partner or another draw; what of the two is not used costs nothing
-            return _drawn_whole(value, fn.cast(value, dtype=types.INT32))
+            return Number("node", value=fn.cast(value, dtype=types.FLOAT), whole=fn.cast(value, dtype=types.INT32))
         if isinstance(value, (int, float)):
             return constant(value)
         raise TypeError(f"a draw given to a graph must be a node or a number, got {type(value).__name__}")
@@ -298,9 +296,9 @@ def epoch_counter(batches: int | None, first: int) -> DataNode:
     return fn.external_source(source=source, batch=True, batch_info=True, dtype=types.FLOAT, ndim=0)
 
 
-def _drawn_whole(node: DataNode, whole: DataNode | None = None) -> Number:
-    """A node () of whole numbers, such as partners; `whole` is the same in int32, if the node is not."""
-    return Number("node", value=fn.cast(node, dtype=types.FLOAT), whole=node if whole is None else whole)
+def _drawn_whole(node: DataNode) -> Number:
+    """A node () of int32, such as partners."""
+    return Number("node", value=fn.cast(node, dtype=types.FLOAT), whole=node)
 
 
 def _as_number(value: Any) -> Number:
@@ -324,7 +322,7 @@ def _stands_alone(name: str, value: Any) -> bool:
 
 
 def _finished(name: str, number: Number) -> DataNode:
-    """A number that is a node already, as users get it."""
+    """A number of kind "node", as users get it."""
     if not is_whole(name):
         return number.value
     return fn.cast(number.value, dtype=types.INT32) if number.whole is None else number.whole

@@ -23,6 +23,7 @@ from mixdali.worlds.compiled import (
     SETUP,
     address_of,
     compiled,
+    image_of,
     like_the_first,
     operator,
     pointer,
@@ -100,13 +101,6 @@ def to_float(images: DataNode) -> DataNode:
 
 
 @njit
-def _image(inputs: Any, shapes: Any, place: Any) -> Any:
-    """Input number `place` as a uint8 array (H, W, C)."""
-    shape = shape_of(shapes, place, 3)
-    return carray(address_of(inputs, place), (shape[0], shape[1], shape[2]), np.uint8)
-
-
-@njit
 def _other(inputs: Any, place: Any, shape: Any) -> Any:
     """The image that input number `place` tells the place of, as a uint8 array of this shape (H, W, C)."""
     address = carray(address_of(inputs, place), 1, np.int64)[0]
@@ -121,7 +115,7 @@ def _output(outputs: Any, shape: Any) -> Any:
 
 @njit
 def _blend(outputs: Any, inputs: Any, shapes: Any, layers: Any, mask: Any) -> None:
-    own = _image(inputs, shapes, 0)
+    own = image_of(inputs, shapes, 0)
     out = _output(outputs, own.shape)
     numbers = carray(address_of(inputs, layers + 1), LAYER * layers, np.float32)
     height, width = own.shape[0], own.shape[1]
@@ -190,7 +184,7 @@ def _run_blend_masked(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in
 
 @compiled(RUN)
 def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
-    own = _image(inputs, in_shapes, 0)
+    own = image_of(inputs, in_shapes, 0)
     height, width, channels = own.shape
     out = _output(outputs, own.shape)
     convert_pixels(own.reshape(-1), out, 0, SCALE)
@@ -215,7 +209,7 @@ def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes
 
 @compiled(RUN)
 def _run_to_float(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
-    own = _image(inputs, in_shapes, 0)
+    own = image_of(inputs, in_shapes, 0)
     convert_pixels(own.reshape(-1), _output(outputs, own.shape), 0, SCALE)
 
 
