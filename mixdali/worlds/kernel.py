@@ -139,13 +139,13 @@ def _blend(outputs: Any, inputs: Any, shapes: Any, layers: Any, mask: Any) -> No
 def _patch(own: Any, inputs: Any, out: Any, numbers: Any, layers: Any) -> None:
     """Layers of which every pixel shows one alone: put together as bytes, some rows at a time, and converted."""
     height, width = own.shape[0], own.shape[1]
-    mine, line = own.reshape(-1), width * own.shape[2]
+    line = width * own.shape[2]
     at_a_time = max(1, ROWS // line)
     rows = np.empty(at_a_time * line, np.uint8)
     for top in range(0, height, at_a_time):
         bottom = min(top + at_a_time, height)
         shown = rows[: (bottom - top) * line]
-        copy_bytes(mine[top * line : bottom * line], shown)
+        copy_bytes(own.ctypes.data + top * line, shown.ctypes.data, len(shown))
         for layer in range(layers):
             of_layer = numbers[LAYER * layer : LAYER * (layer + 1)]
             cover_rows(_other(inputs, 1 + layer, own.shape), shown, of_layer, top, bottom)

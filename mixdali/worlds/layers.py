@@ -8,7 +8,9 @@ y1, x1 of the part of the other image that is shown in the box. The results are 
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 SCALE = np.float32(1 / 255)
 LAYER = 10  # numbers a layer
@@ -118,11 +120,19 @@ def _segment(own: Any, other: Any, out: Any, start: Any, kept: Any, mask: Any, s
         blend_pixels(own, other, out, start, np.float32(1) - kept, scale)
 
 
-@njit
-def copy_bytes(source: Any, target: Any) -> None:
-    # An assignment to a slice would first see whether the two overlap.
-    for i in range(len(target)):
-        target[i] = source[i]
+@intrinsic
+def _copy_bytes(_context: Any, _source: Any, _target: Any, _number: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        source, target = (builder.inttoptr(address, cgutils.voidptr_t) for address in arguments[:2])
+        cgutils.raw_memcpy(builder, target, source, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.intp), generate
+
+
+copy_bytes: Any = _copy_bytes
+"""copy_bytes(source, target, number): from one address to another. A row of a box is so short that what slices and a
+look for overlaps cost would be seen beside it."""
 
 
 @njit
@@ -239,7 +249,7 @@ def _paste(own: Any, other: Any, out: Any, box: Any, columns: Any, shift: Any, n
     """
     y0, x0, y1, x1 = box
     width, channels = own.shape[1], own.shape[2]
-    mine, others = own.reshape(-1), other.reshape(-1)
+    others = other.reshape(-1)
     line = width * channels
     outside = numbers[5]
     at_a_time = max(1, ROWS // line)
@@ -247,7 +257,7 @@ def _paste(own: Any, other: Any, out: Any, box: Any, columns: Any, shift: Any, n
     for top in range(y0, y1, at_a_time):
         bottom = min(top + at_a_time, y1)
         shown = rows[: (bottom - top) * line]
-        copy_bytes(mine[top * line : bottom * line], shown)
+        copy_bytes(own.ctypes.data + top * line, shown.ctypes.data, len(shown))
         _cover(other, shown, (top, x0, bottom, x1), top, columns, shift, numbers)
         if outside == 1:
             convert_pixels(shown, out, top * width, scale)
@@ -260,14 +270,14 @@ def _cover(other: Any, rows: Any, box: Any, top: Any, columns: Any, shift: Any, 
     """Into `rows`, which are those from `top` on as bytes, what the box shows of the other image."""
     y0, x0, y1, x1 = box
     width, channels = other.shape[1], other.shape[2]
-    others = other.reshape(-1)
     line, first, last = width * channels, x0 * channels, x1 * channels
+    source, target = other.ctypes.data + shift + first, rows.ctypes.data
     for y in range(y0, y1):
-        row = rows[(y - top) * line + first : (y - top) * line + last]
+        place = (y - top) * line + first
         if len(columns):
-            _gather(other, y, columns, numbers, row)
+            _gather(other, y, columns, numbers, rows[place : place + last - first])
         else:
-            copy_bytes(others[y * line + shift + first : y * line + shift + last], row)
+            copy_bytes(source + y * line, target + place, last - first)
 
 
 @njit
