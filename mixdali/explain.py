@@ -15,6 +15,12 @@ def explained(error: RuntimeError) -> Exception | None:
         )
     if "all images of a batch that is mixed must be of one size" in text:
         return ValueError("all images of a batch that is mixed must be of one size, got several; resize or crop them")
-    if "operator `nvidia.dali.fn._tensor_subscript`" in text and "in check_labels" in text:
+    if "targets of a mix must be float32 (num_classes,)" in text:
+        return TypeError(
+            "targets of a mix must be float32 (num_classes,), as many classes for all of a batch; "
+            "mixdali.one_hot(labels, num_classes) makes them of labels"
+        )
+    of_table = "operator `nvidia.dali.fn._tensor_subscript`" in text and "in check_labels" in text
+    if of_table or "labels must be from 0 to num_classes - 1" in text:
         return ValueError("a label is outside 0 to num_classes - 1; give one_hot the right num_classes")
     return None

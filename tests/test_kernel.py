@@ -1,5 +1,7 @@
 """The compiled kernel and DALI's own operators give the same bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,6 +38,67 @@ def test_kernel_and_operators_agree_to_the_bit(method: str, shape: tuple[int, in
         pytest.skip("a colour of three levels")
     kernel, operators = both(images, (METHODS | PIXEL_METHODS)[method])
     np.testing.assert_array_equal(kernel, operators)
+
+
+@pytest.mark.parametrize("per", ["image", "batch", "pair"])
+@pytest.mark.parametrize("method", METHODS)
+def test_without_numba_a_seed_gives_the_same_batch(method: str, per: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 12, 9, 3), dtype=np.uint8)
+    labels = np.arange(6, dtype=np.int64) % 4
+
+    @pipeline_def(batch_size=6, num_threads=2, device_id=None, seed=3)
+    def pipeline():
+        targets = mixdali.one_hot(fn.external_source(source=lambda i: labels, batch=True), 4, smoothing=0.1)
+        pixels = fn.external_source(source=lambda i: images, batch=True, layout="HWC")
+        return replace(METHODS[method], per=per)(pixels, targets)
+
+    compiled = [np.array(output.as_array()) for output in pipeline().run()]
+    monkeypatch.setattr("mixdali.worlds.graph.find_spec", lambda name: None)
+    plain = [np.array(output.as_array()) for output in pipeline().run()]
+    for one, other in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_targets_of_few_and_of_many_classes_are_mixed_alike(layers: int) -> None:
+    """In one thread or in several."""
+    from mixdali.worlds import kernel
+
+    rng = np.random.default_rng(0)
+    targets, shares = rng.random((5, 7), np.float32), rng.random((5, layers), np.float32) / layers
+    orders = [rng.permutation(5).astype(np.int32) for _ in range(layers)]
+
+    @pipeline_def(batch_size=5, num_threads=2, device_id=None)
+    def pipeline():
+        def node(value: np.ndarray):
+            return fn.external_source(source=lambda i: value, batch=True)
+
+        own = node(targets)
+        places = kernel.places_of_targets(own)
+        others = [fn.permute_batch(places, indices=node(order)) for order in orders]
+        return tuple(kernel.blend_targets(own, others, node(shares), few) for few in (False, True))
+
+    several, one = (np.array(output.as_array()) for output in pipeline().run())
+    rest = 1 - shares.sum(axis=1, keepdims=True)
+    expected = shares[:, :1] * targets + rest * targets[orders[0]]
+    for i in range(1, layers):
+        expected += shares[:, i : i + 1] * targets[orders[i]]
+    np.testing.assert_array_equal(several, one)
+    np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("num_classes", [1, 10, 5000])
+def test_one_hot_of_few_and_of_many_classes(num_classes: int) -> None:
+    labels = np.array([0, num_classes - 1, num_classes // 2], np.uint16)
+
+    @pipeline_def(batch_size=3, num_threads=2, device_id=None)
+    def pipeline():
+        return mixdali.one_hot(fn.external_source(source=lambda i: labels, batch=True), num_classes, smoothing=0.2)
+
+    made = np.array(pipeline().run()[0].as_array())
+    expected = np.full((3, num_classes), 0.2 / num_classes)
+    expected[np.arange(3), labels] += 0.8
+    np.testing.assert_allclose(made, expected, rtol=1e-6)
 
 
 def test_so_do_they_without_a_mix() -> None:

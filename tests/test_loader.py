@@ -342,6 +342,17 @@ def test_a_label_outside_its_classes_is_refused(files: list[str]) -> None:
         next(iter(Loader(pipeline())))
 
 
+@pytest.mark.parametrize("targets", [np.array([0, 1], np.int32), np.eye(2), np.array([0.0, 1.0], np.float32)])
+def test_targets_that_are_no_targets_are_refused(targets: np.ndarray) -> None:
+    @pipeline_def(num_threads=1, device_id=None, batch_size=2)
+    def pipeline():
+        images = fn.constant(idata=[7] * 12, shape=[2, 2, 3], dtype=types.UINT8)
+        return MixUp()(images, fn.external_source(source=lambda i: targets, batch=True))
+
+    with pytest.raises(TypeError, match=r"targets of a mix must be float32 .* mixdali\.one_hot"):
+        next(iter(Loader(pipeline(), num_samples=2)))
+
+
 def test_mistakes_get_one_clear_line(files: list[str]) -> None:
     with pytest.raises(TypeError, match="pipeline must be a DALI Pipeline or a function"):
         Loader(files)

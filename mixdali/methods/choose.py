@@ -71,6 +71,10 @@ class Choose(Mix):
         def chosen(values: Sequence[Any]) -> Any:
             return world.select(hits, values)
 
+        def partner() -> Any:
+            first, *others = (plan.partner for plan in plans)
+            return first if all(other is first for other in others) else chosen([first, *others])
+
         def kept(values: Sequence[Any]) -> Any:
             """The chosen one, and 1 where nothing is to be mixed; None if no member has any."""
             if all(value is None for value in values):
@@ -79,7 +83,7 @@ class Choose(Mix):
             return self.keep_some(draws, world, chosen(filled))
 
         return Plan(
-            partner=chosen([plan.partner for plan in plans]),
+            partner=partner(),
             lam=kept([plan.lam for plan in plans]),
             box=chosen(boxes) if any(plan.box is not None for plan in plans) else None,
             weight=kept([plan.weight for plan in plans]),

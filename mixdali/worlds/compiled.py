@@ -28,8 +28,9 @@ SETUP = types.void(_address, _address, _count, _address, _address, _count, _coun
 Form = tuple[Any, int]
 """Type and number of axes of an operator's input or output."""
 
-IMAGE, FLAT, NUMBER, NUMBERS, GRID, PIXELS = (
+IMAGE, LABEL, FLAT, NUMBER, NUMBERS, GRID, PIXELS = (
     (DALIDataType.UINT8, 3),
+    (DALIDataType.INT32, 0),
     (DALIDataType.FLOAT64, 1),
     (DALIDataType.FLOAT, 0),
     (DALIDataType.FLOAT, 1),

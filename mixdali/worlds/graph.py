@@ -1,6 +1,5 @@
 """Nodes of a DALI graph, which know neither their type nor their size before the graph runs."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from types import ModuleType
@@ -9,13 +8,13 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import Pipeline, do_not_convert
+from nvidia.dali.pipeline import do_not_convert
 
-from mixdali.classmates import partners_by_class
 from mixdali.plan import WHOLE, Layer, Plan, is_whole
-from mixdali.seeds import derive_seed
-from mixdali.worlds.numbers import Number, Numbers, by_operators, combine, constant
-from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
+from mixdali.worlds.graph_draws import GraphRandomness
+from mixdali.worlds.numbers import Number, Numbers, Uniform, by_operators, combine, constant
+from mixdali.worlds.operators import OperatorWorld, called_once_for_equals
+from mixdali.worlds.uniforms import uniforms
 
 LAYER = 10  # numbers that the kernel is told of a layer
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -40,13 +39,8 @@ class GraphWorld(OperatorWorld):
 
     size = Numbers((Number("size", value=0), Number("size", value=1)))
 
-    def randomness(self, rng: int | None) -> "GraphRandomness":
-        pipeline = _current_pipeline()
-        if rng is None:
-            rng = _pipeline_seed(pipeline)
-        if isinstance(rng, bool) or not isinstance(rng, int):
-            raise TypeError(f"rng must be an int seed in a DALI graph, got {rng!r}")
-        return GraphRandomness(self, pipeline.max_batch_size, rng)
+    def randomness(self, rng: int | None) -> GraphRandomness:
+        return GraphRandomness(self, rng)
 
     def shape(self) -> DataNode:
         return self.data.shape(dtype=types.FLOAT)
@@ -149,13 +143,16 @@ class GraphWorld(OperatorWorld):
         if find_spec("numba") is not None:
             from mixdali.worlds import program
 
-            return program.run(numbers, self.data.shape(), self.height)
+            images = self.data if self.layout == "HWC" and not self.is_on_gpu(self.data) else None
+            return program.run(numbers, images, self.data.shape() if images is None else None, self.height)
         return fn.stack(*self._by_operators(numbers))
 
     def _by_operators(self, numbers: list[Number]) -> list[DataNode]:
         def leaf(number: Number) -> Any:
             if number.kind == "row":
                 return OperatorWorld.row(self, number.value)
+            if number.kind == "uniform":
+                return _uniform(number.value)
             return self.sides[number.value] if number.kind == "size" else number.value
 
         return by_operators(numbers, leaf, OPERATIONS, _scalar)
@@ -163,11 +160,14 @@ class GraphWorld(OperatorWorld):
     def finish(self, plan: Plan) -> Plan:
         layers: list[Plan | Layer] = [plan, *plan.more]
         apart = {name: _as_number(v) for name, v in plan.parts().items() if _stands_alone(name, v)}
-        unknown = [name for name, number in apart.items() if number.kind != "node"]
+        shares = [name for name in apart if _is_share(name)]
+        unknown = [name for name, number in apart.items() if number.kind != "node" and name not in shares]
         rows = [number for layer in layers for number in _layer_numbers(layer)]
-        vector = self._computed([*rows, *(apart[name] for name in unknown)])
+        vector = self._computed([*rows, *(apart[name] for name in (*shares, *unknown))])
         parts = {name: value for name, value in plan.parts().items() if isinstance(value, DataNode)}
-        apart |= {name: Number("node", value=vector[place]) for place, name in enumerate(unknown, len(rows))}
+        for place, name in enumerate((*shares, *unknown), len(rows)):
+            if apart[name].kind != "node":
+                apart[name] = Number("node", value=vector[place])
         parts |= {name: _finished(name, number) for name, number in apart.items()}
         for i, layer in enumerate(layers):
             where, start = f"more.{i - 1}." if i else "", LAYER * i
@@ -180,7 +180,7 @@ class GraphWorld(OperatorWorld):
             parts |= {where + name: node for name, node in found.items() if getattr(layer, name, None) is not None}
         finished = Plan.of_parts(parts)
         # What the kernel reads is at hand already, as long as nobody changes the plan.
-        finished.weight._mixdali_numbers = (vector, _layer_nodes(finished))
+        finished.weight._mixdali_numbers = (vector, _layer_nodes(finished), _share_nodes(finished))
         return finished
 
     def blend(self, images: DataNode, plan: Plan) -> DataNode:
@@ -190,11 +190,7 @@ class GraphWorld(OperatorWorld):
         if plan.fill is not None:
             mixed = kernel.erase(images, _kernel_numbers(plan), plan.fill)
         elif kernel.fits(1 + len(plan.more), plan.mask is not None):
-            layers: list[Plan | Layer] = [plan, *plan.more]
-            places = kernel.places(images)
-            others = [
-                places if layer.partner is None else fn.permute_batch(places, indices=layer.partner) for layer in layers
-            ]
+            others = _permuted(kernel.places(images), plan)
             mixed = kernel.blend(images, others, _kernel_numbers(plan), plan.mask)
         else:
             return super().blend(images, plan)
@@ -204,12 +200,18 @@ class GraphWorld(OperatorWorld):
         kernel = self._kernel_for(targets)
         if kernel is None or plan.partner is None or not kernel.fits(1 + len(plan.more), False):
             return super().blend_targets(targets, plan)
-        others = [
-            targets if partner is None else fn.permute_batch(targets, indices=partner)
-            for partner in (plan.partner, *(layer.partner for layer in plan.more))
-        ]
-        shares = fn.stack(plan.lam, *(layer.share for layer in plan.more)) if plan.more else plan.lam
-        return kernel.blend_targets(targets, others, shares)
+        others = _permuted(kernel.places_of_targets(targets), plan)
+        few = getattr(targets, "_mixdali_classes", kernel.FEW + 1) <= kernel.FEW
+        return kernel.blend_targets(targets, others, _kernel_shares(plan), few)
+
+    def one_hot(self, labels: DataNode, num_classes: int, on: float, off: float) -> DataNode:
+        if (kernel := self._kernel_for(labels)) is None:
+            return super().one_hot(labels, num_classes, on, off)
+        # a bitwise operator stops with an error at floats, which the cast would cut off
+        whole = fn.reshape(fn.cast(labels & -1, dtype=types.INT32), shape=[])
+        targets = kernel.one_hot(whole, num_classes, on, off, few=num_classes <= kernel.FEW)
+        targets._mixdali_classes = num_classes
+        return targets
 
     def to_float(self, images: DataNode) -> DataNode:
         if (kernel := self._kernel_for(images)) is not None:
@@ -223,82 +225,6 @@ class GraphWorld(OperatorWorld):
         from mixdali.worlds import kernel
 
         return kernel
-
-
-class GraphRandomness(OperatorRandomness):
-    """Every draw is an operator with a seed of its own, derived by name, so that no other operator moves it."""
-
-    ops, int32 = fn, types.INT32
-
-    def __init__(self, world: GraphWorld, number: int, seed: int) -> None:
-        self.world = world
-        self.number = number
-        self.seed = seed
-
-    def settings(self, name: str) -> dict[str, Any]:
-        return {"seed": derive_seed(self.seed, name)}
-
-    def indices(self, values: list[int]) -> list[int]:
-        return values
-
-    def places(self, partner: np.ndarray) -> DataNode:
-        # No operator tells an image its place in the batch. A source with an argument can be resumed.
-        return fn.external_source(source=lambda iteration: partner, batch=True, dtype=types.INT32, ndim=0)
-
-    def uniform(self, name: str, per: str) -> Number:
-        return Number("node", value=self.draw_uniform(name, per))
-
-    def beta(self, name: str, a: Any, b: Any, per: str) -> Number:
-        a, b = (self.world.nodes([value])[0] if isinstance(value, Number) else value for value in (a, b))
-        return Number("node", value=self.draw_beta(name, a, b, per))
-
-    def partner(self, name: str, rule: str) -> Number:
-        return _drawn_whole(self.draw_partner(name, rule))
-
-    def partner_by_class(self, targets: DataNode, mate: Number, rule: str) -> Number:
-        if targets.device == "gpu":
-            raise ValueError(f'partner="{rule}" needs targets on the CPU: move them to the GPU after the mix')
-
-        def of_batch(targets: list[np.ndarray], mate: list[np.ndarray]) -> list[np.ndarray]:
-            return [np.array(partner) for partner in partners_by_class(np.stack(targets), np.stack(mate), rule)]
-
-        return _drawn_whole(fn.python_function(targets, mate.value, function=of_batch, batch_processing=True))
-
-    def follow(self, partner: Number, again: Number) -> Number:
-        return _drawn_whole(fn.permute_batch(partner.whole, indices=again.whole))
-
-    def pixels(self, name: str, law: str) -> DataNode:
-        shape = self.world.data.shape(dtype=types.INT32)
-        if self.world.layout == "HWC":
-            shape = fn.cat(shape[2:3], shape[0:2])
-        return self.draw_pixels(name, law, shape)
-
-    def given(self, value: Any) -> Any:
-        if isinstance(value, DataNode):
-            # a partner or another draw; what of the two is not used costs nothing
-            return Number("node", value=fn.cast(value, dtype=types.FLOAT), whole=fn.cast(value, dtype=types.INT32))
-        if isinstance(value, (int, float)):
-            return constant(value)
-        raise TypeError(f"a draw given to a graph must be a node or a number, got {type(value).__name__}")
-
-    def setting(self, value: Any) -> Number:
-        return self.given(value)
-
-
-def epoch_counter(batches: int | None, first: int) -> DataNode:
-    """See `mixdali.epoch_counter`."""
-    size = _current_pipeline().max_batch_size
-
-    def source(info: Any) -> np.ndarray:
-        epoch = first + info.epoch_idx + (info.iteration // batches if batches else 0)
-        return np.full(size, epoch, np.float32)
-
-    return fn.external_source(source=source, batch=True, batch_info=True, dtype=types.FLOAT, ndim=0)
-
-
-def _drawn_whole(node: DataNode) -> Number:
-    """A node () of int32, such as partners."""
-    return Number("node", value=fn.cast(node, dtype=types.FLOAT), whole=node)
 
 
 def _as_number(value: Any) -> Number:
@@ -321,6 +247,10 @@ def _stands_alone(name: str, value: Any) -> bool:
     return not isinstance(value, DataNode) and name.rpartition(".")[2] in ("partner", "lam", "share", "method")
 
 
+def _is_share(name: str) -> bool:
+    return name.rpartition(".")[2] in ("lam", "share")
+
+
 def _finished(name: str, number: Number) -> DataNode:
     """A number of kind "node", as users get it."""
     if not is_whole(name):
@@ -334,11 +264,15 @@ def _layer_nodes(plan: Plan) -> list[Any]:
     ]
 
 
+def _share_nodes(plan: Plan) -> list[Any]:
+    return [plan.lam, *(layer.share for layer in plan.more)]
+
+
 def _kernel_numbers(plan: Plan) -> DataNode:
     """(10 * layers,) what the kernel is told: as it was computed, or gathered from a plan that somebody made."""
     nodes = _layer_nodes(plan)
-    vector, of_nodes = getattr(plan.weight, "_mixdali_numbers", (None, []))
-    if len(nodes) == len(of_nodes) and all(one is other for one, other in zip(nodes, of_nodes, strict=True)):
+    vector, of_layers, _ = getattr(plan.weight, "_mixdali_numbers", (None, [], []))
+    if _are_the_same(nodes, of_layers):
         return vector
     gathered = []
     for i in range(0, len(nodes), 4):
@@ -348,23 +282,32 @@ def _kernel_numbers(plan: Plan) -> DataNode:
     return fn.cat(*map(_floats, gathered))
 
 
+def _kernel_shares(plan: Plan) -> DataNode:
+    """lam and the layers' shares (layers,), or all numbers of the plan."""
+    nodes = _share_nodes(plan)
+    vector, _, of_shares = getattr(plan.weight, "_mixdali_numbers", (None, [], []))
+    return vector if _are_the_same(nodes, of_shares) else fn.cat(*map(_floats, nodes))
+
+
+def _are_the_same(nodes: list[Any], others: list[Any]) -> bool:
+    return len(nodes) == len(others) and all(one is other for one, other in zip(nodes, others, strict=True))
+
+
+def _permuted(places: DataNode, plan: Plan) -> list[DataNode]:
+    """Of each layer's partner."""
+    partners = [plan.partner, *(layer.partner for layer in plan.more)]
+    return [places if partner is None else fn.permute_batch(places, indices=partner) for partner in partners]
+
+
+def _uniform(draw: Uniform) -> DataNode:
+    def of_batch(keys: list[np.ndarray]) -> list[np.ndarray]:
+        return [np.array(value) for value in uniforms(np.stack(keys), draw.name, draw.per)]
+
+    return fn.python_function(draw.keys, function=of_batch, batch_processing=True)
+
+
 def _floats(value: Any) -> DataNode:
     """A number, several in a node, or a list of them as a node of one axis."""
     if isinstance(value, DataNode):
         return fn.reshape(fn.cast(value, dtype=types.FLOAT), shape=[-1])
     return types.Constant(np.array(value, dtype=np.float32).reshape(-1))
-
-
-def _current_pipeline() -> Pipeline:
-    pipeline = Pipeline.current()
-    if pipeline is None:
-        raise RuntimeError("a mix of DALI nodes belongs inside a pipeline definition: a @pipeline_def function")
-    return pipeline
-
-
-def _pipeline_seed(pipeline: Pipeline) -> int:
-    """The pipeline's seed, told apart by how many mixes the pipeline already has; fresh entropy if it has none."""
-    earlier = getattr(pipeline, "_mixdali_mixes", 0)
-    pipeline._mixdali_mixes = earlier + 1
-    seed = secrets.randbits(62) if pipeline.seed is None else pipeline.seed
-    return derive_seed(seed, "mix", earlier)

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 from numba import carray, njit
+from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled import (
     ADDRESS,
     GRID,
     IMAGE,
+    LABEL,
     NUMBER,
     NUMBERS,
     PIXELS,
@@ -46,6 +48,7 @@ from mixdali.worlds.layers import (
 )
 
 INPUTS = 6  # as many as DALI's operator takes
+FEW = 1 << 12  # classes: so many numbers are written in less time than it takes to ask a second thread
 
 
 def fits(layers: int, masked: bool) -> bool:
@@ -62,6 +65,12 @@ def places(images: DataNode) -> DataNode:
     made = operator(_run_places, _one_for_each, [IMAGE], ADDRESS, batch=True)
     # DALI shows the next line with its error, which a negative size is the only way to get
     return made(images)  # a negative size here: all images of a batch that is mixed must be of one size
+
+
+def places_of_targets(targets: DataNode) -> DataNode:
+    """The same for targets (num_classes,)."""
+    made = operator(_run_places, _one_for_each, [NUMBERS], ADDRESS, batch=True)
+    return made(targets)  # targets of a mix must be float32 (num_classes,), as many classes for all of a batch
 
 
 def blend(images: DataNode, others: Sequence[DataNode], numbers: DataNode, mask: DataNode | None) -> DataNode:
@@ -85,14 +94,38 @@ def erase(images: DataNode, numbers: DataNode, fill: DataNode) -> DataNode:
     return operator(_run_erase, _shape_of_output, [IMAGE, NUMBERS, PIXELS], PIXELS)(images, numbers, fill)
 
 
-def blend_targets(targets: DataNode, others: Sequence[DataNode], shares: DataNode) -> DataNode:
+def blend_targets(targets: DataNode, others: Sequence[DataNode], shares: DataNode, few: bool) -> DataNode:
     """Each target's mean with the others.
 
-    targets and others (num_classes,); shares () or (len(others),) float32: lam, and the weight of each but the first of
-    the others, which gets what is left.
+    targets  (num_classes,) float32.
+    others   their places, permuted.
+    shares   (len(others),) float32: lam, and the weight of each but the first of the others, which gets what is left.
+             Or more numbers, those of a plan, with the shares behind the ten of each layer.
+    few      as in `one_hot`.
     """
-    inputs = [NUMBERS, *[NUMBERS] * len(others), NUMBER if len(others) == 1 else NUMBERS]
-    return operator(_run_blend_targets, like_the_first, inputs, NUMBERS)(targets, *others, shares)
+    inputs = [NUMBERS, *[ADDRESS] * len(others), NUMBERS]
+    run = _run_blend_few if few else _run_blend_targets
+    return operator(run, like_the_first, inputs, NUMBERS, batch=few)(targets, *others, shares)
+
+
+def one_hot(labels: DataNode, num_classes: int, on: float, off: float, few: bool) -> DataNode:
+    """labels () int32 -> (num_classes,) float32: `on` for the label's class, `off` for all others.
+
+    few  whether the classes are so few (`FEW`) that several threads would cost more than they spare.
+    """
+    checked = _check_labels(labels, num_classes)
+    others = types.Constant(np.full(num_classes, off, np.float32))
+    run = _run_hot_few if few else _run_hot
+    made = operator(run, like_the_first, [NUMBERS, LABEL, NUMBER], NUMBERS, batch=few)
+    return made(others, checked, types.Constant(np.array(on, np.float32)))
+
+
+def _check_labels(labels: DataNode, num_classes: int) -> DataNode:
+    """The labels, or an error where the graph runs: a label out of range takes its label from no image."""
+    number = types.Constant(np.array(num_classes, np.int32))
+    found = operator(_run_check, _scalars, [LABEL, LABEL], LABEL, batch=True)(labels, number)
+    # DALI shows the next line with its error
+    return fn.permute_batch(labels, indices=found)  # index -1 here: labels must be from 0 to num_classes - 1
 
 
 def to_float(images: DataNode) -> DataNode:
@@ -160,13 +193,16 @@ def _run_places(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, _in_shap
 
 
 @compiled(SETUP)
-def _one_for_each(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-    """(1,), or (-1,) where an image is not of the size of the first one."""
+def _one_for_each(out_shapes, _out_ndims, _num_outputs, in_shapes, in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+    """(1,), or (-1,) where a sample is not of the shape of the first one."""
     ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
-    first = carray(pointer(ins[0]), 3, np.int64)
+    ndim = carray(pointer(in_ndims), 1, np.int32)[0]
+    first = carray(pointer(ins[0]), ndim, np.int64)
     for sample in range(samples):
-        shape = carray(pointer(ins[sample]), 3, np.int64)
-        same = shape[0] == first[0] and shape[1] == first[1] and shape[2] == first[2]
+        shape = carray(pointer(ins[sample]), ndim, np.int64)
+        same = True
+        for axis in range(ndim):
+            same = same and shape[axis] == first[axis]
         carray(pointer(outs[sample]), 1, np.int64)[0] = 1 if same else -1
 
 
@@ -222,21 +258,75 @@ def _shape_of_output(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims,
         out[0], out[1], out[2] = image[2], image[0], image[1]
 
 
-@compiled(RUN)
-def _run_blend_targets(outputs, out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
-    number = shape_of(out_shapes, 0, 1)[0]
-    out = carray(address_of(outputs, 0), number, np.float32)
-    own = carray(address_of(inputs, 0), number, np.float32)
+@njit
+def _blend_targets(outputs: Any, out_shapes: Any, inputs: Any, in_shapes: Any, num_inputs: Any, samples: Any) -> None:
+    outs, ins = carray(pointer(outputs), samples, np.uint64), carray(pointer(inputs), (num_inputs, samples), np.uint64)
+    sizes = carray(pointer(in_shapes), (num_inputs, samples), np.uint64)
     others = num_inputs - 2
-    shares = carray(address_of(inputs, others + 1), others, np.float32)
-    lam = shares[0]
-    rest = np.float32(1) - lam
-    for place in range(1, others):
-        rest -= shares[place]
-    first = carray(address_of(inputs, 1), number, np.float32)
-    for i in range(number):
-        out[i] = lam * own[i] + rest * first[i]
-    for place in range(1, others):
-        other, share = carray(address_of(inputs, 1 + place), number, np.float32), shares[place]
-        for i in range(number):
-            out[i] += share * other[i]
+    told = carray(pointer(sizes[num_inputs - 1, 0]), 1, np.int64)[0]
+    start = 0 if told == others else LAYER * others
+    for sample in range(samples):
+        number = carray(pointer(sizes[0, sample]), 1, np.int64)[0]
+        shares = carray(pointer(ins[num_inputs - 1, sample]), told, np.float32)[start:]
+        rest = np.float32(1) - shares[0]
+        for place in range(1, others):
+            rest -= shares[place]
+        own = carray(pointer(ins[0, sample]), number, np.float32)
+        out = carray(pointer(outs[sample]), number, np.float32)
+        _weigh(own, shares[0], _target(ins[1, sample], number), rest, out)
+        for place in range(1, others):
+            _weigh(out, np.float32(1), _target(ins[1 + place, sample], number), shares[place], out)
+
+
+@njit
+def _target(place: Any, number: Any) -> Any:
+    return carray(pointer(np.uint64(carray(pointer(place), 1, np.int64)[0])), number, np.float32)
+
+
+@njit
+def _weigh(own: Any, lam: Any, other: Any, share: Any, out: Any) -> None:
+    for i in range(len(out)):
+        out[i] = lam * own[i] + share * other[i]
+
+
+@njit
+def _one_hot(outputs: Any, inputs: Any, in_shapes: Any, samples: Any) -> None:
+    outs, ins = carray(pointer(outputs), samples, np.uint64), carray(pointer(inputs), (3, samples), np.uint64)
+    number = carray(pointer(carray(pointer(in_shapes), samples, np.uint64)[0]), 1, np.int64)[0]
+    for sample in range(samples):
+        copy_bytes(ins[0, sample], outs[sample], 4 * number)
+        label = carray(pointer(ins[1, sample]), 1, np.int32)[0]
+        carray(pointer(outs[sample]), number, np.float32)[label] = carray(pointer(ins[2, sample]), 1, np.float32)[0]
+
+
+@compiled(RUN_BATCH)
+def _run_check(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, _in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+    outs, ins = carray(pointer(outputs), samples, np.uint64), carray(pointer(inputs), (2, samples), np.uint64)
+    for sample in range(samples):
+        label, number = carray(pointer(ins[0, sample]), 1, np.int32)[0], carray(pointer(ins[1, sample]), 1, np.int32)[0]
+        carray(pointer(outs[sample]), 1, np.int32)[0] = sample if 0 <= label < number else -1
+
+
+@compiled(SETUP)
+def _scalars(_out_shapes, _out_ndims, _num_outputs, _in_shapes, _in_ndims, _num_inputs, _samples):  # type: ignore[no-untyped-def]
+    """A scalar has no shape to be told."""
+
+
+@compiled(RUN_BATCH)
+def _run_hot_few(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
+    _one_hot(outputs, inputs, in_shapes, samples)
+
+
+@compiled(RUN)
+def _run_hot(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    _one_hot(outputs, inputs, in_shapes, 1)
+
+
+@compiled(RUN_BATCH)
+def _run_blend_few(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs, samples):  # type: ignore[no-untyped-def]
+    _blend_targets(outputs, out_shapes, inputs, in_shapes, num_inputs, samples)
+
+
+@compiled(RUN)
+def _run_blend_targets(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
+    _blend_targets(outputs, out_shapes, inputs, in_shapes, num_inputs, 1)

@@ -7,7 +7,7 @@ becomes either one compiled operator (`worlds/program.py`) or, without numba, DA
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Arithmetic:
@@ -37,11 +37,25 @@ class Arithmetic:
         return combine("div", self, other)
 
 
+class Uniform(NamedTuple):
+    """A draw in [0, 1): see `worlds/uniforms.py`.
+
+    keys  node (2,) float32, the same for all draws of a plan.
+    name  a whole number from 0 to 2 ** 48 - 1.
+    per   as in `mixdali.Mix`.
+    """
+
+    keys: Any
+    name: int
+    per: str
+
+
 class Number(Arithmetic):
     """A number an image, or along an axis: drawn, constant, or computed from others.
 
-    kind   "node", "constant", "size", "row" (0, 1, 2, ... for the pixels along an axis) or an operation.
-    value  of kind "node" a DALI node (), of "constant" a float, of "size" and "row" 0 for height and 1 for width.
+    kind   "node", "uniform", "constant", "size", "row" (0, 1, 2, ... for the pixels along an axis) or an operation.
+    value  of kind "node" a DALI node (), of "uniform" a `Uniform`, of "constant" a float, of "size" and "row" 0 for
+           height and 1 for width.
     whole  a node's whole number as it was before it became a float.
     axis   0 for a number for each row of pixels, 1 for each column, None for one an image.
     """
@@ -84,14 +98,17 @@ def combine(kind: str, *inputs: Any) -> Any:
     return Number(kind, *(value if isinstance(value, Number) else constant(value) for value in inputs))
 
 
-def in_order(numbers: list[Number]) -> list[Number]:
-    """Everything that these numbers are computed from, each once and after its inputs."""
+def in_order(numbers: list[Number], known: list[Number] | None = None) -> list[Number]:
+    """Everything that these numbers are computed from, each once and after its inputs; what is behind `known` ones is
+    left out."""
     found: dict[int, Number] = {}
+    ends = {id(number) for number in known or []}
 
     def visit(number: Number) -> None:
         if id(number) not in found:
-            for one in number.inputs:
-                visit(one)
+            if id(number) not in ends:
+                for one in number.inputs:
+                    visit(one)
             found[id(number)] = number
 
     for number in numbers:
