@@ -76,6 +76,33 @@ def test_two_processes_see_disjoint_images_and_learn_the_same(data: str, tmp_pat
         )
 
 
+def test_no_thread_of_the_group_is_left_when_it_ends(tmp_path: Path) -> None:
+    """One that still wants Python while Python ends aborts the process."""
+    (tmp_path / "worker.py").write_text(
+        """
+import os, sys, torch
+from train.distributed import data_parallel, open_world
+
+def threads():
+    return sorted(open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task"))
+
+def work(world):
+    model = data_parallel(torch.nn.Linear(2, 2), world)
+    model(torch.ones(3, 2)).sum().backward()
+    world.gather(world.rank)
+    return threads()
+
+before = threads()
+with open_world("cpu") as world:
+    during = work(world)
+assert any("gloo" in name for name in during), during
+assert not any("gloo" in name for name in threads()), (before, threads())
+"""
+    )
+    done = torchrun(str(tmp_path / "worker.py"))
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_the_command_runs_under_torchrun(data: str, tmp_path: Path) -> None:
     words = ["-m", "train", "demo", "--root", data, "--folder", str(tmp_path), "--model", "preact_resnet8_w4"]
     words += ["--device", "cpu", "--num_threads", "1", "--num_epochs", "2"]

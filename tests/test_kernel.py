@@ -62,7 +62,8 @@ def test_without_numba_a_seed_gives_the_same_batch(method: str, per: str, monkey
 @pytest.mark.parametrize("layers", [1, 3])
 def test_targets_of_few_and_of_many_classes_are_mixed_alike(layers: int) -> None:
     """In one thread or in several."""
-    from mixdali.worlds import kernel
+    from mixdali.worlds import kernel_targets
+    from mixdali.worlds.places import places_of_targets
 
     rng = np.random.default_rng(0)
     targets, shares = rng.random((5, 7), np.float32), rng.random((5, layers), np.float32) / layers
@@ -74,9 +75,9 @@ def test_targets_of_few_and_of_many_classes_are_mixed_alike(layers: int) -> None
             return fn.external_source(source=lambda i: value, batch=True)
 
         own = node(targets)
-        places = kernel.places_of_targets(own)
+        places = places_of_targets(own)
         others = [fn.permute_batch(places, indices=node(order)) for order in orders]
-        return tuple(kernel.blend_targets(own, others, node(shares), few) for few in (False, True))
+        return tuple(kernel_targets.blend_targets(own, others, node(shares), few) for few in (False, True))
 
     several, one = (np.array(output.as_array()) for output in pipeline().run())
     rest = 1 - shares.sum(axis=1, keepdims=True)
@@ -124,6 +125,7 @@ def test_so_do_they_without_a_mix() -> None:
 def test_any_box_stays_inside_the_image(corners: list[int], weight: float, channels: int) -> None:
     """Also a box beyond the border, an empty one and one that is inside out."""
     from mixdali.worlds import kernel
+    from mixdali.worlds.places import places
 
     images = np.random.default_rng(0).integers(0, 256, (2, 7, 9, channels), dtype=np.uint8)
     own, other = images[:1], images[1:]
@@ -135,7 +137,7 @@ def test_any_box_stays_inside_the_image(corners: list[int], weight: float, chann
 
         numbers = np.array([[*corners, weight, 1.0, *corners]] * 2, np.float32)
         pixels = node(images)
-        others = fn.permute_batch(kernel.places(pixels), indices=[1, 0])
+        others = fn.permute_batch(places(pixels), indices=[1, 0])
         return kernel.blend(pixels, [others], node(numbers), None)
 
     y0, x0, y1, x1 = (max(corner, 0) for corner in corners)

@@ -11,6 +11,10 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
+
+# torch itself loads this with the first network of a group, and then its functions' defaults keep that group for good:
+# its threads run on while the process ends, which now and then aborts it.
+import torch.distributed.nn
 from torch import Tensor, nn
 
 Device = Literal["auto", "cpu", "gpu"]

@@ -25,6 +25,8 @@ RUN_BATCH = types.void(_address, _address, _address, _count, _address, _address,
 SETUP = types.void(_address, _address, _count, _address, _address, _count, _count)
 
 
+INPUTS = 6  # as many as DALI's operator takes
+
 Form = tuple[Any, int]
 """Type and number of axes of an operator's input or output."""
 
@@ -91,6 +93,12 @@ pointer: Any = _to_pointer  # to a type checker an intrinsic still has its conte
 
 
 @njit
+def of_batch(data: Any, number: Any, samples: Any) -> Any:
+    """(number, samples) uint64: what a function of the signature RUN_BATCH or SETUP is told of so many inputs."""
+    return carray(pointer(data), (number, samples), np.uint64)
+
+
+@njit
 def shape_of(shapes: Any, place: Any, ndim: Any) -> Any:
     """The shape of input (or output) number `place`, (ndim,) int64, in a function of the signature RUN."""
     return carray(pointer(carray(pointer(shapes), place + 1, np.uint64)[place]), ndim, np.int64)
@@ -99,7 +107,7 @@ def shape_of(shapes: Any, place: Any, ndim: Any) -> Any:
 @compiled(SETUP)
 def like_the_first(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
     """The output is as long as the first input; both have one axis."""
-    ins, outs = carray(pointer(in_shapes), samples, np.uint64), carray(pointer(out_shapes), samples, np.uint64)
+    ins, outs = of_batch(in_shapes, 1, samples)[0], of_batch(out_shapes, 1, samples)[0]
     for sample in range(samples):
         carray(pointer(outs[sample]), 1, np.int64)[0] = carray(pointer(ins[sample]), 1, np.int64)[0]
 
@@ -111,7 +119,7 @@ def of_shape(first: int, second: int, third: int) -> Any:
 
     @compiled(SETUP)
     def setup(out_shapes, _out_ndims, _num_outputs, _in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-        outs = carray(pointer(out_shapes), samples, np.uint64)
+        outs = of_batch(out_shapes, 1, samples)[0]
         for sample in range(samples):
             out = carray(pointer(outs[sample]), 3, np.int64)
             out[0], out[1], out[2] = first, second, third

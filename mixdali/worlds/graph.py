@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,13 @@ from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
-from mixdali.plan import WHOLE, Layer, Plan, is_whole
+from mixdali.plan import Plan
 from mixdali.worlds.graph_draws import GraphRandomness
-from mixdali.worlds.numbers import Number, Numbers, Uniform, by_operators, combine, constant
+from mixdali.worlds.graph_plan import finished, kernel_numbers, kernel_shares, permuted
+from mixdali.worlds.numbers import Number, Numbers, Uniform, as_number, by_operators, combine
 from mixdali.worlds.operators import OperatorWorld, called_once_for_equals
 from mixdali.worlds.uniforms import uniforms
 
-LAYER = 10  # numbers that the kernel is told of a layer
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -87,7 +86,7 @@ class GraphWorld(OperatorWorld):
         return combine("min", combine("max", value, low), high)
 
     def pair(self, y: Any, x: Any) -> Numbers:
-        return Numbers(value if isinstance(value, Number) else constant(value) for value in (y, x))
+        return Numbers(map(as_number, (y, x)))
 
     def at(self, pair: Numbers, place: int) -> Number:
         return pair[place]
@@ -113,8 +112,8 @@ class GraphWorld(OperatorWorld):
         return combine("mean", row)
 
     def outer(self, base: Any, rows: Number, columns: Number) -> DataNode:
-        numbers = [_as_number(base), rows, columns]
-        if self.layout == "HWC" and self._kernel_for(self.data) is not None:
+        numbers = [as_number(base), rows, columns]
+        if self.layout == "HWC" and self._is_compiled(self.data):
             from mixdali.worlds import program
 
             return program.outer(numbers, self.data)
@@ -130,7 +129,7 @@ class GraphWorld(OperatorWorld):
 
     def nodes(self, numbers: Sequence[Any]) -> list[DataNode]:
         """The numbers as nodes (), float32: as they are where they are drawn, else computed, all by one operator."""
-        wanted = [number if isinstance(number, Number) else constant(number) for number in numbers]
+        wanted = [as_number(number) for number in numbers]
         computed = [number for number in wanted if number.kind != "node"]
         if not computed:
             return [number.value for number in wanted]
@@ -158,55 +157,39 @@ class GraphWorld(OperatorWorld):
         return by_operators(numbers, leaf, OPERATIONS, _scalar)
 
     def finish(self, plan: Plan) -> Plan:
-        layers: list[Plan | Layer] = [plan, *plan.more]
-        apart = {name: _as_number(v) for name, v in plan.parts().items() if _stands_alone(name, v)}
-        shares = [name for name in apart if _is_share(name)]
-        unknown = [name for name, number in apart.items() if number.kind != "node" and name not in shares]
-        rows = [number for layer in layers for number in _layer_numbers(layer)]
-        vector = self._computed([*rows, *(apart[name] for name in (*shares, *unknown))])
-        parts = {name: value for name, value in plan.parts().items() if isinstance(value, DataNode)}
-        for place, name in enumerate((*shares, *unknown), len(rows)):
-            if apart[name].kind != "node":
-                apart[name] = Number("node", value=vector[place])
-        parts |= {name: _finished(name, number) for name, number in apart.items()}
-        for i, layer in enumerate(layers):
-            where, start = f"more.{i - 1}." if i else "", LAYER * i
-            found = {
-                "box": fn.cast(vector[start : start + 4], dtype=types.INT32),
-                "weight": vector[start + 4],
-                "outside": vector[start + 5],
-                "region": fn.cast(vector[start + 6 : start + 10], dtype=types.INT32),
-            }
-            parts |= {where + name: node for name, node in found.items() if getattr(layer, name, None) is not None}
-        finished = Plan.of_parts(parts)
-        # What the kernel reads is at hand already, as long as nobody changes the plan.
-        finished.weight._mixdali_numbers = (vector, _layer_nodes(finished), _share_nodes(finished))
-        return finished
+        return finished(plan, self._computed)
 
     def blend(self, images: DataNode, plan: Plan) -> DataNode:
-        kernel = self._kernel_for(images) if self.layout == "HWC" else None
-        if kernel is None or plan.noise is not None or plan.scale is not None:
+        if self.layout != "HWC" or not self._is_compiled(images) or plan.noise is not None or plan.scale is not None:
             return super().blend(images, plan)
+        from mixdali.worlds import kernel
+        from mixdali.worlds.places import places
+
         if plan.fill is not None:
-            mixed = kernel.erase(images, _kernel_numbers(plan), plan.fill)
+            mixed = kernel.erase(images, kernel_numbers(plan), plan.fill)
         elif kernel.fits(1 + len(plan.more), plan.mask is not None):
-            others = _permuted(kernel.places(images), plan)
-            mixed = kernel.blend(images, others, _kernel_numbers(plan), plan.mask)
+            mixed = kernel.blend(images, permuted(places(images), plan), kernel_numbers(plan), plan.mask)
         else:
             return super().blend(images, plan)
         return fn.reshape(mixed, layout="CHW")
 
     def blend_targets(self, targets: DataNode, plan: Plan) -> DataNode:
-        kernel = self._kernel_for(targets)
-        if kernel is None or plan.partner is None or not kernel.fits(1 + len(plan.more), False):
+        if plan.partner is None or not self._is_compiled(targets):
             return super().blend_targets(targets, plan)
-        others = _permuted(kernel.places_of_targets(targets), plan)
+        from mixdali.worlds import kernel_targets as kernel
+        from mixdali.worlds.places import places_of_targets
+
+        if not kernel.fits(1 + len(plan.more)):
+            return super().blend_targets(targets, plan)
+        others = permuted(places_of_targets(targets), plan)
         few = getattr(targets, "_mixdali_classes", kernel.FEW + 1) <= kernel.FEW
-        return kernel.blend_targets(targets, others, _kernel_shares(plan), few)
+        return kernel.blend_targets(targets, others, kernel_shares(plan), few)
 
     def one_hot(self, labels: DataNode, num_classes: int, on: float, off: float) -> DataNode:
-        if (kernel := self._kernel_for(labels)) is None:
+        if not self._is_compiled(labels):
             return super().one_hot(labels, num_classes, on, off)
+        from mixdali.worlds import kernel_targets as kernel
+
         # a bitwise operator stops with an error at floats, which the cast would cut off
         whole = fn.reshape(fn.cast(labels & -1, dtype=types.INT32), shape=[])
         targets = kernel.one_hot(whole, num_classes, on, off, few=num_classes <= kernel.FEW)
@@ -214,89 +197,19 @@ class GraphWorld(OperatorWorld):
         return targets
 
     def to_float(self, images: DataNode) -> DataNode:
-        if (kernel := self._kernel_for(images)) is not None:
-            return fn.reshape(kernel.to_float(images), layout="CHW")
-        return super().to_float(images)
-
-    def _kernel_for(self, images: DataNode) -> ModuleType | None:
-        """The compiled operators, where they can be used: on the CPU, with numba installed."""
-        if self.is_on_gpu(images) or find_spec("numba") is None:
-            return None
+        if not self._is_compiled(images):
+            return super().to_float(images)
         from mixdali.worlds import kernel
 
-        return kernel
+        return fn.reshape(kernel.to_float(images), layout="CHW")
 
-
-def _as_number(value: Any) -> Number:
-    return value if isinstance(value, Number) else constant(value)
+    def _is_compiled(self, data: DataNode) -> bool:
+        """Whether the compiled operators can be used: on the CPU, with numba installed."""
+        return not self.is_on_gpu(data) and find_spec("numba") is not None
 
 
 def _scalar(value: float) -> DataNode:
     return types.Constant(np.array(value, dtype=np.float32))
-
-
-def _layer_numbers(layer: Plan | Layer) -> list[Number]:
-    """The ten numbers of a layer in the order in which the kernel reads them."""
-    box = WHOLE if layer.box is None else layer.box
-    region = box if layer.region is None else layer.region
-    return [*map(_as_number, (*box, layer.weight, 1.0 if layer.outside is None else layer.outside, *region))]
-
-
-def _stands_alone(name: str, value: Any) -> bool:
-    """Whether a part of a plan is a number that is not among those of its layer."""
-    return not isinstance(value, DataNode) and name.rpartition(".")[2] in ("partner", "lam", "share", "method")
-
-
-def _is_share(name: str) -> bool:
-    return name.rpartition(".")[2] in ("lam", "share")
-
-
-def _finished(name: str, number: Number) -> DataNode:
-    """A number of kind "node", as users get it."""
-    if not is_whole(name):
-        return number.value
-    return fn.cast(number.value, dtype=types.INT32) if number.whole is None else number.whole
-
-
-def _layer_nodes(plan: Plan) -> list[Any]:
-    return [
-        getattr(layer, name, None) for layer in (plan, *plan.more) for name in ("box", "weight", "outside", "region")
-    ]
-
-
-def _share_nodes(plan: Plan) -> list[Any]:
-    return [plan.lam, *(layer.share for layer in plan.more)]
-
-
-def _kernel_numbers(plan: Plan) -> DataNode:
-    """(10 * layers,) what the kernel is told: as it was computed, or gathered from a plan that somebody made."""
-    nodes = _layer_nodes(plan)
-    vector, of_layers, _ = getattr(plan.weight, "_mixdali_numbers", (None, [], []))
-    if _are_the_same(nodes, of_layers):
-        return vector
-    gathered = []
-    for i in range(0, len(nodes), 4):
-        box, weight, outside, region = nodes[i : i + 4]
-        box = WHOLE if box is None else box
-        gathered += [box, weight, 1.0 if outside is None else outside, box if region is None else region]
-    return fn.cat(*map(_floats, gathered))
-
-
-def _kernel_shares(plan: Plan) -> DataNode:
-    """lam and the layers' shares (layers,), or all numbers of the plan."""
-    nodes = _share_nodes(plan)
-    vector, _, of_shares = getattr(plan.weight, "_mixdali_numbers", (None, [], []))
-    return vector if _are_the_same(nodes, of_shares) else fn.cat(*map(_floats, nodes))
-
-
-def _are_the_same(nodes: list[Any], others: list[Any]) -> bool:
-    return len(nodes) == len(others) and all(one is other for one, other in zip(nodes, others, strict=True))
-
-
-def _permuted(places: DataNode, plan: Plan) -> list[DataNode]:
-    """Of each layer's partner."""
-    partners = [plan.partner, *(layer.partner for layer in plan.more)]
-    return [places if partner is None else fn.permute_batch(places, indices=partner) for partner in partners]
 
 
 def _uniform(draw: Uniform) -> DataNode:
@@ -304,10 +217,3 @@ def _uniform(draw: Uniform) -> DataNode:
         return [np.array(value) for value in uniforms(np.stack(keys), draw.name, draw.per)]
 
     return fn.python_function(draw.keys, function=of_batch, batch_processing=True)
-
-
-def _floats(value: Any) -> DataNode:
-    """A number, several in a node, or a list of them as a node of one axis."""
-    if isinstance(value, DataNode):
-        return fn.reshape(fn.cast(value, dtype=types.FLOAT), shape=[-1])
-    return types.Constant(np.array(value, dtype=np.float32).reshape(-1))

@@ -87,6 +87,10 @@ def constant(value: float) -> Number:
     return Number("constant", value=float(value))
 
 
+def as_number(value: Any) -> Number:
+    return value if isinstance(value, Number) else constant(value)
+
+
 def combine(kind: str, *inputs: Any) -> Any:
     """An operation on numbers, on several numbers one by one, and on Python's floats."""
     several = next((value for value in inputs if isinstance(value, Numbers)), None)
@@ -95,7 +99,7 @@ def combine(kind: str, *inputs: Any) -> Any:
         return Numbers(combine(kind, *column) for column in zip(*rows, strict=True))
     if any(not isinstance(value, Number | int | float) for value in inputs):
         return NotImplemented
-    return Number(kind, *(value if isinstance(value, Number) else constant(value) for value in inputs))
+    return Number(kind, *map(as_number, inputs))
 
 
 def in_order(numbers: list[Number], known: list[Number] | None = None) -> list[Number]:

@@ -23,6 +23,7 @@ from mixdali.worlds.compiled import (
     address_of,
     compiled,
     like_the_first,
+    of_batch,
     operator,
     pointer,
     shape_of,
@@ -217,9 +218,9 @@ def _apply(kind: Any, a: Any, move_a: Any, b: Any, move_b: Any, out: Any) -> Non
 @njit
 def _run(outputs: Any, out_shapes: Any, inputs: Any, in_shapes: Any, samples: Any, of_images: Any) -> None:
     """All images of a batch: a function of the signature RUN_BATCH but for counts that it needs not."""
-    outs, ins = carray(pointer(outputs), samples, np.uint64), carray(pointer(inputs), (5, samples), np.uint64)
-    shapes = carray(pointer(in_shapes), (5, samples), np.uint64)
-    number = carray(pointer(carray(pointer(out_shapes), samples, np.uint64)[0]), 1, np.int64)[0]
+    outs, ins = of_batch(outputs, 1, samples)[0], of_batch(inputs, 5, samples)
+    shapes = of_batch(in_shapes, 5, samples)
+    number = carray(pointer(of_batch(out_shapes, 1, samples)[0][0]), 1, np.int64)[0]
     steps = carray(pointer(shapes[1, 0]), 2, np.int64)[0]
     results = carray(pointer(ins[0, 0]), number, np.float32)
     rows = carray(pointer(ins[1, 0]), (steps, STEP), np.float32)
@@ -261,7 +262,7 @@ def _run_outer(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes,
 @compiled(SETUP)
 def _sides_of_images(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
     """(H, W), from the images, which are the last of four inputs."""
-    ins, outs = carray(pointer(in_shapes), (4, samples), np.uint64), carray(pointer(out_shapes), samples, np.uint64)
+    ins, outs = of_batch(in_shapes, 4, samples), of_batch(out_shapes, 1, samples)[0]
     for sample in range(samples):
         image, out = carray(pointer(ins[3, sample]), 3, np.int64), carray(pointer(outs[sample]), 2, np.int64)
         out[0], out[1] = image[0], image[1]
