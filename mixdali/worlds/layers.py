@@ -271,13 +271,20 @@ def _cover(other: Any, rows: Any, box: Any, top: Any, columns: Any, shift: Any, 
     y0, x0, y1, x1 = box
     width, channels = other.shape[1], other.shape[2]
     line, first, last = width * channels, x0 * channels, x1 * channels
-    source, target = other.ctypes.data + shift + first, rows.ctypes.data
-    for y in range(y0, y1):
-        place = (y - top) * line + first
-        if len(columns):
+    if len(columns):
+        for y in range(y0, y1):
+            place = (y - top) * line + first
             _gather(other, y, columns, numbers, rows[place : place + last - first])
-        else:
-            copy_bytes(source + y * line, target + place, last - first)
+    else:
+        source = other.ctypes.data + y0 * line + shift + first
+        target = rows.ctypes.data + (y0 - top) * line + first
+        _copy_rows(source, target, last - first, y1 - y0, line)
+
+
+@njit
+def _copy_rows(source: Any, target: Any, number: Any, rows: Any, line: Any) -> None:
+    for row in range(rows):
+        copy_bytes(source + row * line, target + row * line, number)
 
 
 @njit
