@@ -177,6 +177,24 @@ def test_everybody_runs_once_in_every_round(outcomes: tuple[list[str], dict[str,
     assert all(len(outcomes[1][name].rounds) == 3 for name in ("one", "three"))
 
 
+def test_who_starts_anew_is_measured_again_and_who_fails_once_is_out(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "missing.py").write_text(MISSING)
+    said: list[str] = []
+    contestants = (
+        Contestant("one", str(tmp_path / "worker"), {"work": 0.001}),
+        Contestant("missing", str(tmp_path / "missing"), {}),
+    )
+    race = Race("a race", "one", contestants, SETTINGS, images=16)
+    one, missing = run(race, rounds=2, starts=3, peers=sys.executable, say=said.append)
+    assert len(one.rounds) == 6
+    assert [text for text in said if text.endswith("one starts")] == [
+        f"a race, start {start} of 3: one starts" for start in (1, 2, 3)
+    ]
+    assert missing.missing
+    assert len([text for text in said if text.endswith("missing starts")]) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -340,6 +358,7 @@ def test_arrays_are_measured_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--root", "/no/such/folder"], "/no/such/folder"),
         (["--tables", "memory"], "only there with --scaling"),
         (["--scaling", "--tables", "mixes"], "not one of those of --scaling"),
+        (["--scaling", "--starts", "2"], "starts them once"),
         (["--peers_python", "/no/python"], "make bench-peers"),
         pytest.param(
             ["--device", "gpu"], "gpu", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")

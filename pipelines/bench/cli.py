@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=_positive, default=2, metavar="N", help="threads, or workers, of everybody (2)")
     add("--batch_size", type=_positive, metavar="N", help="64 for files and 256 for arrays by default")
     add("--rounds", type=_positive, metavar="N", help="11 by default, 3 with --quick; 5 and 2 for --scaling")
+    add("--starts", type=_positive, default=1, metavar="N", help="times that all start anew, for --rounds each (1)")
     add("--peers_python", metavar="PATH", help="python of the others; .venv-peers/bin/python if that is there")
     add("--out", type=Path, default=Path("runs/bench"), metavar="FOLDER", help="results go to a new folder in it")
     return parser
@@ -76,14 +77,16 @@ def _measure(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
     device_id(chosen.device)  # refuses a GPU that is not there
     full, quick = (5, 2) if chosen.scaling else (11, 3)
     rounds = chosen.rounds or (quick if chosen.quick else full)
-    head = header(arguments, device=chosen.device, threads=chosen.threads, rounds=rounds)
+    if chosen.scaling and chosen.starts > 1:
+        raise ValueError("--starts: --scaling watches processes as they run and starts them once; leave it out")
+    head = header(arguments, device=chosen.device, threads=chosen.threads, rounds=rounds, starts=chosen.starts)
     python = _python(chosen.peers_python)
     folders = [find_data(root) for root in chosen.root] if chosen.root else embedded()
     console = Console() if sys.stdout.isatty() else Console(width=150)
     with Console(stderr=True).status("") as status:
 
         def measured(race: Race, number: int) -> list[Outcome]:
-            return run(race, rounds=number, peers=python, say=status.update)
+            return run(race, rounds=number, starts=chosen.starts, peers=python, say=status.update)
 
         if chosen.scaling:
             found = study(names, folders, conditions, rounds, measured, console)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +26,8 @@ SECONDS = 900.0  # until a contestant that does not answer is given up
 
 @dataclass
 class Outcome:
-    """problem: why there is no result, in one line; missing: it is not installed. start and rounds: as `child` says."""
+    """problem: why there is no result, in one line; missing: it is not installed. start and rounds: as `child` says,
+    start of the first one, rounds of all."""
 
     contestant: Contestant
     problem: str = ""
@@ -90,15 +91,25 @@ class Process:
         self._errors.close()
 
 
-def run(race: Race, *, rounds: int, peers: str, say: Callable[[str], None]) -> list[Outcome]:
+def run(race: Race, *, rounds: int, starts: int = 1, peers: str, say: Callable[[str], None]) -> list[Outcome]:
     """Start everybody one after the other, and measure them in turn. One that fails is out; the others go on.
 
+    starts: so often, with as many rounds each time. Where a process happens to lie in memory is luck that it keeps.
     peers: the python of the peers' environment. say: told what goes on.
     """
     outcomes = [Outcome(contestant) for contestant in race.contestants]
+    for start in range(starts):
+        title = f"{race.title}, start {start + 1} of {starts}" if starts > 1 else race.title
+        _run_once(replace(race, title=title), outcomes, rounds, peers, say)
+    return outcomes
+
+
+def _run_once(race: Race, outcomes: list[Outcome], rounds: int, peers: str, say: Callable[[str], None]) -> None:
     with ExitStack() as stack:
         running = []
         for outcome in outcomes:
+            if outcome.problem:
+                continue
             say(f"{race.title}: {outcome.contestant.name} starts")
             process = _start(race, outcome.contestant, peers, stack)
             if _asked(outcome, process, ""):
@@ -112,8 +123,7 @@ def run(race: Race, *, rounds: int, peers: str, say: Callable[[str], None]) -> l
                 if not _asked(outcome, process, str(batches_of(race.images, settings))):
                     running.remove((outcome, process))
                 elif turn < 0:
-                    outcome.rounds.clear()  # to warm up
-    return outcomes
+                    outcome.rounds.pop()  # to warm up
 
 
 def batches_of(images: int, settings: Mapping[str, Any]) -> int:
@@ -170,6 +180,6 @@ def _asked(outcome: Outcome, process: Process, line: str) -> bool:
         return False
     if line:
         outcome.rounds.append(answer)
-    else:
+    elif not outcome.start:
         outcome.start = answer
     return True
