@@ -197,7 +197,7 @@ def _draw_sweep(name: str, points: Sequence[Point], axis: Any) -> None:
             axis.plot(*zip(*known, strict=True), "o-", color=colour, label=row)
     values = [point.value for point in points]
     axis.set_xscale("log")
-    axis.set_xticks(values, [f"{value:,}" for value in values])
+    axis.set_xticks(values, [f"{value:,}" for value in values], fontsize=8)
     axis.set_xticks([], minor=True)
     axis.set(title=f"by {name}", ylabel="images / s" if name == "threads" else "images / CPU s")
     axis.margins(y=0.15)
