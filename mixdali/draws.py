@@ -29,6 +29,9 @@ class Randomness(Protocol):
     def given(self, value: Any) -> Any:
         """A draw of the caller's, (N,) or one for all."""
 
+    def given_partner(self, value: Any) -> Any:
+        """The same of a partner, which must be in the batch."""
+
     def setting(self, value: Any) -> Any:
         """A number that the caller's settings follow from, as the epoch."""
 
@@ -57,9 +60,11 @@ class Draws:
 
     def partner(self, rule: str) -> Any:
         """One draw for each rule, shared by all members of a composed method; a given `partner` serves them all."""
-        if "partner" in self.given:
-            return self._once("partner", lambda _: None)
-        return self._partner(rule, "")
+        if "partner" not in self.given:
+            return self._partner(rule, "")
+        if "partner" not in self.drawn:
+            self.drawn["partner"] = self.source.given_partner(self.given["partner"])
+        return self.drawn["partner"]
 
     def partners(self, rule: str, count: int) -> list[Any]:
         """`count` partners for each image: of a cycle its next ones, so that they differ; of other rules new draws."""

@@ -99,7 +99,10 @@ class Mix(ABC):
 
     def _applied(self, images: Any, targets: Any, plan: Plan, world: World) -> tuple[Any, Any]:
         plan = self.fill(plan)
-        return world.blend(images, plan), None if targets is None else world.blend_targets(targets, plan)
+        shares = [plan.lam, *(layer.share for layer in plan.more)]
+        if targets is not None and plan.partner is not None and any(share is None for share in shares):
+            raise ValueError(f"{type(self).__name__} needs plan.lam, and every layer's share, to mix targets; got None")
+        return world.apply(images, targets, plan)
 
     @abstractmethod
     def plan(self, draws: Draws, world: World) -> Plan:

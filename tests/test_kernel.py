@@ -59,25 +59,44 @@ def test_without_numba_a_seed_gives_the_same_batch(method: str, per: str, monkey
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["cycle", "permutation"])
+def test_without_numba_a_seed_gives_the_same_partners(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.zeros((9, 4, 4, 3), np.uint8)
+
+    @pipeline_def(batch_size=9, num_threads=2, device_id=None, seed=3)
+    def pipeline():
+        plan = mixdali.DirichletMixUp(partner=rule).draw(fn.external_source(source=lambda i: images, batch=True))
+        return plan.partner, *(layer.partner for layer in plan.more if layer.partner is not None)
+
+    compiled = [np.array(output.as_array()) for output in pipeline().run()]
+    monkeypatch.setattr("mixdali.worlds.graph.find_spec", lambda name: None)
+    plain = [np.array(output.as_array()) for output in pipeline().run()]
+    assert len(compiled) > 1
+    np.testing.assert_array_equal(compiled, plain)
+
+
 @pytest.mark.parametrize("layers", [1, 3])
 def test_targets_of_few_and_of_many_classes_are_mixed_alike(layers: int) -> None:
     """In one thread or in several."""
     from mixdali.worlds import kernel_targets
-    from mixdali.worlds.places import places_of_targets
+    from mixdali.worlds.numbers import TOLD
+    from mixdali.worlds.others import others_and_targets, others_of_targets
 
     rng = np.random.default_rng(0)
     targets, shares = rng.random((5, 7), np.float32), rng.random((5, layers), np.float32) / layers
-    orders = [rng.permutation(5).astype(np.int32) for _ in range(layers)]
+    orders = [rng.permutation(5) for _ in range(layers)]
+    numbers = np.zeros((5, layers, TOLD), np.float32)
+    numbers[:, :, 10], numbers[:, :, 11] = np.transpose(orders), shares
 
     @pipeline_def(batch_size=5, num_threads=2, device_id=None)
     def pipeline():
         def node(value: np.ndarray):
             return fn.external_source(source=lambda i: value, batch=True)
 
-        own = node(targets)
-        places = places_of_targets(own)
-        others = [fn.permute_batch(places, indices=node(order)) for order in orders]
-        return tuple(kernel_targets.blend_targets(own, others, node(shares), few) for few in (False, True))
+        own, told = node(targets), node(numbers.reshape(5, -1))
+        places = others_of_targets(own, told)
+        _, few = others_and_targets(node(np.zeros((5, 2, 2, 3), np.uint8)), own, told)
+        return kernel_targets.blend_targets(own, places, told), few
 
     several, one = (np.array(output.as_array()) for output in pipeline().run())
     rest = 1 - shares.sum(axis=1, keepdims=True)
@@ -125,7 +144,7 @@ def test_so_do_they_without_a_mix() -> None:
 def test_any_box_stays_inside_the_image(corners: list[int], weight: float, channels: int) -> None:
     """Also a box beyond the border, an empty one and one that is inside out."""
     from mixdali.worlds import kernel
-    from mixdali.worlds.places import places
+    from mixdali.worlds.others import others_of_images
 
     images = np.random.default_rng(0).integers(0, 256, (2, 7, 9, channels), dtype=np.uint8)
     own, other = images[:1], images[1:]
@@ -135,10 +154,9 @@ def test_any_box_stays_inside_the_image(corners: list[int], weight: float, chann
         def node(value: np.ndarray):
             return fn.external_source(source=lambda i: value, batch=True)
 
-        numbers = np.array([[*corners, weight, 1.0, *corners]] * 2, np.float32)
+        told = node(np.array([[*corners, weight, 1.0, *corners, partner, 1.0] for partner in (1, 0)], np.float32))
         pixels = node(images)
-        others = fn.permute_batch(places(pixels), indices=[1, 0])
-        return kernel.blend(pixels, [others], node(numbers), None)
+        return kernel.blend(pixels, others_of_images(pixels, told), told, None)
 
     y0, x0, y1, x1 = (max(corner, 0) for corner in corners)
     expected = own[0].astype(np.float64)

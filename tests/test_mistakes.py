@@ -72,6 +72,9 @@ def test_plans_that_lack_something() -> None:
     plan = Plan(torch.tensor([1, 0, 3, 2]), torch.full((4,), 0.5))
     with pytest.raises(ValueError, match=r"CutMix needs plan\.box"):
         CutMix().apply(IMAGES, TARGETS, plan)
+    box = torch.tensor([[0, 0, 2, 2]] * 4)
+    with pytest.raises(ValueError, match=r"CutMix needs plan\.lam, and every layer's share, to mix targets"):
+        CutMix().apply(IMAGES, TARGETS, Plan(plan.partner, None, box, torch.zeros(4)))
     with pytest.raises(ValueError, match=r"plan\.weight must be given"):
         Choose([MixUp(), CutMix()]).apply(IMAGES, TARGETS, plan)
 

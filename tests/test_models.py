@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from train.models import Normalise, PreActResNet, build_model
+from train.models.preact_resnet import Block
 
 
 def build(name: str, num_classes: int = 10, seed: int = 0) -> nn.Module:
@@ -134,3 +135,12 @@ def test_timm_s_transformers_train_on_small_images() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             build(wrong)
+
+
+def test_a_shortcut_is_a_convolution_with_its_stride() -> None:
+    block = Block(4, 8, stride=2).double().eval()
+    hidden = torch.randn(2, 4, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    active = nn.functional.relu(block.norm1(hidden))
+    shortcut = nn.functional.conv2d(active, block.shortcut.weight, stride=2)
+    expected = block.conv2(nn.functional.relu(block.norm2(block.conv1(active)))) + shortcut
+    torch.testing.assert_close(block(hidden), expected)

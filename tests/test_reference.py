@@ -1,5 +1,7 @@
 """Given the same draws, every world does what a slow loop over the pixels does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from methods import METHODS
 from references import boxes, pairs
-from worlds import WORLDS, graph_batches, torch_mix
+from worlds import WORLDS, graph_batches, graph_mix, torch_mix
 
 import mixdali
 from mixdali import Choose, CutMix, Mix, MixUp, Plan
@@ -163,3 +165,15 @@ def test_a_label_out_of_range_is_refused_in_both_worlds(label: int) -> None:
         mixdali.one_hot(torch.tensor([0, label]), 4)
     with pytest.raises(RuntimeError, match="out of range"):
         graph_one_hot(np.array([0, label], np.int32), 4)
+
+
+@pytest.mark.parametrize("partner", [-1, 4])
+@pytest.mark.parametrize("mix", [mixdali.MixUp(), mixdali.Mosaic()], ids=["MixUp", "Mosaic"])
+def test_a_partner_outside_the_batch_is_refused_in_a_graph(mix: mixdali.Mix, partner: int) -> None:
+    images, targets = np.zeros((4, 6, 6, 3), np.uint8), np.eye(4, dtype=np.float32)
+    partners = np.array([1, partner, 3, 0])
+    with pytest.raises(RuntimeError, match="partner must be an image of the batch"):
+        graph_mix(mix, images, targets, partner=partners)
+    plan = graph_mix(mix, images, targets).plan
+    with pytest.raises(RuntimeError, match="partner must be an image of the batch"):
+        graph_mix(mix, images, targets, plan=replace(plan, partner=partners))

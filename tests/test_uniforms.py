@@ -1,11 +1,13 @@
 """Draws by name from one key an image: their law, that names do not know of each other, and who shares a draw."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from nvidia.dali import fn, pipeline_def
 
 from mixdali.seeds import derive_seed
-from mixdali.worlds.uniforms import uniforms
+from mixdali.worlds.uniforms import partners, uniforms
 
 IMAGES = 1 << 18
 
@@ -64,3 +66,28 @@ def test_a_batch_or_a_pair_shares_a_draw(keys: np.ndarray) -> None:
     each = uniforms(few, name, "image")
     np.testing.assert_array_equal(uniforms(few, name, "batch"), each[[0] * 5])
     np.testing.assert_array_equal(uniforms(few, name, "pair"), each[[0, 1, 2, 1, 0]])
+
+
+@pytest.mark.parametrize(("rule", "kinds"), [("cycle", 6), ("permutation", 24)])
+def test_every_order_of_four_is_as_likely_whatever_another_name_draws(keys: np.ndarray, rule: str, kinds: int) -> None:
+    batches = keys[: 4 * 12_000].reshape(-1, 4, 2)
+    known = {order: place for place, order in enumerate(permutations(range(4)))}
+    one, other = ([known[tuple(partners(batch, name, rule))] for batch in batches] for name in names(2))
+    counts = np.histogram2d(one, other, bins=24, range=[(0, 24), (0, 24)])[0]
+    met = counts[counts.any(axis=1)][:, counts.any(axis=0)]
+    assert met.shape == (kinds, kinds)
+    assert abs(chi_square(met.ravel())) < 5
+
+
+def test_a_large_batch_is_one_cycle(keys: np.ndarray) -> None:
+    order = partners(keys[:1000], names(1)[0], "cycle").astype(int)
+    place, met = 0, set()
+    while place not in met:
+        met.add(place)
+        place = order[place]
+    assert len(met) == 1000
+
+
+@pytest.mark.parametrize("rule", ["cycle", "permutation"])
+def test_an_image_alone_is_its_own_partner(keys: np.ndarray, rule: str) -> None:
+    assert partners(keys[:1], names(1)[0], rule).tolist() == [0]

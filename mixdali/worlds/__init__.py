@@ -73,11 +73,14 @@ class World(Protocol):
     def finish(self, plan: Plan) -> Plan:
         """The plan as users get it: partners and boxes int, the rest float32, where the images are."""
 
+    def apply(self, images: Any, targets: Any, plan: Plan) -> tuple[Any, Any]:
+        """Images and targets, mixed; plan.weight is not None. Targets of None stay None."""
+
     def blend(self, images: Any, plan: Plan) -> Any:
-        """The images, mixed; plan.weight is not None."""
+        """The images alone."""
 
     def blend_targets(self, targets: Any, plan: Plan) -> Any:
-        """The targets, mixed."""
+        """The targets alone."""
 
 
 def world_of(data: Any, layout: str | None = None) -> Any:

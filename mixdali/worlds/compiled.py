@@ -25,8 +25,6 @@ RUN_BATCH = types.void(_address, _address, _address, _count, _address, _address,
 SETUP = types.void(_address, _address, _count, _address, _address, _count, _count)
 
 
-INPUTS = 6  # as many as DALI's operator takes
-
 Form = tuple[Any, int]
 """Type and number of axes of an operator's input or output."""
 
@@ -52,19 +50,19 @@ class KeptOperator(NumbaFunction):
         return setup_fn.address
 
 
-def operator(run: Any, setup: Any, inputs: Sequence[Form], output: Form, *, batch: bool = False) -> Any:
+def operator(run: Any, setup: Any, inputs: Sequence[Form], *outputs: Form, batch: bool = False) -> Any:
     """A DALI operator for the CPU from two compiled functions, to be called with its inputs.
 
-    inputs, output  type and number of axes of each.
-    batch           `run` is called once for a batch, with the signature RUN_BATCH.
+    inputs, outputs  type and number of axes of each, of up to six.
+    batch            `run` is called once for a batch, with the signature RUN_BATCH.
     """
     return KeptOperator(
         run_fn=run,
         setup_fn=setup,
         in_types=[kind for kind, _ in inputs],
         ins_ndim=[ndim for _, ndim in inputs],
-        out_types=[output[0]],
-        outs_ndim=[output[1]],
+        out_types=[kind for kind, _ in outputs],
+        outs_ndim=[ndim for _, ndim in outputs],
         batch_processing=batch,
     )
 
@@ -106,7 +104,7 @@ def shape_of(shapes: Any, place: Any, ndim: Any) -> Any:
 
 @compiled(SETUP)
 def like_the_first(out_shapes, _out_ndims, _num_outputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
-    """The output is as long as the first input; both have one axis."""
+    """The output has one axis, as long as the first one of the first input."""
     ins, outs = of_batch(in_shapes, 1, samples)[0], of_batch(out_shapes, 1, samples)[0]
     for sample in range(samples):
         carray(pointer(outs[sample]), 1, np.int64)[0] = carray(pointer(ins[sample]), 1, np.int64)[0]

@@ -121,9 +121,6 @@ class DynamicRandomness(OperatorRandomness):
     def indices(self, values: list[int]) -> ndd.Batch:
         return ndd.as_batch(np.array(values, dtype=np.int32))
 
-    def places(self, partner: np.ndarray) -> ndd.Batch:
-        return ndd.as_batch(partner)
-
     def uniform(self, name: str, per: str) -> ndd.Batch:
         return self.draw_uniform(name, per)
 
@@ -131,7 +128,9 @@ class DynamicRandomness(OperatorRandomness):
         return self.draw_beta(name, a, b, per)
 
     def partner(self, name: str, rule: str) -> ndd.Batch:
-        return self.draw_partner(name, rule)
+        if rule in ("cycle", "permutation"):
+            return ndd.batch_permutation(no_fixed_points=rule == "cycle", **self.settings(name))
+        return ndd.as_batch(self.fixed_partner(rule))
 
     def partner_by_class(self, targets: ndd.Batch, mate: ndd.Batch, rule: str) -> ndd.Batch:
         return ndd.as_batch(partners_by_class(arrays(targets), arrays(mate), rule))
@@ -150,6 +149,9 @@ class DynamicRandomness(OperatorRandomness):
         values = np.asarray(value)
         kind = np.float32 if values.dtype.kind == "f" else values.dtype
         return ndd.as_batch(np.broadcast_to(values, self.number).astype(kind))
+
+    def given_partner(self, value: Any) -> ndd.Batch:
+        return self.given(value)
 
     def setting(self, value: Any) -> ndd.Batch:
         return self.given(np.float32(value))

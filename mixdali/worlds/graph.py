@@ -11,10 +11,10 @@ from nvidia.dali.pipeline import do_not_convert
 
 from mixdali.plan import Plan
 from mixdali.worlds.graph_draws import GraphRandomness
-from mixdali.worlds.graph_plan import finished, kernel_numbers, kernel_shares, permuted
-from mixdali.worlds.numbers import Number, Numbers, Uniform, as_number, by_operators, combine
+from mixdali.worlds.graph_plan import finished, kernel_numbers
+from mixdali.worlds.numbers import Draw, Number, Numbers, as_number, by_operators, combine
 from mixdali.worlds.operators import OperatorWorld, called_once_for_equals
-from mixdali.worlds.uniforms import uniforms
+from mixdali.worlds.uniforms import partners, uniforms
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,
@@ -30,6 +30,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "min": math.min,
     "max": math.max,
     "mean": fn.reductions.mean,
+    "follow": lambda partner, again: fn.permute_batch(partner, indices=fn.cast(again, dtype=types.INT32)),
 }
 
 
@@ -150,8 +151,8 @@ class GraphWorld(OperatorWorld):
         def leaf(number: Number) -> Any:
             if number.kind == "row":
                 return OperatorWorld.row(self, number.value)
-            if number.kind == "uniform":
-                return _uniform(number.value)
+            if isinstance(number.value, Draw):
+                return _draw(number.kind, number.value)
             return self.sides[number.value] if number.kind == "size" else number.value
 
         return by_operators(numbers, leaf, OPERATIONS, _scalar)
@@ -159,31 +160,48 @@ class GraphWorld(OperatorWorld):
     def finish(self, plan: Plan) -> Plan:
         return finished(plan, self._computed)
 
-    def blend(self, images: DataNode, plan: Plan) -> DataNode:
-        if self.layout != "HWC" or not self._is_compiled(images) or plan.noise is not None or plan.scale is not None:
-            return super().blend(images, plan)
-        from mixdali.worlds import kernel
-        from mixdali.worlds.places import places
+    def apply(self, images: DataNode, targets: DataNode | None, plan: Plan) -> tuple[DataNode, DataNode | None]:
+        if targets is None or plan.partner is None or not (self._is_fused(images, plan) and self._has_few(targets)):
+            return super().apply(images, targets, plan)
+        from mixdali.worlds import others
 
-        if plan.fill is not None:
-            mixed = kernel.erase(images, kernel_numbers(plan), plan.fill)
-        elif kernel.fits(1 + len(plan.more), plan.mask is not None):
-            mixed = kernel.blend(images, permuted(places(images), plan), kernel_numbers(plan), plan.mask)
-        else:
+        numbers = kernel_numbers(plan)
+        places, mixed = others.others_and_targets(images, targets, numbers)
+        return self._fused(images, places, numbers, plan), mixed
+
+    def blend(self, images: DataNode, plan: Plan) -> DataNode:
+        if not self._is_fused(images, plan):
             return super().blend(images, plan)
-        return fn.reshape(mixed, layout="CHW")
+        from mixdali.worlds import kernel, others
+
+        numbers = kernel_numbers(plan)
+        if plan.fill is not None:
+            return fn.reshape(kernel.erase(images, numbers, plan.fill), layout="CHW")
+        return self._fused(images, others.others_of_images(images, numbers), numbers, plan)
+
+    def _is_fused(self, images: DataNode, plan: Plan) -> bool:
+        return self.layout == "HWC" and self._is_compiled(images) and plan.noise is None and plan.scale is None
+
+    def _fused(self, images: DataNode, others: DataNode, numbers: DataNode, plan: Plan) -> DataNode:
+        from mixdali.worlds import kernel
+
+        return fn.reshape(kernel.blend(images, others, numbers, plan.mask), layout="CHW")
 
     def blend_targets(self, targets: DataNode, plan: Plan) -> DataNode:
         if plan.partner is None or not self._is_compiled(targets):
             return super().blend_targets(targets, plan)
-        from mixdali.worlds import kernel_targets as kernel
-        from mixdali.worlds.places import places_of_targets
+        from mixdali.worlds import kernel_targets, others
 
-        if not kernel.fits(1 + len(plan.more)):
-            return super().blend_targets(targets, plan)
-        others = permuted(places_of_targets(targets), plan)
-        few = getattr(targets, "_mixdali_classes", kernel.FEW + 1) <= kernel.FEW
-        return kernel.blend_targets(targets, others, kernel_shares(plan), few)
+        numbers = kernel_numbers(plan)
+        return kernel_targets.blend_targets(targets, others.others_of_targets(targets, numbers), numbers)
+
+    def _has_few(self, targets: DataNode) -> bool:
+        """Whether these are targets of so few classes that one thread mixes them best."""
+        if not self._is_compiled(targets):
+            return False
+        from mixdali.worlds.kernel_targets import FEW
+
+        return getattr(targets, "_mixdali_classes", FEW + 1) <= FEW
 
     def one_hot(self, labels: DataNode, num_classes: int, on: float, off: float) -> DataNode:
         if not self._is_compiled(labels):
@@ -212,8 +230,12 @@ def _scalar(value: float) -> DataNode:
     return types.Constant(np.array(value, dtype=np.float32))
 
 
-def _uniform(draw: Uniform) -> DataNode:
+def _draw(kind: str, draw: Draw) -> DataNode:
+    """Of kind "uniform", or a partner's rule."""
+
     def of_batch(keys: list[np.ndarray]) -> list[np.ndarray]:
-        return [np.array(value) for value in uniforms(np.stack(keys), draw.name, draw.per)]
+        all_keys = np.stack(keys)
+        values = uniforms(all_keys, draw.name, draw.per) if kind == "uniform" else partners(all_keys, draw.name, kind)
+        return [np.array(value) for value in values]
 
     return fn.python_function(draw.keys, function=of_batch, batch_processing=True)

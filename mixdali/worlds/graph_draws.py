@@ -11,7 +11,8 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali.classmates import partners_by_class
 from mixdali.seeds import derive_seed
-from mixdali.worlds.numbers import Number, Uniform, constant
+from mixdali.worlds.graph_plan import in_batch
+from mixdali.worlds.numbers import Draw, Number, constant
 from mixdali.worlds.operators import OperatorRandomness
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class GraphRandomness(OperatorRandomness):
-    """Every draw has a seed of its own, derived by name, so that no other draw moves it: uniform ones have the name's
-    share in a hash (`worlds/uniforms.py`), the others an operator."""
+    """Every draw has a seed of its own, derived by name, so that no other draw moves it: uniform ones and partners have
+    the name's share in a hash (`worlds/uniforms.py`), the others an operator."""
 
     ops, int32 = fn, types.INT32
 
@@ -45,12 +46,8 @@ class GraphRandomness(OperatorRandomness):
     def indices(self, values: list[int]) -> list[int]:
         return values
 
-    def places(self, partner: np.ndarray) -> DataNode:
-        # No operator tells an image its place in the batch. A source with an argument can be resumed.
-        return fn.external_source(source=lambda iteration: partner, batch=True, dtype=types.INT32, ndim=0)
-
     def uniform(self, name: str, per: str) -> Number:
-        return Number("uniform", value=Uniform(self.keys, derive_seed(self.seed, name) % (1 << 48), per))
+        return Number("uniform", value=Draw(self.keys, self._of_name(name), per))
 
     def beta(self, name: str, a: Any, b: Any, per: str) -> Number:
         if not isinstance(a, Number) and not isinstance(b, Number) and a == b == 1:  # the same law
@@ -59,20 +56,29 @@ class GraphRandomness(OperatorRandomness):
         return Number("node", value=self.draw_beta(name, a, b, per))
 
     def partner(self, name: str, rule: str) -> Number:
-        return _drawn_whole(self.draw_partner(name, rule))
+        if rule in ("cycle", "permutation"):
+            return Number(rule, value=Draw(self.keys, self._of_name(name)))
+        partner = self.fixed_partner(rule).astype(np.float32)
+        # No operator tells an image its place in the batch. A source with an argument can be resumed.
+        source = fn.external_source(source=lambda iteration: partner, batch=True, dtype=types.FLOAT, ndim=0)
+        return Number("node", value=source)
+
+    def _of_name(self, name: str) -> int:
+        return derive_seed(self.seed, name) % (1 << 48)
 
     def partner_by_class(self, targets: DataNode, mate: Number, rule: str) -> Number:
         if targets.device == "gpu":
             raise ValueError(f'partner="{rule}" needs targets on the CPU: move them to the GPU after the mix')
 
         def of_batch(targets: list[np.ndarray], mate: list[np.ndarray]) -> list[np.ndarray]:
-            return [np.array(partner) for partner in partners_by_class(np.stack(targets), np.stack(mate), rule)]
+            partners = partners_by_class(np.stack(targets), np.stack(mate), rule)
+            return [np.array(partner, np.float32) for partner in partners]
 
         places = self.world.nodes([mate])[0]
-        return _drawn_whole(fn.python_function(targets, places, function=of_batch, batch_processing=True))
+        return Number("node", value=fn.python_function(targets, places, function=of_batch, batch_processing=True))
 
     def follow(self, partner: Number, again: Number) -> Number:
-        return _drawn_whole(fn.permute_batch(partner.whole, indices=again.whole))
+        return Number("follow", partner, again)
 
     def pixels(self, name: str, law: str) -> DataNode:
         shape = self.world.data.shape(dtype=types.INT32)
@@ -82,11 +88,14 @@ class GraphRandomness(OperatorRandomness):
 
     def given(self, value: Any) -> Any:
         if isinstance(value, DataNode):
-            # a partner or another draw; what of the two is not used costs nothing
-            return Number("node", value=fn.cast(value, dtype=types.FLOAT), whole=fn.cast(value, dtype=types.INT32))
+            return Number("node", value=fn.cast(value, dtype=types.FLOAT))
         if isinstance(value, (int, float)):
             return constant(value)
         raise TypeError(f"a draw given to a graph must be a node or a number, got {type(value).__name__}")
+
+    def given_partner(self, value: Any) -> Number:
+        given = self.given(value)
+        return Number("node", value=in_batch(self.world.nodes([given])[0]))
 
     def setting(self, value: Any) -> Number:
         return self.given(value)
@@ -101,11 +110,6 @@ def epoch_counter(batches: int | None, first: int) -> DataNode:
         return np.full(size, epoch, np.float32)
 
     return fn.external_source(source=source, batch=True, batch_info=True, dtype=types.FLOAT, ndim=0)
-
-
-def _drawn_whole(node: DataNode) -> Number:
-    """A node () of int32, such as partners."""
-    return Number("node", value=fn.cast(node, dtype=types.FLOAT), whole=node)
 
 
 def _current_pipeline() -> Pipeline:

@@ -4,7 +4,6 @@ The results are those of DALI's own operators in `worlds/operators.py`, to the b
 they are told about each layer of a mix, are in `worlds/layers.py`.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from mixdali.worlds.compiled import (
     ADDRESS,
     GRID,
     IMAGE,
-    INPUTS,
     NUMBERS,
     PIXELS,
     RUN,
@@ -30,7 +28,6 @@ from mixdali.worlds.compiled import (
 )
 from mixdali.worlds.layers import (
     BAND,
-    LAYER,
     ROWS,
     SCALE,
     box_of,
@@ -38,36 +35,32 @@ from mixdali.worlds.layers import (
     copy_bytes,
     cover_rows,
     first_layer,
-    is_patchwork,
     mixed,
     next_layer,
     scale_down,
 )
+from mixdali.worlds.numbers import TOLD
 
 
-def fits(layers: int, masked: bool) -> bool:
-    """Whether the operator has an input for each of so many other images."""
-    return layers + 2 + masked <= INPUTS
-
-
-def blend(images: DataNode, others: Sequence[DataNode], numbers: DataNode, mask: DataNode | None) -> DataNode:
+def blend(images: DataNode, others: DataNode, numbers: DataNode, mask: DataNode | None) -> DataNode:
     """Images mixed with others of their batch.
 
     images   uint8 HWC of one size.
-    others   their `places`, permuted.
-    numbers  (10 * len(others),)
+    others   (layers,) int64, where they lie (`worlds/others.py`).
+    numbers  (at least TOLD * layers,)
     mask     (H, W) float32.
 
     -> float32 CHW
     """
     run = _run_blend if mask is None else _run_blend_masked
     masks = [] if mask is None else [mask]
-    inputs = [IMAGE, *[ADDRESS] * len(others), NUMBERS, *[GRID] * len(masks)]
-    return operator(run, _shape_of_output, inputs, PIXELS)(images, *others, numbers, *masks)
+    inputs = [IMAGE, ADDRESS, NUMBERS, *[GRID] * len(masks)]
+    return operator(run, _shape_of_output, inputs, PIXELS)(images, others, numbers, *masks)
 
 
 def erase(images: DataNode, numbers: DataNode, fill: DataNode) -> DataNode:
-    """images uint8 HWC, numbers (10,), fill (C or 1, H or 1, W or 1) in [0, 1] shown in the box -> float32 CHW."""
+    """images uint8 HWC, numbers (at least TOLD,), fill (C or 1, H or 1, W or 1) in [0, 1], shown in the box -> float32
+    CHW."""
     return operator(_run_erase, _shape_of_output, [IMAGE, NUMBERS, PIXELS], PIXELS)(images, numbers, fill)
 
 
@@ -77,10 +70,9 @@ def to_float(images: DataNode) -> DataNode:
 
 
 @njit
-def _other(inputs: Any, place: Any, shape: Any) -> Any:
-    """The image that input number `place` tells the place of, as a uint8 array of this shape (H, W, C)."""
-    address = carray(address_of(inputs, place), 1, np.int64)[0]
-    return carray(pointer(np.uint64(address)), (shape[0], shape[1], shape[2]), np.uint8)
+def _other(others: Any, layer: Any, shape: Any) -> Any:
+    """The image of a layer as a uint8 array of this shape (H, W, C). others: (layers,) where they lie."""
+    return carray(pointer(np.uint64(others[layer])), (shape[0], shape[1], shape[2]), np.uint8)
 
 
 @njit
@@ -90,29 +82,42 @@ def _output(outputs: Any, shape: Any) -> Any:
 
 
 @njit
-def _blend(outputs: Any, inputs: Any, shapes: Any, layers: Any, mask: Any) -> None:
+def _blend(outputs: Any, inputs: Any, shapes: Any, mask: Any) -> None:
     own = image_of(inputs, shapes, 0)
     out = _output(outputs, own.shape)
-    numbers = carray(address_of(inputs, layers + 1), LAYER * layers, np.float32)
+    layers = shape_of(shapes, 1, 1)[0]
+    others = carray(address_of(inputs, 1), layers, np.int64)
+    numbers = carray(address_of(inputs, 2), TOLD * layers, np.float32)
     height, width = own.shape[0], own.shape[1]
     if layers == 1:
-        first_layer(own, _other(inputs, 1, own.shape), out, numbers, mask, SCALE, 0, height)
+        first_layer(own, _other(others, 0, own.shape), out, numbers, mask, SCALE, 0, height)
         return
-    if len(mask) == 0 and is_patchwork(numbers, layers):
-        _patch(own, inputs, out, numbers, layers)
+    if len(mask) == 0 and _is_patchwork(numbers, layers):
+        _patch(own, others, out, numbers)
         return
     at_a_time = max(1, BAND // width)
     for top in range(0, height, at_a_time):
         bottom = min(top + at_a_time, height)
-        first_layer(own, _other(inputs, 1, own.shape), out, numbers, mask, np.float32(1), top, bottom)
+        first_layer(own, _other(others, 0, own.shape), out, numbers, mask, np.float32(1), top, bottom)
         for layer in range(1, layers):
-            of_layer = numbers[LAYER * layer : LAYER * (layer + 1)]
-            next_layer(_other(inputs, 1 + layer, own.shape), out, of_layer, top, bottom)
+            next_layer(_other(others, layer, own.shape), out, numbers[TOLD * layer :], top, bottom)
         scale_down(out, top * width, bottom * width)
 
 
 @njit
-def _patch(own: Any, inputs: Any, out: Any, numbers: Any, layers: Any) -> None:
+def _is_patchwork(numbers: Any, layers: Any) -> Any:
+    """Whether every pixel of so many layers shows one image alone, so that bytes can be copied."""
+    if numbers[5] != 1:
+        return False
+    for layer in range(layers):
+        inside = numbers[TOLD * layer + 4]
+        if inside != 0 and inside != 1:
+            return False
+    return True
+
+
+@njit
+def _patch(own: Any, others: Any, out: Any, numbers: Any) -> None:
     """Layers of which every pixel shows one alone: put together as bytes, some rows at a time, and converted."""
     height, width = own.shape[0], own.shape[1]
     line = width * own.shape[2]
@@ -122,22 +127,20 @@ def _patch(own: Any, inputs: Any, out: Any, numbers: Any, layers: Any) -> None:
         bottom = min(top + at_a_time, height)
         shown = rows[: (bottom - top) * line]
         copy_bytes(own.ctypes.data + top * line, shown.ctypes.data, len(shown))
-        for layer in range(layers):
-            of_layer = numbers[LAYER * layer : LAYER * (layer + 1)]
-            cover_rows(_other(inputs, 1 + layer, own.shape), shown, of_layer, top, bottom)
+        for layer in range(len(others)):
+            cover_rows(_other(others, layer, own.shape), shown, numbers[TOLD * layer :], top, bottom)
         convert_pixels(shown, out, top * width, SCALE)
 
 
 @compiled(RUN)
-def _run_blend(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
-    _blend(outputs, inputs, in_shapes, num_inputs - 2, np.empty(0, np.float32))
+def _run_blend(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    _blend(outputs, inputs, in_shapes, np.empty(0, np.float32))
 
 
 @compiled(RUN)
-def _run_blend_masked(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
-    shape = shape_of(in_shapes, num_inputs - 1, 2)
-    mask = carray(address_of(inputs, num_inputs - 1), shape[0] * shape[1], np.float32)
-    _blend(outputs, inputs, in_shapes, num_inputs - 3, mask)
+def _run_blend_masked(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    shape = shape_of(in_shapes, 3, 2)
+    _blend(outputs, inputs, in_shapes, carray(address_of(inputs, 3), shape[0] * shape[1], np.float32))
 
 
 @compiled(RUN)
@@ -146,7 +149,7 @@ def _run_erase(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes
     height, width, channels = own.shape
     out = _output(outputs, own.shape)
     convert_pixels(own.reshape(-1), out, 0, SCALE)
-    numbers = carray(address_of(inputs, 1), LAYER, np.float32)
+    numbers = carray(address_of(inputs, 1), TOLD, np.float32)
     shape = shape_of(in_shapes, 2, 3)
     fill = carray(address_of(inputs, 2), (shape[0], shape[1], shape[2]), np.float32)
     y0, x0, y1, x1 = box_of(numbers, height, width)

@@ -3,7 +3,6 @@
 A batch of few classes is worked off in one thread: to hand its samples to several would cost more than the work.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,41 +12,35 @@ from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled import (
     ADDRESS,
-    INPUTS,
     LABEL,
     NUMBER,
     NUMBERS,
     RUN,
     RUN_BATCH,
     SETUP,
+    address_of,
     compiled,
     like_the_first,
     of_batch,
     operator,
     pointer,
+    shape_of,
 )
-from mixdali.worlds.layers import LAYER, copy_bytes
+from mixdali.worlds.layers import copy_bytes
+from mixdali.worlds.numbers import TOLD
 
 FEW = 1 << 12  # classes
 
 
-def fits(layers: int) -> bool:
-    """Whether the operator has an input for each of so many other targets."""
-    return layers + 2 <= INPUTS
-
-
-def blend_targets(targets: DataNode, others: Sequence[DataNode], shares: DataNode, few: bool) -> DataNode:
-    """Each target's mean with the others.
+def blend_targets(targets: DataNode, others: DataNode, numbers: DataNode) -> DataNode:
+    """Each target's mean with others of the batch, worked off by several threads.
 
     targets  (num_classes,) float32.
-    others   their places, permuted.
-    shares   (len(others),) float32: lam, and the weight of each but the first of the others, which gets what is left.
-             Or more numbers, those of a plan, with the shares behind the ten of each layer.
-    few      as in `one_hot`.
+    others   (layers,) int64, where they lie (`worlds/others.py`).
+    numbers  (at least TOLD * layers,): each layer's last one is its weight, but that of the first layer the own
+             target's; the first of the others gets what is left.
     """
-    inputs = [NUMBERS, *[ADDRESS] * len(others), NUMBERS]
-    run = _run_blend_few if few else _run_blend_targets
-    return operator(run, like_the_first, inputs, NUMBERS, batch=few)(targets, *others, shares)
+    return operator(_run_blend, like_the_first, [NUMBERS, ADDRESS, NUMBERS], NUMBERS)(targets, others, numbers)
 
 
 def one_hot(labels: DataNode, num_classes: int, on: float, off: float, few: bool) -> DataNode:
@@ -71,28 +64,20 @@ def _check_labels(labels: DataNode, num_classes: int) -> DataNode:
 
 
 @njit
-def _blend_targets(outputs: Any, out_shapes: Any, inputs: Any, in_shapes: Any, num_inputs: Any, samples: Any) -> None:
-    outs, ins = of_batch(outputs, 1, samples)[0], of_batch(inputs, num_inputs, samples)
-    sizes = of_batch(in_shapes, num_inputs, samples)
-    others = num_inputs - 2
-    told = carray(pointer(sizes[num_inputs - 1, 0]), 1, np.int64)[0]
-    start = 0 if told == others else LAYER * others
-    for sample in range(samples):
-        number = carray(pointer(sizes[0, sample]), 1, np.int64)[0]
-        shares = carray(pointer(ins[num_inputs - 1, sample]), told, np.float32)[start:]
-        rest = np.float32(1) - shares[0]
-        for place in range(1, others):
-            rest -= shares[place]
-        own = carray(pointer(ins[0, sample]), number, np.float32)
-        out = carray(pointer(outs[sample]), number, np.float32)
-        _weigh(own, shares[0], _target(ins[1, sample], number), rest, out)
-        for place in range(1, others):
-            _weigh(out, np.float32(1), _target(ins[1 + place, sample], number), shares[place], out)
+def weigh_targets(own: Any, others: Any, numbers: Any, out: Any) -> None:
+    """One target's mean with those that lie at `others`, into `out`."""
+    lam = numbers[TOLD - 1]
+    rest = np.float32(1) - lam
+    for layer in range(1, len(others)):
+        rest -= numbers[TOLD * (layer + 1) - 1]
+    _weigh(own, lam, _target(others[0], len(own)), rest, out)
+    for layer in range(1, len(others)):
+        _weigh(out, np.float32(1), _target(others[layer], len(own)), numbers[TOLD * (layer + 1) - 1], out)
 
 
 @njit
 def _target(place: Any, number: Any) -> Any:
-    return carray(pointer(np.uint64(carray(pointer(place), 1, np.int64)[0])), number, np.float32)
+    return carray(pointer(np.uint64(place)), number, np.float32)
 
 
 @njit
@@ -134,11 +119,9 @@ def _run_hot(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, 
     _one_hot(outputs, inputs, in_shapes, 1)
 
 
-@compiled(RUN_BATCH)
-def _run_blend_few(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs, samples):  # type: ignore[no-untyped-def]
-    _blend_targets(outputs, out_shapes, inputs, in_shapes, num_inputs, samples)
-
-
 @compiled(RUN)
-def _run_blend_targets(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, num_inputs):  # type: ignore[no-untyped-def]
-    _blend_targets(outputs, out_shapes, inputs, in_shapes, num_inputs, 1)
+def _run_blend(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    number, layers = shape_of(in_shapes, 0, 1)[0], shape_of(in_shapes, 1, 1)[0]
+    own, out = carray(address_of(inputs, 0), number, np.float32), carray(address_of(outputs, 0), number, np.float32)
+    others = carray(address_of(inputs, 1), layers, np.int64)
+    weigh_targets(own, others, carray(address_of(inputs, 2), TOLD * layers, np.float32), out)

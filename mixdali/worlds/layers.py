@@ -288,18 +288,6 @@ def _copy_rows(source: Any, target: Any, number: Any, rows: Any, line: Any) -> N
 
 
 @njit
-def is_patchwork(numbers: Any, layers: Any) -> Any:
-    """Whether every pixel of so many layers shows one image alone, so that bytes can be copied."""
-    if numbers[5] != 1:
-        return False
-    for layer in range(layers):
-        inside = numbers[LAYER * layer + 4]
-        if inside != 0 and inside != 1:
-            return False
-    return True
-
-
-@njit
 def cover_rows(other: Any, rows: Any, numbers: Any, top: Any, bottom: Any) -> None:
     """One more image into `rows`, which are those from `top` to `bottom` as bytes, where its box shows it."""
     height, width, channels = other.shape

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+TOLD = 12
+"""Numbers that compiled operators are told of a layer of a mix: the ten of `worlds/layers.py`, which image of the batch
+is laid (-1: the own one), and the weight of its target (of the first layer: of the own target)."""
+
 
 class Arithmetic:
     """Python's operators, which make larger expressions."""
@@ -37,8 +41,8 @@ class Arithmetic:
         return combine("div", self, other)
 
 
-class Uniform(NamedTuple):
-    """A draw in [0, 1): see `worlds/uniforms.py`.
+class Draw(NamedTuple):
+    """A draw of `worlds/uniforms.py`.
 
     keys  node (2,) float32, the same for all draws of a plan.
     name  a whole number from 0 to 2 ** 48 - 1.
@@ -47,24 +51,23 @@ class Uniform(NamedTuple):
 
     keys: Any
     name: int
-    per: str
+    per: str = "image"
 
 
 class Number(Arithmetic):
     """A number an image, or along an axis: drawn, constant, or computed from others.
 
-    kind   "node", "uniform", "constant", "size", "row" (0, 1, 2, ... for the pixels along an axis) or an operation.
-    value  of kind "node" a DALI node (), of "uniform" a `Uniform`, of "constant" a float, of "size" and "row" 0 for
-           height and 1 for width.
-    whole  a node's whole number as it was before it became a float.
+    kind   "node", "uniform", "cycle" and "permutation" (partners), "constant", "size", "row" (0, 1, 2, ... for the
+           pixels along an axis) or an operation.
+    value  of kind "node" a DALI node () float32, of a drawn one a `Draw`, of "constant" a float, of "size" and "row" 0
+           for height and 1 for width.
     axis   0 for a number for each row of pixels, 1 for each column, None for one an image.
     """
 
-    def __init__(self, kind: str, *inputs: Number, value: Any = None, whole: Any = None) -> None:
+    def __init__(self, kind: str, *inputs: Number, value: Any = None) -> None:
         self.kind = kind
         self.inputs = inputs
         self.value = value
-        self.whole = whole
         axes = {one.axis for one in inputs} - {None}
         if len(axes) > 1:
             raise ValueError(f"{kind}: numbers along the height cannot meet numbers along the width")

@@ -95,6 +95,9 @@ class OperatorWorld(ABC):
         channels = self.ops.cast(self.cut(self.shape(), slice(place, place + 1)), dtype=self.int32)
         return self.ops.reshape(colour, shape=self.ops.cat(channels, self.constant(np.array([1, 1], dtype=np.int32))))
 
+    def apply(self, images: Any, targets: Any, plan: Plan) -> tuple[Any, Any]:
+        return self.blend(images, plan), None if targets is None else self.blend_targets(targets, plan)
+
     def blend(self, images: Any, plan: Plan) -> Any:
         if plan.fill is not None:
             pixels = images if self.layout == "CHW" else self.to_float(images)
@@ -226,21 +229,16 @@ class OperatorRandomness(ABC):
     def indices(self, values: list[int]) -> Any:
         """An argument of `permute_batch` that is the same for every batch."""
 
-    @abstractmethod
-    def places(self, partner: np.ndarray) -> Any:
-        """(N,) whole numbers that are the same in every batch."""
-
     def draw_uniform(self, name: str, per: str) -> Any:
         return self._spread(self.ops.random.uniform(range=(0.0, 1.0), **self.settings(name)), per)
 
     def draw_beta(self, name: str, a: Any, b: Any, per: str) -> Any:
         return self._spread(self.ops.random.beta(alpha=a, beta=b, **self.settings(name)), per)
 
-    def draw_partner(self, name: str, rule: str) -> Any:
-        if rule in ("cycle", "permutation"):
-            return self.ops.batch_permutation(no_fixed_points=rule == "cycle", **self.settings(name))
+    def fixed_partner(self, rule: str) -> np.ndarray:
+        """(N,) by one of the two rules without chance, "flip" and "roll"."""
         places = np.arange(self.number, dtype=np.int32)
-        return self.places(places[::-1].copy() if rule == "flip" else np.roll(places, 1))
+        return places[::-1].copy() if rule == "flip" else np.roll(places, 1)
 
     def draw_pixels(self, name: str, law: str, shape: Any) -> Any:
         """shape: C, H and W."""

@@ -102,6 +102,9 @@ class TensorWorld:
             values[name] = tensor.expand(number, *tensor.shape[1:]) if tensor.ndim else tensor.expand(number)
         return Plan.of_parts(values)
 
+    def apply(self, images: Tensor, targets: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor | None]:
+        return self.blend(images, plan), None if targets is None else self.blend_targets(targets, plan)
+
     def blend(self, images: Tensor, plan: Plan) -> Tensor:
         own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
         outside = 1.0 if plan.outside is None else plan.outside
@@ -238,6 +241,9 @@ class TensorRandomness:
         if tensor.is_floating_point() and not isinstance(value, Tensor):
             tensor = torch.as_tensor(value, dtype=torch.float64)
         return tensor.expand(self.shape[0]) if tensor.ndim < 2 else tensor
+
+    def given_partner(self, value: Any) -> Tensor:
+        return self.given(value)
 
     def setting(self, value: Any) -> Tensor:
         return torch.as_tensor(value, dtype=torch.float64)
