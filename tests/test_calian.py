@@ -311,7 +311,7 @@ def test_a_network_learns_64_images() -> None:
     # The classes are colours, two of them near to each other, which this attack changes, so it may move little.
     recipe = tiny(find_recipe(NAME, "beside_clean")[1], model="preact_resnet8_w8", augment=False, lr=0.05)
     weak: Any = replace(recipe.objective, attack=ParameterAttack(eps=0.001, step_size=0.001))  # type: ignore[call-arg]
-    state = run_steps(replace(recipe, schedule=Steps(at=()), objective=weak), 90).state
+    state = run_steps(replace(recipe, schedule=Steps(at=()), objective=weak), 130).state
     source = coloured_sources().train
     with torch.no_grad():
         found = state.model.eval()(torch.tensor(source.items).permute(0, 3, 1, 2) / 255).argmax(dim=1)
