@@ -24,7 +24,7 @@ ALLOWED = {
     "mixdali/worlds/kernel.py": {DALI, "numpy", "numba"},
     "mixdali/worlds/kernel_targets.py": {DALI, "numpy", "numba"},
     "mixdali/worlds/others.py": {DALI, "numpy", "numba"},
-    "mixdali/worlds/layers.py": {"numpy", "numba"},
+    "mixdali/worlds/layers.py": {"llvmlite", "numba", "numpy"},
     "mixdali/worlds/program.py": {DALI, "numpy", "numba"},
     "mixdali/worlds/resident.py": {DALI, "numpy", "numba"},
     "pipelines": {DALI, "mixdali", "numpy", "PIL"},

@@ -8,6 +8,7 @@ y1, x1 of the part of the other image that is shown in the box. The results are 
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -15,6 +16,8 @@ from numba.extending import intrinsic
 SCALE = np.float32(1 / 255)
 LAYER = 10  # numbers a layer
 ROWS = 1 << 13  # bytes that are put together at a time: they stay in the nearest cache
+AHEAD = 2  # rows of a box that are asked for before they are read: the processor does not guess which come next
+CACHE_LINE = 64  # bytes
 BAND = 1 << 12  # pixels on which several layers are laid before the next ones: they stay in the cache behind it
 
 
@@ -135,6 +138,36 @@ copy_bytes: Any = _copy_bytes
 look for overlaps cost would be seen beside it."""
 
 
+@intrinsic
+def _fetch(_context: Any, _address: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        number, pointer = ir.IntType(32), cgutils.voidptr_t
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        to_read, near, data = number(0), number(3), number(1)
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), to_read, near, data])
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), generate
+
+
+@intrinsic
+def _move_four(_context: Any, _source: Any, _target: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        four = ir.IntType(32).as_pointer()
+        source, target = (builder.inttoptr(address, four) for address in arguments)
+        builder.store(builder.load(source, align=1), target, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp), generate
+
+
+fetch: Any = _fetch
+"""fetch(address): that it will be read soon; nothing happens where it cannot be read."""
+move_four: Any = _move_four
+"""move_four(source, target): four bytes."""
+
+
 @njit
 def _columns(numbers: Any, x0: Any, x1: Any, width: Any) -> Any:
     """The column of the other image that is shown in each of the columns x0 to x1: `_nearest`, without its division."""
@@ -154,16 +187,29 @@ def _columns(numbers: Any, x0: Any, x1: Any, width: Any) -> Any:
 @njit
 def _gather(other: Any, y: Any, columns: Any, numbers: Any, row: Any) -> None:
     """Into `row` (len(columns) * C,) the pixels of `other` (H, W, C) that are shown in row y of the box."""
-    height, _, channels = other.shape
-    source = other[_nearest(y, int(numbers[0]), int(numbers[2]), int(numbers[6]), int(numbers[8]), height)]
-    if channels == 3:
-        for i in range(len(columns)):
-            pixel = source[columns[i]]
-            row[3 * i], row[3 * i + 1], row[3 * i + 2] = pixel[0], pixel[1], pixel[2]
-    else:
-        for i in range(len(columns)):
-            for channel in range(channels):
-                row[channels * i + channel] = source[columns[i], channel]
+    _, width, channels = other.shape
+    number = len(columns)
+    source, later = other[_shown_row(other, y, numbers)], other[_shown_row(other, y + AHEAD, numbers)]
+    for place in range(channels * columns[0], channels * (columns[-1] + 1), CACHE_LINE):
+        fetch(later.ctypes.data + place)
+    done = 0
+    if channels == 3 and columns[0] <= columns[-1]:
+        # The fourth byte is the next pixel's, which is written after it; so the last pixel is for the loop below, and
+        # so are those behind which nothing may be read.
+        done = number - 1
+        while done > 0 and columns[done - 1] == width - 1:
+            done -= 1
+        for i in range(done):
+            move_four(source.ctypes.data + 3 * columns[i], row.ctypes.data + 3 * i)
+    for i in range(done, number):
+        for channel in range(channels):
+            row[channels * i + channel] = source[columns[i], channel]
+
+
+@njit
+def _shown_row(other: Any, y: Any, numbers: Any) -> Any:
+    """The row of `other` that is shown in row y of the box; outside it the nearest one."""
+    return _nearest(y, int(numbers[0]), int(numbers[2]), int(numbers[6]), int(numbers[8]), other.shape[0])
 
 
 @njit
