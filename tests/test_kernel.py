@@ -213,3 +213,33 @@ def test_a_partner_outside_of_the_batch_is_refused() -> None:
 
     with pytest.raises(RuntimeError, match="index"):
         pipeline().run()
+
+
+@given(region=st.lists(st.integers(-4, 14), min_size=4, max_size=4), channels=st.sampled_from([1, 3, 4]))
+@settings(max_examples=60, deadline=None)
+def test_any_part_of_another_image_is_shown_by_its_nearest_pixels(region: list[int], channels: int) -> None:
+    """Also one beyond the border, one that is enlarged and one that is inside out."""
+    from mixdali.worlds import kernel
+    from mixdali.worlds.others import others_of_images
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 7, 9, channels), dtype=np.uint8)
+    box = (1, 2, 6, 8)
+
+    @pipeline_def(batch_size=2, num_threads=1, device_id=None)
+    def pipeline():
+        def node(value: np.ndarray):
+            return fn.external_source(source=lambda i: value, batch=True)
+
+        told = node(np.array([[*box, 0.0, 1.0, *region, partner, 1.0] for partner in (1, 0)], np.float32))
+        pixels = node(images)
+        return kernel.blend(pixels, others_of_images(pixels, told), told, None)
+
+    def shown(axis: int) -> np.ndarray:
+        side, part = box[2 + axis] - box[axis], region[2 + axis] - region[axis]
+        places = region[axis] + (2 * np.arange(side) + 1) * part // (2 * side)
+        return places.clip(0, images.shape[1 + axis] - 1)
+
+    expected = images[0].copy()
+    expected[box[0] : box[2], box[1] : box[3]] = images[1][shown(0)][:, shown(1)]
+    mixed = np.array(pipeline().run()[0].as_array())[0]
+    np.testing.assert_allclose(mixed, expected.transpose(2, 0, 1) / 255, atol=1e-6)
