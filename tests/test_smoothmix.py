@@ -289,9 +289,16 @@ def tiny(recipe: Recipe) -> Recipe:
 
 
 @pytest.mark.parametrize(
-    ("variant", "steps"), [("small", 60), ("small_one_step", 60), ("small_gaussian", 60), ("small_smoothadv", 100)]
+    ("variant", "steps", "floor"),
+    [
+        ("small", 60, 0.95),
+        # the noise may confuse two of the four colours, which are near to each other; chance is a quarter
+        ("small_one_step", 60, 0.7),
+        ("small_gaussian", 60, 0.95),
+        ("small_smoothadv", 100, 0.95),
+    ],
 )
-def test_a_network_learns_64_images(variant: str, steps: int) -> None:
+def test_a_network_learns_64_images(variant: str, steps: int, floor: float) -> None:
     recipe = tiny(find_recipe(NAME, variant)[1])
     recipe = replace(recipe, model="preact_resnet8_w8", augment=False, lr=0.1)
     state = run_steps(recipe, steps).state
@@ -300,8 +307,7 @@ def test_a_network_learns_64_images(variant: str, steps: int) -> None:
     noise = torch.empty(images.shape).normal_(std=0.25, generator=seeded())
     with torch.no_grad():
         found = state.model.eval()(images + noise).argmax(dim=1)
-    # chance is a quarter; two of the four colours are so near to each other that the noise may confuse them
-    assert float((found == labels).double().mean()) > 0.7
+    assert float((found == labels).double().mean()) > floor
 
 
 @pytest.mark.parametrize(

@@ -151,21 +151,8 @@ def _fetch(_context: Any, _address: Any) -> Any:
     return types.void(types.uintp), generate
 
 
-@intrinsic
-def _move_four(_context: Any, _source: Any, _target: Any) -> Any:
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        four = ir.IntType(32).as_pointer()
-        source, target = (builder.inttoptr(address, four) for address in arguments)
-        builder.store(builder.load(source, align=1), target, align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.uintp, types.uintp), generate
-
-
 fetch: Any = _fetch
 """fetch(address): that it will be read soon; nothing happens where it cannot be read."""
-move_four: Any = _move_four
-"""move_four(source, target): four bytes."""
 
 
 @njit
@@ -200,7 +187,7 @@ def _gather(other: Any, y: Any, columns: Any, numbers: Any, row: Any) -> None:
         while done > 0 and columns[done - 1] == width - 1:
             done -= 1
         for i in range(done):
-            move_four(source.ctypes.data + 3 * columns[i], row.ctypes.data + 3 * i)
+            copy_bytes(source.ctypes.data + 3 * columns[i], row.ctypes.data + 3 * i, 4)
     for i in range(done, number):
         for channel in range(channels):
             row[channels * i + channel] = source[columns[i], channel]
