@@ -284,7 +284,7 @@ def _is_fused(
 
 @do_not_convert
 def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], outputs: Sequence[str]) -> dict[str, DataNode]:
-    from mixdali.worlds.resident import crop_and_mix
+    from mixdali.worlds.compiled.resident import crop_and_mix
 
     shape = (drawn.pixels.shape[3], *drawn.size)
     made = {"images": crop_and_mix(nodes["crops"], nodes.get("plan.mask"), shape)}

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import (
+from mixdali.worlds.compiled.operator import (
     IMAGE,
     NUMBERS,
     RUN,

@@ -71,7 +71,7 @@ class TrainBatches:
 
     def named(self, names: Sequence[str]) -> Callable[[int], tuple[NDArray, ...]]:
         """A function of i that gives, by name: "images" (N, H, W, C) uint8, cropped, or "crops" in their place, as
-        `mixdali.worlds.resident` takes them; "targets", "labels", "index"; "plan.lam", "plan.partner", ..."""
+        `mixdali.worlds.compiled.resident` takes them; "targets", "labels", "index"; "plan.lam", "plan.partner", ..."""
         drawn = in_runs(lambda i: self._drawn(i, names))
 
         def batch(i: int) -> tuple[NDArray, ...]:
@@ -126,7 +126,7 @@ class TrainBatches:
         return torch.zeros(()).expand(len(self.order(0)), self.pixels.shape[3], *self.size)
 
     def _rows(self, crops: NDArray, plan: Plan | None) -> NDArray:
-        """(N, 9 + 13 * layers) float64, as `mixdali.worlds.resident` takes it."""
+        """(N, 9 + 13 * layers) float64, as `mixdali.worlds.compiled.resident` takes it."""
         layers: list[Plan | Layer] = [] if plan is None else [plan, *plan.more]
         rows = np.empty((len(crops), 9 + 13 * len(layers)))
         rows[:, :6] = *divmod(self.pixels.ctypes.data, 1 << 31), *self.pixels.shape

@@ -1,6 +1,11 @@
 """The compiled kernel and DALI's own operators give the same bytes."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -78,9 +83,9 @@ def test_without_numba_a_seed_gives_the_same_partners(rule: str, monkeypatch: py
 @pytest.mark.parametrize("layers", [1, 3])
 def test_targets_of_few_and_of_many_classes_are_mixed_alike(layers: int) -> None:
     """In one thread or in several."""
-    from mixdali.worlds import kernel_targets
+    from mixdali.worlds.compiled import targets as compiled_targets
+    from mixdali.worlds.compiled.others import others_and_targets, others_of_targets
     from mixdali.worlds.numbers import TOLD
-    from mixdali.worlds.others import others_and_targets, others_of_targets
 
     rng = np.random.default_rng(0)
     targets, shares = rng.random((5, 7), np.float32), rng.random((5, layers), np.float32) / layers
@@ -96,7 +101,7 @@ def test_targets_of_few_and_of_many_classes_are_mixed_alike(layers: int) -> None
         own, told = node(targets), node(numbers.reshape(5, -1))
         places = others_of_targets(own, told)
         _, few = others_and_targets(node(np.zeros((5, 2, 2, 3), np.uint8)), own, told)
-        return kernel_targets.blend_targets(own, places, told), few
+        return compiled_targets.blend_targets(own, places, told), few
 
     several, one = (np.array(output.as_array()) for output in pipeline().run())
     rest = 1 - shares.sum(axis=1, keepdims=True)
@@ -143,8 +148,8 @@ def test_so_do_they_without_a_mix() -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_box_stays_inside_the_image(corners: list[int], weight: float, channels: int) -> None:
     """Also a box beyond the border, an empty one and one that is inside out."""
-    from mixdali.worlds import kernel
-    from mixdali.worlds.others import others_of_images
+    from mixdali.worlds.compiled import images as kernel
+    from mixdali.worlds.compiled.others import others_of_images
 
     images = np.random.default_rng(0).integers(0, 256, (2, 7, 9, channels), dtype=np.uint8)
     own, other = images[:1], images[1:]
@@ -219,8 +224,8 @@ def test_a_partner_outside_of_the_batch_is_refused() -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_part_of_another_image_is_shown_by_its_nearest_pixels(region: list[int], channels: int) -> None:
     """Also one beyond the border, one that is enlarged and one that is inside out."""
-    from mixdali.worlds import kernel
-    from mixdali.worlds.others import others_of_images
+    from mixdali.worlds.compiled import images as kernel
+    from mixdali.worlds.compiled.others import others_of_images
 
     images = np.random.default_rng(0).integers(0, 256, (2, 7, 9, channels), dtype=np.uint8)
     box = (1, 2, 6, 8)
@@ -243,3 +248,27 @@ def test_any_part_of_another_image_is_shown_by_its_nearest_pixels(region: list[i
     expected[box[0] : box[2], box[1] : box[3]] = images[1][shown(0)][:, shown(1)]
     mixed = np.array(pipeline().run()[0].as_array())[0]
     np.testing.assert_allclose(mixed, expected.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+def test_nothing_is_kept_from_before_a_change_of_the_sources(tmp_path: Path) -> None:
+    """numba would run what it compiled before another file changed, until the function's own file does."""
+    program = """
+        from numba import types
+        from mixdali.worlds.compiled.operator import compiled
+
+        @compiled(types.int32())
+        def function():
+            return 1
+        """
+    script = tmp_path / "script.py"
+    script.write_text(dedent(program))
+
+    def index() -> Path:
+        subprocess.run([sys.executable, "-W", "error", script], check=True, cwd=Path(__file__).parent.parent)
+        (found,) = tmp_path.glob("__pycache__/*.nbi")
+        return found
+
+    compiled_at = index().stat().st_mtime
+    assert index().stat().st_mtime == compiled_at
+    os.utime(index(), (0, 0))
+    assert index().stat().st_mtime > compiled_at

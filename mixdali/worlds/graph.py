@@ -115,9 +115,9 @@ class GraphWorld(OperatorWorld):
     def outer(self, base: Any, rows: Number, columns: Number) -> DataNode:
         numbers = [as_number(base), rows, columns]
         if self.layout == "HWC" and self._is_compiled(self.data):
-            from mixdali.worlds import program
+            from mixdali.worlds.compiled.program import outer
 
-            return program.outer(numbers, self.data)
+            return outer(numbers, self.data)
         return super().outer(*self._by_operators(numbers))
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> DataNode:
@@ -141,10 +141,10 @@ class GraphWorld(OperatorWorld):
     def _computed(self, numbers: list[Number]) -> DataNode:
         """One node (len(numbers),)."""
         if find_spec("numba") is not None:
-            from mixdali.worlds import program
+            from mixdali.worlds.compiled.program import run
 
             images = self.data if self.layout == "HWC" and not self.is_on_gpu(self.data) else None
-            return program.run(numbers, images, self.data.shape() if images is None else None, self.height)
+            return run(numbers, images, self.data.shape() if images is None else None, self.height)
         return fn.stack(*self._by_operators(numbers))
 
     def _by_operators(self, numbers: list[Number]) -> list[DataNode]:
@@ -163,63 +163,65 @@ class GraphWorld(OperatorWorld):
     def apply(self, images: DataNode, targets: DataNode | None, plan: Plan) -> tuple[DataNode, DataNode | None]:
         if targets is None or plan.partner is None or not (self._is_fused(images, plan) and self._has_few(targets)):
             return super().apply(images, targets, plan)
-        from mixdali.worlds import others
+        from mixdali.worlds.compiled.others import others_and_targets
 
         numbers = kernel_numbers(plan)
-        places, mixed = others.others_and_targets(images, targets, numbers)
+        places, mixed = others_and_targets(images, targets, numbers)
         return self._fused(images, places, numbers, plan), mixed
 
     def blend(self, images: DataNode, plan: Plan) -> DataNode:
         if not self._is_fused(images, plan):
             return super().blend(images, plan)
-        from mixdali.worlds import kernel, others
+        from mixdali.worlds.compiled.images import erase
+        from mixdali.worlds.compiled.others import others_of_images
 
         numbers = kernel_numbers(plan)
         if plan.fill is not None:
-            return fn.reshape(kernel.erase(images, numbers, plan.fill), layout="CHW")
-        return self._fused(images, others.others_of_images(images, numbers), numbers, plan)
+            return fn.reshape(erase(images, numbers, plan.fill), layout="CHW")
+        return self._fused(images, others_of_images(images, numbers), numbers, plan)
 
     def _is_fused(self, images: DataNode, plan: Plan) -> bool:
         return self.layout == "HWC" and self._is_compiled(images) and plan.noise is None and plan.scale is None
 
     def _fused(self, images: DataNode, others: DataNode, numbers: DataNode, plan: Plan) -> DataNode:
-        from mixdali.worlds import kernel
+        from mixdali.worlds.compiled.images import blend
 
-        return fn.reshape(kernel.blend(images, others, numbers, plan.mask), layout="CHW")
+        return fn.reshape(blend(images, others, numbers, plan.mask), layout="CHW")
 
     def blend_targets(self, targets: DataNode, plan: Plan) -> DataNode:
         if plan.partner is None or not self._is_compiled(targets):
             return super().blend_targets(targets, plan)
-        from mixdali.worlds import kernel_targets, others
+        from mixdali.worlds.compiled.others import others_of_targets
+        from mixdali.worlds.compiled.targets import blend_targets
 
         numbers = kernel_numbers(plan)
-        return kernel_targets.blend_targets(targets, others.others_of_targets(targets, numbers), numbers)
+        return blend_targets(targets, others_of_targets(targets, numbers), numbers)
 
     def _has_few(self, targets: DataNode) -> bool:
         """Whether these are targets of so few classes that one thread mixes them best."""
         if not self._is_compiled(targets):
             return False
-        from mixdali.worlds.kernel_targets import FEW
+        from mixdali.worlds.compiled.targets import FEW
 
         return getattr(targets, "_mixdali_classes", FEW + 1) <= FEW
 
     def one_hot(self, labels: DataNode, num_classes: int, on: float, off: float) -> DataNode:
         if not self._is_compiled(labels):
             return super().one_hot(labels, num_classes, on, off)
-        from mixdali.worlds import kernel_targets as kernel
+        from mixdali.worlds.compiled.targets import FEW, one_hot
 
         # a bitwise operator stops with an error at floats, which the cast would cut off
         whole = fn.reshape(fn.cast(labels & -1, dtype=types.INT32), shape=[])
-        targets = kernel.one_hot(whole, num_classes, on, off, few=num_classes <= kernel.FEW)
+        targets = one_hot(whole, num_classes, on, off, few=num_classes <= FEW)
         targets._mixdali_classes = num_classes
         return targets
 
     def to_float(self, images: DataNode) -> DataNode:
         if not self._is_compiled(images):
             return super().to_float(images)
-        from mixdali.worlds import kernel
+        from mixdali.worlds.compiled.images import to_float
 
-        return fn.reshape(kernel.to_float(images), layout="CHW")
+        return fn.reshape(to_float(images), layout="CHW")
 
     def _is_compiled(self, data: DataNode) -> bool:
         """Whether the compiled operators can be used: on the CPU, with numba installed."""

@@ -1,7 +1,7 @@
 """The numbers of a plan in a DALI graph, one an image or one for each row or column of its pixels, as expressions.
 
 A graph pays for every operator, however small its data. So the arithmetic of a plan is only written down here. It
-becomes either one compiled operator (`worlds/program.py`) or, without numba, DALI's own ones.
+becomes either one compiled operator (`worlds/compiled/program.py`) or, without numba, DALI's own ones.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 TOLD = 12
-"""Numbers that compiled operators are told of a layer of a mix: the ten of `worlds/layers.py`, which image of the batch
-is laid (-1: the own one), and the weight of its target (of the first layer: of the own target)."""
+"""Numbers that compiled operators are told of a layer of a mix: the ten of `worlds/compiled/layers.py`, which image of
+the batch is laid (-1: the own one), and the weight of its target (of the first layer: of the own target)."""
 
 
 class Arithmetic:

@@ -10,8 +10,18 @@ import numpy as np
 from numba import carray, njit
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import FLAT, GRID, PIXELS, RUN_BATCH, compiled, of_shape, operator, pointer
-from mixdali.worlds.layers import LAYER, SCALE, convert_pixels, first_layer, next_layer, scale_down
+from mixdali.worlds.compiled.layers import LAYER, first_layer, next_layer
+from mixdali.worlds.compiled.memory import pointer
+from mixdali.worlds.compiled.operator import (
+    FLAT,
+    GRID,
+    PIXELS,
+    RUN_BATCH,
+    compiled,
+    of_shape,
+    operator,
+)
+from mixdali.worlds.compiled.pixels import SCALE, convert_pixels, scale_down
 
 HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
 CROP = 3  # numbers a crop: row, y, x
@@ -22,8 +32,8 @@ def crop_and_mix(crops: DataNode, mask: DataNode | None, shape: tuple[int, int, 
 
     crops   (9,), or with a mix (9 + 13 * layers,) float64. Where the images lie: the address of contiguous uint8
             (M, H, W, C), divided by 2 ** 31 with remainder, and this shape. The own image: row, first y, first x. For
-            every layer the same of the other image, and the layer's ten numbers (`worlds/layers.py`). The images must
-            outlive the pipeline.
+            every layer the same of the other image, and the layer's ten numbers (`worlds/compiled/layers.py`). The
+            images must outlive the pipeline.
     mask    (height, width) float32, the own pixels' weights in the first layer, or None.
     shape   C, height and width of what comes out.
     """

@@ -10,8 +10,18 @@ import numpy as np
 from numba import carray, njit
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import ADDRESS, IMAGE, NUMBERS, RUN_BATCH, SETUP, compiled, of_batch, operator, pointer
-from mixdali.worlds.kernel_targets import weigh_targets
+from mixdali.worlds.compiled.memory import pointer
+from mixdali.worlds.compiled.operator import (
+    ADDRESS,
+    IMAGE,
+    NUMBERS,
+    RUN_BATCH,
+    SETUP,
+    compiled,
+    of_batch,
+    operator,
+)
+from mixdali.worlds.compiled.targets import weigh_targets
 from mixdali.worlds.numbers import TOLD
 
 

@@ -1,4 +1,4 @@
-"""How compiled functions become DALI operators. For the CPU, by numba, which the extra `mixdali[fast]` installs.
+"""How compiled functions become DALI operators.
 
 DALI's numba operator compiles its functions anew in every pipeline. `KeptOperator` hands it finished ones instead, by
 overriding two of its private methods; what those functions receive is the form in which DALI calls them. numba compiles
@@ -6,15 +6,17 @@ for some seconds once and keeps the result on disk.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from nvidia.dali.plugin.numba import NumbaFunction
 from nvidia.dali.types import DALIDataType
+
+from mixdali.worlds.compiled.memory import pointer
 
 _address, _count = types.uint64, types.int32
 # outputs: data, shapes, ndims, number; the same of the inputs
@@ -71,6 +73,7 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
     """The decorator of a function that DALI calls, with the signature RUN, RUN_BATCH or SETUP."""
 
     def decorate(function: Any) -> Any:
+        _forget_outdated(Path(function.__code__.co_filename).parent)
         try:
             return cfunc(signature, cache=True, error_model="numpy")(function)
         except RuntimeError:  # no folder to keep the result in
@@ -79,15 +82,15 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
     return decorate
 
 
-@intrinsic
-def _to_pointer(_context: Any, address: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(address), generate
-
-
-pointer: Any = _to_pointer  # to a type checker an intrinsic still has its context argument
+@cache
+def _forget_outdated(folder: Path) -> None:
+    """Deletes what numba has kept of functions in `folder` from before any file here changed: it looks at the file of
+    a function alone, not at those of the functions it calls."""
+    changed = max(source.stat().st_mtime for source in Path(__file__).parent.glob("*.py"))
+    for index in folder.glob("__pycache__/*.nbi"):
+        with suppress(OSError):  # gone already, or not ours to delete
+            if index.stat().st_mtime < changed:
+                index.unlink()
 
 
 @njit

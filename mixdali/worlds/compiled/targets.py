@@ -1,4 +1,4 @@
-"""Labels and targets. For DALI on the CPU, compiled by numba.
+"""Labels and targets.
 
 A batch of few classes is worked off in one thread: to hand its samples to several would cost more than the work.
 """
@@ -10,7 +10,8 @@ from numba import carray, njit
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import (
+from mixdali.worlds.compiled.memory import copy_bytes, pointer
+from mixdali.worlds.compiled.operator import (
     ADDRESS,
     LABEL,
     NUMBER,
@@ -23,10 +24,8 @@ from mixdali.worlds.compiled import (
     like_the_first,
     of_batch,
     operator,
-    pointer,
     shape_of,
 )
-from mixdali.worlds.layers import copy_bytes
 from mixdali.worlds.numbers import TOLD
 
 FEW = 1 << 12  # classes
@@ -36,7 +35,7 @@ def blend_targets(targets: DataNode, others: DataNode, numbers: DataNode) -> Dat
     """Each target's mean with others of the batch, worked off by several threads.
 
     targets  (num_classes,) float32.
-    others   (layers,) int64, where they lie (`worlds/others.py`).
+    others   (layers,) int64, where they lie (`worlds/compiled/others.py`).
     numbers  (at least TOLD * layers,): each layer's last one is its weight, but that of the first layer the own
              target's; the first of the others gets what is left.
     """

@@ -1,7 +1,6 @@
-"""One pass over the pixels: uint8 HWC in, mixed float32 CHW in [0, 1] out. For DALI on the CPU, compiled by numba.
+"""One pass over the pixels: uint8 HWC in, mixed float32 CHW in [0, 1] out.
 
-The results are those of DALI's own operators in `worlds/operators.py`, to the bit. The loops, and the ten numbers that
-they are told about each layer of a mix, are in `worlds/layers.py`.
+The results are those of DALI's own operators in `worlds/operators.py`, to the bit.
 """
 
 from typing import Any
@@ -10,7 +9,10 @@ import numpy as np
 from numba import carray, njit
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled import (
+from mixdali.worlds.compiled.boxes import box_of
+from mixdali.worlds.compiled.layers import ROWS, cover_rows, first_layer, next_layer
+from mixdali.worlds.compiled.memory import copy_bytes, pointer
+from mixdali.worlds.compiled.operator import (
     ADDRESS,
     GRID,
     IMAGE,
@@ -23,30 +25,19 @@ from mixdali.worlds.compiled import (
     image_of,
     of_batch,
     operator,
-    pointer,
     shape_of,
 )
-from mixdali.worlds.layers import (
-    BAND,
-    ROWS,
-    SCALE,
-    box_of,
-    convert_pixels,
-    copy_bytes,
-    cover_rows,
-    first_layer,
-    mixed,
-    next_layer,
-    scale_down,
-)
+from mixdali.worlds.compiled.pixels import SCALE, convert_pixels, mixed, scale_down
 from mixdali.worlds.numbers import TOLD
+
+BAND = 1 << 12  # pixels on which several layers are laid before the next ones: they stay in the cache behind it
 
 
 def blend(images: DataNode, others: DataNode, numbers: DataNode, mask: DataNode | None) -> DataNode:
     """Images mixed with others of their batch.
 
     images   uint8 HWC of one size.
-    others   (layers,) int64, where they lie (`worlds/others.py`).
+    others   (layers,) int64, where they lie (`worlds/compiled/others.py`).
     numbers  (at least TOLD * layers,)
     mask     (H, W) float32.
 

@@ -1,0 +1,144 @@
+"""The images that a mix lays on each other: uint8 HWC to float32 CHW, layer by layer.
+
+What is told of a layer is ten numbers: y0, x0, y1, x1 of its box, the weights inside and outside, and y0, x0, y1, x1 of
+the part of the other image that is shown in the box. The results are those of DALI's own operators in
+`worlds/operators.py`, to the bit.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from mixdali.worlds.compiled.boxes import box_of, columns_of, copy_rows, gather, placed, within
+from mixdali.worlds.compiled.memory import copy_bytes
+from mixdali.worlds.compiled.pixels import blend_pixels, convert_pixels, convert_segment, lay_pixels
+
+LAYER = 10  # numbers a layer
+ROWS = 1 << 13  # bytes that are put together at a time: they stay in the nearest cache
+
+
+@njit
+def first_layer(
+    own: Any, other: Any, out: Any, numbers: Any, mask: Any, scale: Any, first_row: Any, last_row: Any
+) -> None:
+    """The own image and another one in the rows first_row to last_row."""
+    height, width, channels = own.shape
+    y0, x0, y1, x1 = within(box_of(numbers, height, width), first_row, last_row)
+    inside, outside = numbers[4], numbers[5]
+    mine, others = own.reshape(-1), other.reshape(-1)
+    line = width * channels
+    for start, end in ((first_row, y0), (y1, last_row)):
+        weights = mask[start * width : end * width]
+        convert_segment(
+            mine[start * line : end * line],
+            others[start * line : end * line],
+            out,
+            start * width,
+            outside,
+            weights,
+            scale,
+        )
+    resized, shift = placed(numbers, height, width)
+    shift *= channels
+    if not resized and x1 - x0 == width:
+        top, bottom = y0 * line, y1 * line
+        shown = others[top + shift : bottom + shift]
+        convert_segment(mine[top:bottom], shown, out, y0 * width, inside, mask[y0 * width : y1 * width], scale)
+        return
+    columns = columns_of(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    in_place = not resized and shift == 0
+    if len(mask) == 0 and inside == 0 and (outside == 1 or in_place):
+        _paste(own, other, out, (y0, x0, y1, x1), columns, shift, numbers, scale)
+        return
+    gathered = np.empty(len(columns) * channels, np.uint8)
+    for y in range(y0, y1):
+        first, last, pixel = y * line, (y + 1) * line, y * width
+        convert_segment(mine[first:last], others[first:last], out, pixel, outside, mask[pixel : pixel + width], scale)
+        first, last = y * line + x0 * channels, y * line + x1 * channels
+        weights = mask[pixel + x0 : pixel + x1]
+        if resized:
+            gather(other, y, columns, numbers, gathered)
+            convert_segment(mine[first:last], gathered, out, pixel + x0, inside, weights, scale)
+        else:
+            shown = others[first + shift : last + shift]
+            convert_segment(mine[first:last], shown, out, pixel + x0, inside, weights, scale)
+
+
+@njit
+def next_layer(other: Any, out: Any, numbers: Any, first_row: Any, last_row: Any) -> None:
+    """One more image on what lies in the rows first_row to last_row of `out`, which goes from 0 to 255."""
+    height, width, channels = other.shape
+    y0, x0, y1, x1 = within(box_of(numbers, height, width), first_row, last_row)
+    shown = np.float32(1) - numbers[4]
+    if shown == 0 or y0 == y1:
+        return
+    resized, shift = placed(numbers, height, width)
+    shift *= channels
+    flat = other.reshape(-1)
+    line = width * channels
+    if not resized and x1 - x0 == width:
+        lay_pixels(flat[y0 * line + shift : y1 * line + shift], out, y0 * width, shown)
+        return
+    columns = columns_of(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    gathered = np.empty(len(columns) * channels, np.uint8)
+    for y in range(y0, y1):
+        place = y * line + shift
+        if resized:
+            gather(other, y, columns, numbers, gathered)
+            lay_pixels(gathered, out, y * width + x0, shown)
+        else:
+            lay_pixels(flat[place + x0 * channels : place + x1 * channels], out, y * width + x0, shown)
+
+
+@njit
+def cover_rows(other: Any, rows: Any, numbers: Any, top: Any, bottom: Any) -> None:
+    """One more image into `rows`, which are those from `top` to `bottom` as bytes, where its box shows it."""
+    height, width, channels = other.shape
+    y0, x0, y1, x1 = within(box_of(numbers, height, width), top, bottom)
+    if numbers[4] == 1 or y0 == y1:
+        return
+    resized, shift = placed(numbers, height, width)
+    columns = columns_of(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    _cover(other, rows, (y0, x0, y1, x1), top, columns, shift * channels, numbers)
+
+
+@njit
+def _paste(own: Any, other: Any, out: Any, box: Any, columns: Any, shift: Any, numbers: Any, scale: Any) -> None:
+    """The rows of a box that shows the other image alone.
+
+    They are put together as bytes, some rows at a time, and then go through one long loop, since loops over the parts
+    of a row are short. Where the image around the box is mixed too, the box is mixed with what it shows already.
+    """
+    y0, x0, y1, x1 = box
+    width, channels = own.shape[1], own.shape[2]
+    others = other.reshape(-1)
+    line = width * channels
+    outside = numbers[5]
+    at_a_time = max(1, ROWS // line)
+    rows = np.empty(at_a_time * line, np.uint8)
+    for top in range(y0, y1, at_a_time):
+        bottom = min(top + at_a_time, y1)
+        shown = rows[: (bottom - top) * line]
+        copy_bytes(own.ctypes.data + top * line, shown.ctypes.data, len(shown))
+        _cover(other, shown, (top, x0, bottom, x1), top, columns, shift, numbers)
+        if outside == 1:
+            convert_pixels(shown, out, top * width, scale)
+        else:
+            blend_pixels(shown, others[top * line : bottom * line], out, top * width, np.float32(1) - outside, scale)
+
+
+@njit
+def _cover(other: Any, rows: Any, box: Any, top: Any, columns: Any, shift: Any, numbers: Any) -> None:
+    """Into `rows`, which are those from `top` on as bytes, what the box shows of the other image."""
+    y0, x0, y1, x1 = box
+    width, channels = other.shape[1], other.shape[2]
+    line, first, last = width * channels, x0 * channels, x1 * channels
+    if len(columns):
+        for y in range(y0, y1):
+            place = (y - top) * line + first
+            gather(other, y, columns, numbers, rows[place : place + last - first])
+    else:
+        source = other.ctypes.data + y0 * line + shift + first
+        target = rows.ctypes.data + (y0 - top) * line + first
+        copy_rows(source, target, last - first, y1 - y0, line)
