@@ -14,30 +14,12 @@ from mixdali.worlds.compiled.memory import pointer
 from mixdali.worlds.uniforms import PER, exchanged, fraction, hashed
 
 KINDS = (
-    "constant",
-    "node",
-    "uniform",
-    "cycle",
-    "permutation",
-    "follow",
-    "size",
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "lt",
-    "ge",
-    "floor",
-    "sqrt",
-    "exp",
-    "log",
-    "min",
-    "max",
-    "row",
-    "mean",
+    *("constant", "node", "size", "row"),
+    *("uniform", "cycle", "permutation", "follow", "mean"),
+    *("add", "sub", "mul", "div", "lt", "ge", "floor", "sqrt", "exp", "log", "min", "max"),
 )
-CONSTANT, NODE, UNIFORM, CYCLE, PERMUTATION, FOLLOW, SIZE = range(7)
-ADD, SUB, MUL, DIV, LT, GE, FLOOR, SQRT, EXP, LOG, MIN, MAX, ROW, MEAN = range(7, len(KINDS))
+CONSTANT, NODE, SIZE, ROW, UNIFORM, CYCLE, PERMUTATION, FOLLOW, MEAN = range(9)
+ADD, SUB, MUL, DIV, LT, GE, FLOOR, SQRT, EXP, LOG, MIN, MAX = range(9, len(KINDS))
 STEP = 5  # numbers a step
 HALF = np.uint64(1 << 24)  # of a name: as much as a float32 can hold
 PER_BATCH, PER_PAIR = PER.index("batch"), PER.index("pair")
