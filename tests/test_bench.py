@@ -20,7 +20,7 @@ from PIL import Image
 from training import write_cifar
 
 from pipelines.bench import child, data, report, scaling
-from pipelines.bench.cli import main
+from pipelines.bench.cli import _races, main
 from pipelines.bench.contestants import tensors
 from pipelines.bench.mixes import MIXES, QUICK
 from pipelines.bench.race import Outcome, cores, run
@@ -344,6 +344,19 @@ def test_the_command_measures_prints_and_writes(
     assert table["rows"][0]["numbers"]["cpu"] == {"median": 1.0, "low": 1.0, "high": 1.0}
 
 
+def test_rows_are_chosen_by_their_names_or_parts_of_them(images: Path) -> None:
+    found = data.find_data(images)
+
+    def chosen(*words: str) -> list[list[str]]:
+        races = _races(["mixes", "peers"], found, Conditions(), words)
+        return [[contestant.name for contestant in race.contestants] for race in races]
+
+    assert chosen("CutMix") == [["no mix", "CutMix"]]
+    assert chosen("FMix") == [["no mix", "FMix"]]
+    assert chosen("FMix", "Resize") == [["no mix", "ResizeMix", "FMix"]]
+    assert chosen("MinMax", "FastCollate") == [["no mix", "CutMixMinMax"], ["mixdali, MixUp", "timm, FastCollateMixup"]]
+
+
 def test_arrays_are_measured_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_cifar(tmp_path / "arrays", 400, 20)
     arguments = ["--root", str(root), "--quick", "--rounds", "1", "--out", str(tmp_path / "out"), "--tables", "peers"]
@@ -359,6 +372,7 @@ def test_arrays_are_measured_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--tables", "memory"], "only there with --scaling"),
         (["--scaling", "--tables", "mixes"], "not one of those of --scaling"),
         (["--scaling", "--starts", "2"], "starts them once"),
+        (["--rows", "MixDown"], "no row beside the reference has such a name; there are 'no mix', 'MixUp', "),
         (["--peers_python", "/no/python"], "make bench-peers"),
         pytest.param(
             ["--device", "gpu"], "gpu", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")

@@ -53,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="fewer rows, three short rounds: about a minute on the embedded digits")
     add("--scaling", action="store_true", help="how cost grows, with threads, sizes, classes, files and time")
     add("--tables", nargs="+", choices=[*TABLES, *PARTS], help="only these; the last six are those of --scaling")
-    add("--rows", nargs="+", metavar="WORDS", help="only rows whose name holds one of these, and the reference")
+    add(
+        "--rows",
+        nargs="+",
+        metavar="NAME",
+        help="beside the reference only these, or those whose names hold one of these",
+    )
     add("--device", choices=["cpu", "gpu"], default="cpu")
     add("--threads", type=_positive, default=2, metavar="N", help="threads, or workers, of everybody (2)")
     add("--batch_size", type=_positive, metavar="N", help="64 for files and 256 for arrays by default")
@@ -140,14 +145,23 @@ def _names(chosen: argparse.Namespace) -> Sequence[str]:
 
 def _races(names: Sequence[str], data: Data, conditions: Conditions, words: Sequence[str] | None) -> list[Race]:
     makers = {"mixes": mix_race, "peers": peer_race}
-    return [_only(makers[name](data, conditions), words) for name in names]
+    races = [makers[name](data, conditions) for name in names]
+    if words is None:
+        return races
+    kept = [_only(race, words) for race in races]
+    found = [race for race in kept if len(race.contestants) > 1]
+    if not found:
+        rows = ", ".join(repr(contestant.name) for race in races for contestant in race.contestants)
+        raise ValueError(f"--rows {' '.join(words)}: no row beside the reference has such a name; there are {rows}")
+    return found
 
 
-def _only(race: Race, words: Sequence[str] | None) -> Race:
-    if not words:
-        return race
-    kept = [c for c in race.contestants if c.name == race.reference or any(word in c.name for word in words)]
-    return replace(race, contestants=tuple(kept))
+def _only(race: Race, words: Sequence[str]) -> Race:
+    names = [contestant.name for contestant in race.contestants]
+    kept = {race.reference}
+    for word in words:
+        kept |= {word} if word in names else {name for name in names if word in name}
+    return replace(race, contestants=tuple(c for c in race.contestants if c.name in kept))
 
 
 def _python(given: str | None) -> str:
