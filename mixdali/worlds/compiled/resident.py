@@ -11,7 +11,7 @@ from numba import carray, njit
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled.layers import LAYER, first_layer, next_layer
-from mixdali.worlds.compiled.memory import pointer
+from mixdali.worlds.compiled.memory import copy_bytes, pointer
 from mixdali.worlds.compiled.operator import (
     FLAT,
     GRID,
@@ -48,12 +48,10 @@ def _cropped(pixels: Any, crop: Any, image: Any) -> None:
     """Into `image` (height, width, C) uint8."""
     height, width, channels = image.shape
     row, top, left = int(crop[0]), int(crop[1]), int(crop[2])
-    flat = image.reshape(-1)
+    line, of_source = width * channels, pixels.shape[2] * channels
+    source = pixels.ctypes.data + (row * pixels.shape[1] + top) * of_source + left * channels
     for y in range(height):
-        line = pixels[row, top + y].reshape(-1)[channels * left : channels * (left + width)]
-        out = flat[channels * width * y : channels * width * (y + 1)]
-        for i in range(channels * width):
-            out[i] = line[i]
+        copy_bytes(source + y * of_source, image.ctypes.data + y * line, line)
 
 
 @njit
