@@ -90,9 +90,3 @@ def _nearest(pixel: Any, start: Any, end: Any, first: Any, last: Any, size: Any)
     """The pixel of the part first to last that is shown at a pixel of the side start to end."""
     place = first + ((2 * (pixel - start) + 1) * (last - first)) // (2 * max(end - start, 1))
     return min(max(place, 0), size - 1)
-
-
-@njit
-def copy_rows(source: Any, target: Any, number: Any, rows: Any, line: Any) -> None:
-    for row in range(rows):
-        copy_bytes(source + row * line, target + row * line, number)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from mixdali.worlds.compiled.boxes import box_of, columns_of, copy_rows, gather, placed, within
-from mixdali.worlds.compiled.memory import copy_bytes
+from mixdali.worlds.compiled.boxes import box_of, columns_of, gather, placed, within
+from mixdali.worlds.compiled.memory import copy_bytes, copy_rows
 from mixdali.worlds.compiled.pixels import blend_pixels, convert_pixels, convert_segment, lay_pixels
 
 LAYER = 10  # numbers a layer
@@ -141,4 +141,4 @@ def _cover(other: Any, rows: Any, box: Any, top: Any, columns: Any, shift: Any, 
     else:
         source = other.ctypes.data + y0 * line + shift + first
         target = rows.ctypes.data + (y0 - top) * line + first
-        copy_rows(source, target, last - first, y1 - y0, line)
+        copy_rows(source, line, target, line, last - first, y1 - y0)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -49,3 +49,10 @@ look for overlaps cost would be seen beside it."""
 
 fetch: Any = _fetch
 """fetch(address): that it will be read soon; nothing happens where it cannot be read."""
+
+
+@njit
+def copy_rows(source: Any, source_line: Any, target: Any, target_line: Any, number: Any, rows: Any) -> None:
+    """`number` bytes of each of so many rows, which begin a line after each other, here and there."""
+    for row in range(rows):
+        copy_bytes(source + row * source_line, target + row * target_line, number)

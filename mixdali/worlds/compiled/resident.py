@@ -11,13 +11,14 @@ from numba import carray, njit
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled.layers import LAYER, first_layer, next_layer
-from mixdali.worlds.compiled.memory import copy_bytes, pointer
+from mixdali.worlds.compiled.memory import copy_rows, pointer
 from mixdali.worlds.compiled.operator import (
     FLAT,
     GRID,
     PIXELS,
     RUN_BATCH,
     compiled,
+    of_batch,
     of_shape,
     operator,
 )
@@ -50,8 +51,7 @@ def _cropped(pixels: Any, crop: Any, image: Any) -> None:
     row, top, left = int(crop[0]), int(crop[1]), int(crop[2])
     line, of_source = width * channels, pixels.shape[2] * channels
     source = pixels.ctypes.data + (row * pixels.shape[1] + top) * of_source + left * channels
-    for y in range(height):
-        copy_bytes(source + y * of_source, image.ctypes.data + y * line, line)
+    copy_rows(source, of_source, image.ctypes.data, line, line, height)
 
 
 @njit
@@ -79,10 +79,9 @@ def _mixed_crop(pixels: Any, crops: Any, mask: Any, own: Any, other: Any, out: A
 def _mixed_crops(outputs: Any, out_shapes: Any, inputs: Any, in_shapes: Any, samples: Any, masked: Any) -> None:
     """What DALI hands over are addresses, (inputs, samples), of data and of shapes."""
     count = 2 if masked else 1
-    data = carray(pointer(inputs), (count, samples), np.uint64)
-    shapes = carray(pointer(in_shapes), (count, samples), np.uint64)
-    made = carray(pointer(outputs), samples, np.uint64)
-    shape = carray(pointer(carray(pointer(out_shapes), samples, np.uint64)[0]), 3, np.int64)
+    data, shapes = of_batch(inputs, count, samples), of_batch(in_shapes, count, samples)
+    made = of_batch(outputs, 1, samples)[0]
+    shape = carray(pointer(of_batch(out_shapes, 1, samples)[0, 0]), 3, np.int64)
     channels, height, width = shape[0], shape[1], shape[2]
     head = carray(pointer(data[0, 0]), HEAD, np.float64).astype(np.int64)
     address = np.uint64(head[0] * (1 << 31) + head[1])
