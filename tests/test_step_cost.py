@@ -89,11 +89,10 @@ def test_memory_that_is_kept_is_seen():
     class Leaking(nn.Module):
         def __init__(self, inner):
             super().__init__()
-            self.inner, self.calls, self.kept = inner, 0, []
+            self.inner, self.kept = inner, []
 
         def forward(self, images):
-            self.calls += 1
-            if self.calls % 5 == 0:
+            if state.step % 5 == 4:
                 self.kept.append(torch.ones(ALWAYS_NEW))
             return self.inner(images)
 
@@ -101,13 +100,13 @@ def test_memory_that_is_kept_is_seen():
     state.parallel = Leaking(state.parallel)
     stretch = run_steps(recipe, state, loader, CPU, steps=40)
     assert len(state.parallel.kept) == 8
-    assert stretch.late - stretch.early > 256
+    assert stretch.late - stretch.early > 360
 
 
 def test_what_a_process_holds_follows_what_it_allocates():
     before = held(CPU)
     kept = torch.ones(4 * ALWAYS_NEW)
-    assert held(CPU) - before > 128
+    assert held(CPU) - before > 200
     del kept
 
 
