@@ -250,7 +250,8 @@ def test_any_part_of_another_image_is_shown_by_its_nearest_pixels(region: list[i
     np.testing.assert_allclose(mixed, expected.transpose(2, 0, 1) / 255, atol=1e-6)
 
 
-def test_nothing_is_kept_from_before_a_change_of_the_sources(tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "NUMBA_CACHE_DIR"])
+def test_nothing_is_kept_from_before_a_change_of_the_sources(tmp_path: Path, elsewhere: bool) -> None:
     """numba would run what it compiled before another file changed, until the function's own file does."""
     program = """
         from numba import types
@@ -262,10 +263,13 @@ def test_nothing_is_kept_from_before_a_change_of_the_sources(tmp_path: Path) -> 
         """
     script = tmp_path / "script.py"
     script.write_text(dedent(program))
+    environment = {**os.environ, **({"NUMBA_CACHE_DIR": str(tmp_path / "kept")} if elsewhere else {})}
 
     def index() -> Path:
-        subprocess.run([sys.executable, "-W", "error", script], check=True, cwd=Path(__file__).parent.parent)
-        (found,) = tmp_path.glob("__pycache__/*.nbi")
+        root = Path(__file__).parent.parent
+        subprocess.run([sys.executable, "-W", "error", script], check=True, cwd=root, env=environment)
+        (found,) = tmp_path.rglob("script.function-*.nbi")
+        assert found.is_relative_to(tmp_path / "kept") == elsewhere
         return found
 
     compiled_at = index().stat().st_mtime

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, njit, types
+from numba.core.caching import FunctionCache
 from nvidia.dali.plugin.numba import NumbaFunction
 from nvidia.dali.types import DALIDataType
 
@@ -73,8 +74,8 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
     """The decorator of a function that DALI calls, with the signature RUN, RUN_BATCH or SETUP."""
 
     def decorate(function: Any) -> Any:
-        _forget_outdated(Path(function.__code__.co_filename).parent)
         try:
+            _forget_outdated(Path(FunctionCache(function).cache_path))
             return cfunc(signature, cache=True, error_model="numpy")(function)
         except RuntimeError:  # no folder to keep the result in
             return cfunc(signature, error_model="numpy")(function)
@@ -84,10 +85,10 @@ def compiled(signature: Any) -> Callable[[Any], Any]:
 
 @cache
 def _forget_outdated(folder: Path) -> None:
-    """Deletes what numba has kept of functions in `folder` from before any file here changed: it looks at the file of
-    a function alone, not at those of the functions it calls."""
+    """Deletes what numba has kept in `folder` from before any file here changed: it looks at the file of a function
+    alone, not at those of the functions it calls."""
     changed = max(source.stat().st_mtime for source in Path(__file__).parent.glob("*.py"))
-    for index in folder.glob("__pycache__/*.nbi"):
+    for index in folder.glob("*.nbi"):
         with suppress(OSError):  # gone already, or not ours to delete
             if index.stat().st_mtime < changed:
                 index.unlink()
