@@ -127,7 +127,7 @@ def test_help_shows_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def wait_for_steps(path: Path, process: subprocess.Popen[str], step: int) -> None:
-    """Until the run in `path` has saved an epoch's end at or after `step`; the first one may have to compile kernels."""
+    """Until the run in `path` has saved an epoch's end at or after `step`; the first may have to compile kernels."""
     for _ in range(3000):
         lines = path.read_text().splitlines() if path.is_file() else []
         if any(json.loads(line).get("step", 0) >= step for line in lines):
