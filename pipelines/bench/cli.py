@@ -50,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--root", nargs="+", metavar="FOLDER", help="class folders or CIFAR's pickles; the embedded digits by default")
-    add("--quick", action="store_true", help="fewer rows, three short rounds: about a minute on the embedded digits")
+    add(
+        "--quick",
+        action="store_true",
+        help="fewer rows, three short rounds: about a minute on the digits, once kernels are compiled",
+    )
     add("--scaling", action="store_true", help="how cost grows, with threads, sizes, classes, files and time")
     add("--tables", nargs="+", choices=[*TABLES, *PARTS], help="only these; the last six are those of --scaling")
     add(

@@ -32,4 +32,4 @@ MIXES: dict[str, Mix] = {
     "FMix": FMix(),
     "FMix, per batch": FMix(per="batch"),
 }
-QUICK = ("MixUp", "CutMix", "Choose(MixUp, CutMix)")
+QUICK = ("MixUp", "CutMix")
