@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from mixdali.checks import one_of, positive_int
 from mixdali.epochs import Epoch, epoch_of, epoch_of_reader
-from mixdali.explain import explained
-from mixdali.handover import to_torch
 from mixdali.plan import Plan
+from mixdali.runs import Runs
 
 
 class Loader:
@@ -26,6 +25,11 @@ class Loader:
                  "partial": every image once, the last batch may be smaller (validation).
     tables       for outputs that are places in a table, such as file names, which no tensor holds: the table by the
                  output's name. A batch has the list of its entries.
+    batches_per_run
+                 batches that lie one after the other in the outputs of a run of the pipeline, whose batch size is that
+                 of all together. Small images need it: what DALI does for a batch can cost more than their pixels.
+                 Such a pipeline goes on without end; it needs `num_samples` and last_batch="drop". Partners in a plan
+                 count within a batch. The batches of a run share their memory: who keeps one keeps all.
 
     Tensors lie where the pipeline's outputs do, without a copy where DALI's executor allows it.
 
@@ -46,23 +50,31 @@ class Loader:
         num_samples: int | None = None,
         last_batch: Literal["drop", "partial"] = "drop",
         tables: Mapping[str, Sequence[Any]] | None = None,
+        batches_per_run: int = 1,
     ) -> None:
         one_of("last_batch", last_batch, ("drop", "partial"))
+        positive_int("batches_per_run", batches_per_run)
         if num_samples is not None:
             positive_int("num_samples", num_samples)
+        if batches_per_run > 1 and (num_samples is None or last_batch != "drop"):
+            raise ValueError(
+                f'batches_per_run={batches_per_run} needs num_samples and last_batch="drop", '
+                f"got {num_samples} and {last_batch!r}"
+            )
         if not hasattr(pipeline, "run") and not callable(pipeline):
             raise TypeError(f"pipeline must be a DALI Pipeline or a function that makes one, got {pipeline!r}")
         self.outputs = tuple(outputs)
         self.num_samples = num_samples
         self.last_batch = last_batch
         self.tables = dict(tables or {})
+        self.batches_per_run = batches_per_run
         self._batch_type: Any = namedtuple("Batch", dict.fromkeys(name.partition(".")[0] for name in self.outputs))  # type: ignore[misc]
         self._make: Callable[[int, bytes | None], Any] = pipeline
         self._bare = None
         if hasattr(pipeline, "run"):
             self._bare = pipeline
             self._make = lambda epoch, checkpoint: pipeline
-        self._pipeline: Any = None
+        self._runs: Runs | None = None
         self._shape: Epoch | None = None
         self._refusal = ""
         self._start = 0  # the epoch the pipeline was made for
@@ -92,7 +104,7 @@ class Loader:
     @property
     def batch_size(self) -> int:
         """Images in a full batch."""
-        return int(self._built()[0].max_batch_size)
+        return self._built()[0].batch_size
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, down to every random draw, for `load_state_dict`: plain values and one uint8 tensor.
@@ -102,21 +114,21 @@ class Loader:
         """
         import torch
 
-        pipeline, shape = self._built()
+        runs, shape = self._built()
         if self._refusal:
             raise RuntimeError(f"this pipeline cannot be resumed: {self._refusal}")
         try:
-            checkpoint = pipeline.checkpoint()
+            checkpoint, since = runs.state()
         except RuntimeError as error:
             raise RuntimeError(
                 "a pipeline that is to be resumed must be made with enable_checkpointing=True"
             ) from error
         return {
-            **self._signature(pipeline, shape),
+            **self._signature(runs, shape),
             "start": self._start,
             "epoch": self._epoch,
             "batch": self._batch,
-            "skip": self._skip,
+            "skip": self._skip + since,
             "pipeline": torch.frombuffer(bytearray(checkpoint), dtype=torch.uint8),
         }
 
@@ -132,36 +144,37 @@ class Loader:
                 "Loader(lambda epoch, checkpoint: my_pipeline(..., checkpoint=checkpoint))"
             )
         try:
-            pipeline, shape = self._new(state["start"], bytes(state["pipeline"].numpy()))
+            runs, shape = self._new(state["start"], bytes(state["pipeline"].numpy()))
         except RuntimeError as error:
             raise ValueError("the state is of another pipeline: DALI cannot restore this one from it") from error
-        for name, here in self._signature(pipeline, shape).items():
+        for name, here in self._signature(runs, shape).items():
             if state.get(name) != here:
                 raise ValueError(f"the state is of another loader: its {name} is {state.get(name)!r}, here {here!r}")
-        self._pipeline, self._shape = pipeline, shape
+        self._runs, self._shape = runs, shape
         self._start, self._epoch, self._batch, self._skip = (state[k] for k in ("start", "epoch", "batch", "skip"))
         self._continue = self._batch > 0
         self._pass += 1
 
-    def _signature(self, pipeline: Any, shape: Epoch) -> dict[str, Any]:
+    def _signature(self, runs: Runs, shape: Epoch) -> dict[str, Any]:
         """What must be alike for a state to fit."""
         import nvidia.dali
 
         return {
             "outputs": list(self.outputs),
-            "batch_size": int(pipeline.max_batch_size),
+            "batch_size": runs.batch_size,
+            "batches_per_run": runs.batches_per_run,
             "batches": shape.batches,
             "last": shape.last,
-            "seed": pipeline.seed,
+            "seed": runs.pipeline.seed,
             "dali": nvidia.dali.__version__,
         }
 
-    def _built(self) -> tuple[Any, Epoch]:
-        if self._shape is None:
-            self._pipeline, self._shape = self._new(self._start, None)
-        return self._pipeline, self._shape
+    def _built(self) -> tuple[Runs, Epoch]:
+        if self._runs is None or self._shape is None:
+            self._runs, self._shape = self._new(self._start, None)
+        return self._runs, self._shape
 
-    def _new(self, start: int, checkpoint: bytes | None) -> tuple[Any, Epoch]:
+    def _new(self, start: int, checkpoint: bytes | None) -> tuple[Runs, Epoch]:
         pipeline = self._make(start, checkpoint)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -171,17 +184,18 @@ class Loader:
                 self._refusal = "it has an external source that cannot be rewound; use a callable with one argument"
             else:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        return pipeline, self._shape_of(pipeline)
+        runs = Runs(pipeline, self.outputs, self.batches_per_run)
+        return runs, self._shape_of(runs)
 
-    def _shape_of(self, pipeline: Any) -> Epoch:
+    def _shape_of(self, runs: Runs) -> Epoch:
         if self.num_samples is not None:
-            return epoch_of(self.num_samples, pipeline.max_batch_size, self.last_batch)
-        readers = pipeline.reader_meta()
+            return epoch_of(self.num_samples, runs.batch_size, self.last_batch)
+        readers = runs.pipeline.reader_meta()
         if len(readers) != 1:
             raise ValueError(
                 f"num_samples must be given for a pipeline with {len(readers)} readers: images in an epoch"
             )
-        return epoch_of_reader(next(iter(readers.values())), pipeline.max_batch_size, self.last_batch)
+        return epoch_of_reader(next(iter(readers.values())), runs.batch_size, self.last_batch)
 
     def _end_epoch(self) -> None:
         """Go to the start of the next epoch, wherever in this one we are."""
@@ -190,55 +204,47 @@ class Loader:
         self._epoch += 1
         self._batch = 0
         if left and self._bare is None:
-            self._pipeline = None  # frees its threads and memory before the next one takes its own
+            self._runs = None  # frees its threads and memory before the next one takes its own
             self._start, self._skip = self._epoch, 0
-            self._pipeline, self._shape = self._new(self._start, None)
+            self._runs, self._shape = self._new(self._start, None)
         else:
             self._skip += left + shape.discarded
 
     def _next(self) -> Any:
-        pipeline, shape = self._built()
+        runs, shape = self._built()
         if self._batch == shape.batches:
             self._end_epoch()
             raise StopIteration
         while self._skip:
-            self._run(pipeline)
+            self._take(runs)
             self._skip -= 1
-        size = shape.last if self._batch == shape.batches - 1 else int(pipeline.max_batch_size)
-        outputs = self._run(pipeline)
-        if self._batch == 0 and len(outputs[0]) < size:
-            outputs = self._run(pipeline)  # that was the short end of the epoch before, which is to be dropped
-        if len(outputs[0]) < size:
+        size = shape.last if self._batch == shape.batches - 1 else runs.batch_size
+        batch = self._take(runs)
+        if self._batch == 0 and len(batch[0]) < size:
+            batch = self._take(runs)  # that was the short end of the epoch before, which is to be dropped
+        if len(batch[0]) < size:
             raise RuntimeError(
-                f"the pipeline gave {len(outputs[0])} images for batch {self._batch} instead of {size}; "
+                f"the pipeline gave {len(batch[0])} images for batch {self._batch} instead of {size}; "
                 f"num_samples is {self.num_samples}"
             )
         self._batch += 1
-        return self._handed_over(outputs, size)
+        return self._named([tensor[:size] for tensor in batch] if size < runs.batch_size else batch)
 
-    def _run(self, pipeline: Any) -> Any:
+    def _take(self, runs: Runs) -> list[Any]:
         try:
-            return pipeline.run()
+            return runs.take()
         except StopIteration:
             if self._batch:
                 raise RuntimeError(
                     f"the pipeline's source ended after {self._batch} batches of an epoch of {len(self)}: "
                     f"num_samples is {self.num_samples}, the source holds less"
                 ) from None
-            pipeline.reset()
-            return pipeline.run()
-        except RuntimeError as error:
-            clearer = explained(error)
-            if clearer is None:
-                raise
-            raise clearer from error
+            runs.pipeline.reset()
+            return runs.take()
 
-    def _handed_over(self, outputs: Any, size: int) -> Any:
-        if len(outputs) != len(self.outputs):
-            raise ValueError(f"the pipeline has {len(outputs)} outputs, the loader names {', '.join(self.outputs)}")
+    def _named(self, batch: list[Any]) -> Any:
         fields: dict[str, Any] = {}
-        for name, output in zip(self.outputs, outputs, strict=True):
-            tensor = to_torch(name, output, copy=not self._pipeline.exec_dynamic)[:size]
+        for name, tensor in zip(self.outputs, batch, strict=True):
             field, _, part = name.partition(".")
             if part:
                 fields.setdefault(field, {})[part] = tensor

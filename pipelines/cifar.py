@@ -25,7 +25,7 @@ from pipelines.augmix import augmix
 from pipelines.color import color_jitter as jitter
 from pipelines.files import read_cifar
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
-from pipelines.resident import InOrder, TrainBatches
+from pipelines.resident import InOrder, TrainBatches, most_per_run
 from pipelines.resize import resize
 from pipelines.source import Source
 
@@ -46,25 +46,31 @@ def train_pipeline(
     augment: bool = True,
     color_jitter: float = 0.0,
     first_epoch: int = 0,
+    batches_per_run: int = 1,
 ) -> Any:
     """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
 
     first_epoch  the epoch that it begins with, for a mix that changes with it.
     outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
+    batches_per_run
+                 batches that a run makes, one after the other; batch_size is that of all together. More than one only
+                 where one compiled operator makes them (`is_fused`), else ValueError: DALI's would mix across them.
 
     The pipeline never ends: each of its epochs is another order of the source, without its last partial batch. What is
     random about a batch is drawn for all its images at once by one Python call (`pipelines.resident`), about 0.2 ms for
     128 images and most mixes; pixels are cropped, flipped, converted and mixed by DALI.
     """
     pipeline = Pipeline.current()
-    drawn = _drawn(source, num_classes, mix, size, smoothing, shard, augment, first_epoch, pipeline)
-    parts = [name for name in output_names(("images", "plan"), TRAIN, mix) if "." in name] if mix is not None else []
+    drawn = _drawn(source, num_classes, mix, size, smoothing, shard, augment, first_epoch, batches_per_run, pipeline)
+    parts = _plan_parts(mix)
     names = output_names(outputs, TRAIN, mix)
     asked = [name for name in names if name in ("targets", "labels", "index")]
-    if _is_fused(drawn, source, parts, outputs, color_jitter):
+    if is_fused(source, mix, size, outputs, color_jitter, pipeline.device_id):
         used = [name for name in parts if "plan" in outputs or name == "plan.mask"]
         nodes = _read(drawn, ("crops", *asked, *used))
         made = nodes | _fused(drawn, nodes, outputs)
+    elif batches_per_run > 1:
+        raise ValueError(f"batches_per_run must be 1 where no compiled operator makes them, got {batches_per_run}")
     else:
         parts = [name for name in parts if "plan" in outputs or not name.endswith(("lam", "share", "method"))]
         nodes = _read(drawn, ("images", *asked, *parts))
@@ -133,7 +139,9 @@ def train_loader(
     """
     source = _source(source, "train", num_classes, shard)
     names = output_names(outputs, TRAIN, mix)
-
+    settings, batches_per_run = run_settings(batch_size, num_threads, device), 1
+    if is_fused(source, mix, size, outputs, color_jitter, settings["device_id"]):
+        batches_per_run = most_per_run(batch_size, _pixels(source).shape[1:])
     pipeline = partial(
         train_pipeline,
         source,
@@ -145,14 +153,15 @@ def train_loader(
         shard=shard,
         augment=augment,
         color_jitter=color_jitter,
+        batches_per_run=batches_per_run,
         **graph_settings(outputs),
-        **run_settings(batch_size, num_threads, device),
+        **settings | {"batch_size": batches_per_run * batch_size},
     )
 
     def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
         return pipeline(seed=derive_seed(seed, "epoch", epoch), first_epoch=epoch, checkpoint=checkpoint)
 
-    return Loader(make, names, num_samples=len(source) // shard[1])
+    return Loader(make, names, num_samples=len(source) // shard[1], batches_per_run=batches_per_run)
 
 
 def val_loader(
@@ -216,6 +225,7 @@ def _drawn(
     shard: tuple[int, int],
     augment: bool,
     first_epoch: int,
+    batches_per_run: int,
     pipeline: Pipeline,
 ) -> TrainBatches:
     fraction("smoothing", smoothing)
@@ -225,7 +235,8 @@ def _drawn(
         padded[0, :, PADDING:-PADDING, PADDING:-PADDING] = pixels
         padded[1] = padded[0, :, :, ::-1]
         pixels = padded.reshape(-1, *padded.shape[2:])
-    order = Shuffled(len(source), pipeline.max_batch_size, shard, pipeline.seed)
+    batch_size = pipeline.max_batch_size // batches_per_run
+    order = Shuffled(len(source), batch_size, shard, pipeline.seed)
     return TrainBatches(
         pixels=np.ascontiguousarray(pixels),
         labels=source.labels,
@@ -234,9 +245,10 @@ def _drawn(
         smoothing=smoothing,
         mix=mix,
         padding=PADDING if augment else 0,
-        size=_pixels(source).shape[1:3] if size is None else height_width(size),
+        size=_sides(source, size),
         order=order,
-        batches=epoch_of(order.num_samples, pipeline.max_batch_size, "drop").batches,
+        batches=epoch_of(order.num_samples, batch_size, "drop").batches,
+        batches_per_run=batches_per_run,
         first=first_epoch,
         seed=derive_seed(pipeline.seed, "shard", shard[0]),
     )
@@ -273,13 +285,21 @@ _KINDS = {
 
 
 @do_not_convert
-def _is_fused(
-    drawn: TrainBatches, source: Source, parts: Sequence[str], outputs: Sequence[str], color_jitter: float
+def is_fused(
+    source: Source, mix: Mix | None, size: Size | None, outputs: Sequence[str], color_jitter: float, gpu: int | None
 ) -> bool:
-    """Whether one compiled operator does it all: on the CPU, with numba, and where nothing happens in between."""
-    plain = Pipeline.current().device_id is None and find_spec("numba") is not None
-    apart = {"plan.fill", "plan.scale", "plan.noise"} & set(parts) or set(VIEWS) & set(outputs)
-    return plain and not apart and not color_jitter and drawn.size == _pixels(source).shape[1:3]
+    """Whether one compiled operator does it all: on the CPU, with numba, and where nothing happens in between.
+
+    gpu  DALI's device_id.
+    """
+    plain = gpu is None and find_spec("numba") is not None and _sides(source, size) == _pixels(source).shape[1:3]
+    apart = {"plan.fill", "plan.scale", "plan.noise", *VIEWS} & {*_plan_parts(mix), *outputs}
+    return plain and not color_jitter and not apart
+
+
+@do_not_convert
+def _plan_parts(mix: Mix | None) -> list[str]:
+    return [name for name in output_names(("images", "plan"), TRAIN, mix) if "." in name] if mix is not None else []
 
 
 @do_not_convert
@@ -294,6 +314,11 @@ def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], outputs: Sequence[st
 
 
 def _resized(images: DataNode, source: Source, size: Size | None) -> DataNode:
-    if size is None or height_width(size) == _pixels(source).shape[1:3]:
-        return images
-    return resize(images, height_width(size), channels=_pixels(source).shape[3])
+    height, width, channels = _pixels(source).shape[1:]
+    sides = _sides(source, size)
+    return images if sides == (height, width) else resize(images, sides, channels=channels)
+
+
+def _sides(source: Source, size: Size | None) -> tuple[int, int]:
+    height, width = _pixels(source).shape[1:3]
+    return (height, width) if size is None else height_width(size)

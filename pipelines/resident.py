@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 
 RUN = 16  # batches that are drawn in a row
+RUN_BYTES = 1 << 25  # of float images that are made in a row, at most
+PAUSE = 0.005  # seconds until the next ones are drawn: Python is busy with these until they are handed over
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class TrainBatches:
     size        height and width of the images when they are mixed.
     order       rows of the images of batch i.
     batches     of an epoch.
+    batches_per_run
+                that are handed over at a time, one after the other.
     first       the epoch of batch 0.
     """
 
@@ -66,19 +72,28 @@ class TrainBatches:
     size: tuple[int, int]
     order: Callable[[int], NDArray]
     batches: int
+    batches_per_run: int
     first: int
     seed: int
 
     def named(self, names: Sequence[str]) -> Callable[[int], tuple[NDArray, ...]]:
-        """A function of i that gives, by name: "images" (N, H, W, C) uint8, cropped, or "crops" in their place, as
-        `mixdali.worlds.compiled.resident` takes them; "targets", "labels", "index"; "plan.lam", "plan.partner", ..."""
-        drawn = in_runs(lambda i: self._drawn(i, names))
+        """A function of the run that gives, of its batches, by name: "images" (N, H, W, C) uint8, cropped, "crops"
+        in their place, as `mixdali.worlds.compiled.resident` takes them; "targets", "labels", "index"; "plan.lam",
+        "plan.partner", ..."""
+        drawn = in_runs(lambda j: self._run(j, names), max(1, RUN // self.batches_per_run))
 
-        def batch(i: int) -> tuple[NDArray, ...]:
-            crops, found = drawn(i)
+        def run(j: int) -> tuple[NDArray, ...]:
+            crops, found = drawn(j)
             return tuple(self._cropped(crops) if name == "images" else found[name] for name in names)
 
-        return batch
+        return run
+
+    def _run(self, j: int, names: Sequence[str]) -> tuple[NDArray, dict[str, NDArray]]:
+        """What `_drawn` gives of the run's batches, one after the other."""
+        crops, found = zip(
+            *(self._drawn(self.batches_per_run * j + i, names) for i in range(self.batches_per_run)), strict=True
+        )
+        return np.concatenate(crops), {name: np.concatenate([of[name] for of in found]) for name in found[0]}
 
     def _drawn(self, i: int, names: Sequence[str]) -> tuple[NDArray, dict[str, NDArray]]:
         """Where batch i is cropped, and all that is named but its images."""
@@ -158,7 +173,12 @@ class TrainBatches:
         return targets.numpy()
 
 
-def in_runs(function: Callable[[int], Any], length: int = RUN) -> Callable[[int], Any]:
+def most_per_run(batch_size: int, shape: tuple[int, ...]) -> int:
+    """How many batches of images (H, W, C) to make in a run: the more they are, the smaller is DALI's share of each."""
+    return min(RUN, max(1, RUN_BYTES // (4 * batch_size * prod(shape))))
+
+
+def in_runs(function: Callable[[int], Any], length: int) -> Callable[[int], Any]:
     """The same function of whole numbers, computed for some of them in a row, and for the next ones ahead, in a thread.
 
     Between two batches the network's own work empties the processor's caches, after which Python is several times
@@ -167,18 +187,24 @@ def in_runs(function: Callable[[int], Any], length: int = RUN) -> Callable[[int]
     # one thread, so that the function never runs twice at a time
     thread = ThreadPoolExecutor(1, thread_name_prefix="mixdali draws")
     known: dict[int, Any] = {}
-    ahead: dict[int, Future[list[Any]]] = {}
+    ahead: dict[int, tuple[Future[list[Any]], Event]] = {}
 
-    def run(start: int) -> list[Any]:
+    def run(start: int, wanted: Event) -> list[Any]:
+        wanted.wait(PAUSE)
         return [function(i) for i in range(start, start + length)]
+
+    def begin(start: int) -> tuple[Future[list[Any]], Event]:
+        wanted = Event()
+        return thread.submit(run, start, wanted), wanted
 
     def of(i: int) -> Any:
         if i not in known:
             known.clear()
-            found = ahead.pop(i, None) or thread.submit(run, i)
-            ahead.clear()
-            ahead[i + length] = thread.submit(run, i + length)
+            found, wanted = ahead.pop(i) if i in ahead else begin(i)
+            wanted.set()
             known.update(enumerate(found.result(), start=i))
+            ahead.clear()
+            ahead[i + length] = begin(i + length)
         return known.pop(i)
 
     return of

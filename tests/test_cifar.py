@@ -1,5 +1,6 @@
 """The CIFAR pipeline: what comes out is what went in, cropped, flipped and mixed as it says."""
 
+import itertools
 import re
 import threading
 from collections import Counter
@@ -13,7 +14,8 @@ from scipy import stats
 import mixdali
 from mixdali import Choose, CutMix, MixUp
 from pipelines import cifar
-from pipelines.resident import in_runs
+from pipelines.outputs import TRAIN, output_names
+from pipelines.resident import in_runs, most_per_run
 from pipelines.source import Source
 
 BOTH = Choose([MixUp(), CutMix()], prob=0.8)
@@ -114,7 +116,7 @@ def test_validation_is_every_image_once(source: Source, batch_size: int, ranks: 
 
 
 @pytest.mark.parametrize("mix", [None, BOTH, CutMix(partner="flip"), MixUp(per="batch", partner="roll")])
-@pytest.mark.parametrize("stop", [0, 3, 8, 11])
+@pytest.mark.parametrize("stop", [0, 3, 8, 11, 16, 18, 140])
 def test_same_seed_same_bytes_and_resuming_continues_them(source: Source, mix: mixdali.Mix | None, stop: int) -> None:
     def loader(seed: int, num_threads: int) -> mixdali.Loader:
         return cifar.train_loader(
@@ -128,18 +130,42 @@ def test_same_seed_same_bytes_and_resuming_continues_them(source: Source, mix: m
         )
 
     def batches(of: mixdali.Loader, number: int) -> list:
-        endless = (batch for _ in range(9) for batch in of)
+        endless = (batch for _ in itertools.count() for batch in of)
         return [next(endless) for _ in range(number)]
 
-    whole = batches(loader(1, 2), 20)
+    whole = batches(loader(1, 2), stop + 20)
     assert not torch.equal(whole[0].images, batches(loader(2, 1), 1)[0].images)
     stopped = loader(1, 1)
     parts = batches(stopped, stop)
     resumed = loader(1, 1)
     resumed.load_state_dict(stopped.state_dict())
-    parts += batches(resumed, 20 - stop)
+    parts += batches(resumed, 20)
     for ours, theirs in zip(whole, parts, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_many_batches_in_a_run_are_those_of_runs_of_one(source: Source) -> None:
+    settings = {"num_classes": 7, "mix": BOTH, "outputs": EVERYTHING}
+    several = cifar.train_loader(source, batch_size=8, seed=5, device="cpu", **settings)
+    assert several.batches_per_run == 16
+    pipeline = cifar.train_pipeline(
+        source, batch_size=8, num_threads=1, device_id=None, seed=mixdali.derive_seed(5, "epoch", 0), **settings
+    )
+    names = output_names(EVERYTHING, TRAIN, BOTH)
+    for ours, theirs, _ in zip(several, mixdali.Loader(pipeline, names, num_samples=65), range(20), strict=False):
+        assert torch.equal(ours.images, theirs.images)
+        assert torch.equal(ours.targets, theirs.targets)
+        assert all(map(torch.equal, ours.plan.parts().values(), theirs.plan.parts().values()))
+
+
+def test_large_batches_make_few_a_run(source: Source) -> None:
+    assert [most_per_run(256, (32, 32, 3)), most_per_run(512, (224, 224, 3))] == [10, 1]
+    for apart in ({"size": 20}, {"color_jitter": 0.4}, {"mix": mixdali.Noisy(MixUp())}):
+        assert cifar.train_loader(source, batch_size=8, num_classes=7, **apart).batches_per_run == 1
+    with pytest.raises(ValueError, match="batches_per_run must be 1 where no compiled operator makes them, got 2"):
+        cifar.train_pipeline(
+            source, batch_size=8, num_threads=1, device_id=None, num_classes=7, color_jitter=0.4, batches_per_run=2
+        )
 
 
 def test_the_stock_mixes_put_no_python_in_the_graph(source: Source, tmp_path: Path) -> None:

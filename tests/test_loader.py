@@ -133,7 +133,7 @@ def test_a_loader_left_in_mid_epoch_frees_its_pipeline_at_once(files: list[str])
         loader = Loader(reading(files, batch_size=2), NAMES)
         for _ in loader:
             break
-        pipeline = weakref.ref(loader._pipeline)
+        pipeline = weakref.ref(loader._runs.pipeline)
         del loader
         assert pipeline() is None
     finally:
@@ -264,6 +264,60 @@ def test_a_source_that_ends_its_epochs_itself() -> None:
         list(too_many)
 
 
+def counting(batches_per_run: int, batch_size: int = 2, **settings) -> Loader:
+    """Endless numbers and a draw for each, seven an epoch; an epoch begins with 100 times its number."""
+
+    @pipeline_def(num_threads=1, device_id=None, batch_size=batch_size * batches_per_run)
+    def pipeline(first: int):
+        def numbers(run: int) -> np.ndarray:
+            start = batch_size * batches_per_run * run
+            return np.arange(first + start, first + start + batch_size * batches_per_run, dtype=np.int32)
+
+        return fn.external_source(source=numbers, batch=True), fn.random.uniform(range=(0.0, 1.0), seed=1)
+
+    def make(epoch: int, checkpoint: bytes | None):
+        return pipeline(100 * epoch, checkpoint=checkpoint, **{"enable_checkpointing": True} | settings)
+
+    return Loader(make, ("index", "draw"), num_samples=7, batches_per_run=batches_per_run)
+
+
+@pytest.mark.parametrize("batches_per_run", [1, 2, 5])
+def test_runs_of_several_batches_go_on_through_the_epochs(batches_per_run: int) -> None:
+    loader = counting(batches_per_run)
+    assert (len(loader), loader.batch_size) == (3, 2)
+    assert indices(loader) == [[0, 1], [2, 3], [4, 5]]
+    assert indices(loader) == [[6, 7], [8, 9], [10, 11]]
+    for batch in loader:
+        assert batch.index.tolist() == [12, 13]
+        break
+    assert indices(loader) == [[300, 301], [302, 303], [304, 305]]
+    without_states = counting(batches_per_run, enable_checkpointing=False)
+    assert indices(without_states) == [[0, 1], [2, 3], [4, 5]]
+    with pytest.raises(RuntimeError, match="enable_checkpointing=True"):
+        without_states.state_dict()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 4, 5, 8, 127, 128, 131, 190])
+def test_runs_of_several_batches_are_resumed_to_the_byte(steps: int) -> None:
+    def stream(loader: Loader) -> Iterator[tuple]:
+        while True:
+            yield from loader
+
+    loader, resumed = counting(4), counting(4)
+    going_on = stream(loader)
+    for _ in range(steps):
+        next(going_on)
+    state = loader.state_dict()
+    for _ in range(2):  # a loader that is told where to go on stands there
+        resumed.load_state_dict(state)
+        state = resumed.state_dict()
+    for ours, theirs, _ in zip(going_on, stream(resumed), range(20), strict=False):
+        assert torch.equal(ours.index, theirs.index)
+        assert torch.equal(ours.draw, theirs.draw)
+    with pytest.raises(ValueError, match="another"):
+        counting(2, batch_size=4).load_state_dict(state)
+
+
 def test_plan_outputs_are_gathered(files: list[str]) -> None:
     @pipeline_def(num_threads=1, device_id=None, batch_size=3, seed=1)
     def pipeline():
@@ -360,6 +414,13 @@ def test_mistakes_get_one_clear_line(files: list[str]) -> None:
         Loader(reading(files, batch_size=2), last_batch="pad")
     with pytest.raises(ValueError, match="num_samples must be a whole number"):
         Loader(reading(files, batch_size=2), num_samples=0)
+    for few in ({"num_samples": None}, {"num_samples": 4, "last_batch": "partial"}):
+        with pytest.raises(ValueError, match='batches_per_run=2 needs num_samples and last_batch="drop", got'):
+            Loader(reading(files, batch_size=2), batches_per_run=2, **few)
+    with pytest.raises(ValueError, match="batch size must be that of batches_per_run=2 equal batches, got 3"):
+        len(Loader(reading(files, batch_size=3), num_samples=4, batches_per_run=2))
+    with pytest.raises(ValueError, match="batches_per_run must be a whole number"):
+        Loader(reading(files, batch_size=2), num_samples=4, batches_per_run=0)
     with pytest.raises(ValueError, match="3 outputs, the loader names images, targets"):
         next(iter(Loader(reading(files, batch_size=2))))
     with pytest.raises(ValueError, match="pad_last_batch=True"):
