@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from mixdali import derive_seed
 from pipelines.bench.rows import Contestant, Race
+
+T = TypeVar("T")
 
 CHILD = Path(__file__).with_name("child.py")
 ROOT = Path(__file__).parents[2]
@@ -92,7 +94,8 @@ class Process:
 
 
 def run(race: Race, *, rounds: int, starts: int = 1, peers: str, say: Callable[[str], None]) -> list[Outcome]:
-    """Start everybody one after the other, and measure them in turn. One that fails is out; the others go on.
+    """Start everybody one after the other, in an order of each start's own, since the first one is often slower for as
+    long as it runs, and measure them in turn. One that fails is out; the others go on.
 
     starts: so often, with as many rounds each time. Where a process happens to lie in memory is luck that it keeps.
     peers: the python of the peers' environment. say: told what goes on.
@@ -107,7 +110,7 @@ def run(race: Race, *, rounds: int, starts: int = 1, peers: str, say: Callable[[
 def _run_once(race: Race, outcomes: list[Outcome], rounds: int, peers: str, say: Callable[[str], None]) -> None:
     with ExitStack() as stack:
         running = []
-        for outcome in outcomes:
+        for outcome in _shuffled(outcomes, race.title, "starts"):
             if outcome.problem:
                 continue
             say(f"{race.title}: {outcome.contestant.name} starts")
@@ -115,15 +118,17 @@ def _run_once(race: Race, outcomes: list[Outcome], rounds: int, peers: str, say:
             if _asked(outcome, process, ""):
                 running.append((outcome, process))
         for turn in range(-1, rounds):
-            order = running.copy()
-            random.Random(derive_seed(0, race.title, turn)).shuffle(order)
-            for outcome, process in order:
+            for outcome, process in _shuffled(running, race.title, turn):
                 settings = {**race.settings, **outcome.contestant.settings}
                 say(f"{race.title}: round {turn + 1} of {rounds}, {outcome.contestant.name}")
                 if not _asked(outcome, process, str(batches_of(race.images, settings))):
                     running.remove((outcome, process))
                 elif turn < 0:
                     outcome.rounds.pop()  # to warm up
+
+
+def _shuffled(items: Sequence[T], *names: str | int) -> list[T]:
+    return random.Random(derive_seed(0, *names)).sample(items, len(items))
 
 
 def batches_of(images: int, settings: Mapping[str, Any]) -> int:
