@@ -10,12 +10,13 @@ import torch
 from PIL import Image
 
 from mixdali import Mix
-from pipelines import digits, imagenet
+from pipelines import imagenet
 from pipelines.expressions import parse_mix
-from pipelines.files import read_folder
-from pipelines.pictures import draw_batch
 from pipelines.preview import mixed_batch
-from pipelines.source import Source
+from pipelines.show.pictures import draw_batch
+from pipelines.sources import digits
+from pipelines.sources.files import read_folder
+from pipelines.sources.source import Source
 
 FOLDER = Path(__file__).parent / "methods"
 

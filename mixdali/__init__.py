@@ -6,10 +6,9 @@ The same line works on the nodes of a DALI graph, on the batches of DALI's dynam
 this package loads neither DALI nor torch.
 """
 
-from mixdali.collate import collate as collate
-from mixdali.dataset import DatasetSource as DatasetSource
-from mixdali.join import Joined as Joined
-from mixdali.loader import Loader as Loader
+from mixdali.loading.dataset import DatasetSource as DatasetSource
+from mixdali.loading.join import Joined as Joined
+from mixdali.loading.loader import Loader as Loader
 from mixdali.losses import mixed_accuracy as mixed_accuracy
 from mixdali.losses import mixed_loss as mixed_loss
 from mixdali.methods.choose import Choose as Choose
@@ -28,7 +27,6 @@ from mixdali.methods.noisy import Noisy as Noisy
 from mixdali.methods.resizemix import ResizeMix as ResizeMix
 from mixdali.methods.smoothmix import SmoothMix as SmoothMix
 from mixdali.mix import Mix as Mix
-from mixdali.mixed import mixed as mixed
 from mixdali.pixels import to_float as to_float
 from mixdali.plan import Layer as Layer
 from mixdali.plan import Plan as Plan
@@ -37,5 +35,7 @@ from mixdali.schedule import Ramp as Ramp
 from mixdali.schedule import epoch_counter as epoch_counter
 from mixdali.seeds import derive_seed as derive_seed
 from mixdali.targets import one_hot as one_hot
+from mixdali.wrapping.collate import collate as collate
+from mixdali.wrapping.mixed import mixed as mixed
 
 __version__ = "0.1.0"

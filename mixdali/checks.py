@@ -42,3 +42,9 @@ def boolean(name: str, value: Any) -> None:
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def require(holds: bool, name: str, value: Any, rule: str) -> None:
+    """ValueError "NAME RULE, got VALUE" unless it holds."""
+    if not holds:
+        raise ValueError(f"{name} {rule}, got {value}")

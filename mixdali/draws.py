@@ -18,7 +18,7 @@ class Randomness(Protocol):
         """(N,) int, by one of the rules of `mixdali.Mix` that need no targets."""
 
     def partner_by_class(self, targets: Any, mate: Any, rule: str) -> Any:
-        """(N,) int: see `mixdali.classmates`."""
+        """(N,) int: see `mixdali.worlds.classmates`."""
 
     def follow(self, partner: Any, again: Any) -> Any:
         """(N,) int: the partner's partner."""

@@ -80,6 +80,6 @@ def epoch_counter(*, batches: int | None = None, first: int = 0) -> Any:
 
     It is an external source: one Python call a batch. It is resumed with the pipeline.
     """
-    from mixdali.worlds.graph_draws import epoch_counter as counter
+    from mixdali.worlds.graph.draws import epoch_counter as counter
 
     return counter(batches, first)

@@ -13,7 +13,7 @@ from typing import Any
 from nvidia.dali import fn, pipeline_def, types
 
 from pipelines.arguments import thread_count
-from pipelines.files import EXTENSIONS
+from pipelines.sources.files import EXTENSIONS
 
 TOGETHER = 64
 

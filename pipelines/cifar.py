@@ -18,16 +18,16 @@ from nvidia.dali.pipeline import Pipeline, do_not_convert
 import mixdali
 from mixdali import Loader, Mix, Plan, derive_seed
 from mixdali.checks import fraction
-from mixdali.epochs import epoch_of
-from mixdali.sampling import Shuffled, check_shard
+from mixdali.loading.epochs import epoch_of
+from mixdali.loading.sampling import Shuffled, check_shard
 from pipelines.arguments import Device, Size, height_width, run_settings
-from pipelines.augmix import augmix
-from pipelines.color import color_jitter as jitter
-from pipelines.files import read_cifar
+from pipelines.augment.augmix import augmix
+from pipelines.augment.color import color_jitter as jitter
+from pipelines.augment.resize import resize
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
 from pipelines.resident import InOrder, TrainBatches, most_per_run
-from pipelines.resize import resize
-from pipelines.source import Source
+from pipelines.sources.files import read_cifar
+from pipelines.sources.source import Source
 
 PADDING = 4
 SEVERITY = 3.0  # of AugMix
@@ -128,11 +128,12 @@ def train_loader(
     outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
                  "index" (N,) int32 (the place in the full data set), "unmixed" like images, "plan" a `mixdali.Plan`
                  with all its parts; "view1" and "view2" like images: two of AugMix's views of the unmixed images, which
-                 are their first (`pipelines.augmix`).
+                 are their first (`pipelines.augment.augmix`).
     smoothing    label smoothing in [0, 1].
     shard        (rank, number of ranks).
     augment      False: no crop and no flip.
-    color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1] (`pipelines.color`).
+    color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1]
+                 (`pipelines.augment.color`).
     seed         the same seed gives the same bytes, whatever the number of threads.
     device       "gpu", "cpu", or "auto": a GPU if there is one.
     num_threads  of DALI's; None: one for each core.

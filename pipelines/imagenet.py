@@ -18,14 +18,14 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import Loader, Mix, derive_seed, epoch_counter
-from mixdali.sampling import check_shard
+from mixdali.loading.sampling import check_shard
 from pipelines.arguments import Device, Size, height_width, run_settings
-from pipelines.augmix import augmix
-from pipelines.color import color_jitter as jitter
-from pipelines.files import read_folder
+from pipelines.augment.augmix import augmix
+from pipelines.augment.color import color_jitter as jitter
+from pipelines.augment.resize import FULL, resize
 from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
-from pipelines.resize import FULL, resize
-from pipelines.source import Source
+from pipelines.sources.files import read_folder
+from pipelines.sources.source import Source
 
 SIZE = 224
 CROP_SHARE = 7 / 8

@@ -12,12 +12,13 @@ from typing import Any, Literal, NoReturn
 
 from mixdali import Loader, Mix, derive_seed
 from mixdali.checks import count
-from pipelines import cifar, digits, imagenet
+from pipelines import cifar, imagenet
 from pipelines.arguments import Size, run_settings
 from pipelines.expressions import mix_names, parse_mix
-from pipelines.files import find_kind, read_cifar, read_folder
 from pipelines.outputs import TRAIN, output_names
-from pipelines.source import Source
+from pipelines.sources import digits
+from pipelines.sources.files import find_kind, read_cifar, read_folder
+from pipelines.sources.source import Source
 
 OUTPUTS = ("images", "targets", "labels", "unmixed", "plan")
 DEFAULT_MIX = "Choose([MixUp(alpha=1.0), CutMix(alpha=1.0)])"
@@ -121,7 +122,7 @@ def _free(out: Path, force: bool) -> Path:
 
 def _draw_batch() -> Any:
     try:
-        from pipelines.pictures import draw_batch
+        from pipelines.show.pictures import draw_batch
     except ImportError as error:
         raise ImportError(f"pictures need matplotlib: pip install 'mixdali[train]' ({error})") from error
     return draw_batch

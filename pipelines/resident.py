@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixdali import Layer, Mix, Plan, derive_seed, one_hot, sampling
+from mixdali import Layer, Mix, Plan, derive_seed, one_hot
+from mixdali.loading import sampling
 from mixdali.plan import WHOLE, is_whole
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PAUSE = 0.005  # seconds until the next ones are drawn: Python is busy with thes
 
 @dataclass(frozen=True)
 class InOrder:
-    """Batch i: the same rows of all arrays, in order; as in `mixdali.sampling.InOrder`."""
+    """Batch i: the same rows of all arrays, in order; as in `mixdali.loading.sampling.InOrder`."""
 
     arrays: Mapping[str, NDArray]
     batch_size: int
@@ -43,7 +44,7 @@ class InOrder:
 class TrainBatches:
     """What training batch i is made of, drawn for all its images at once: a pure function of i.
 
-    Every epoch is a new order of the images (`mixdali.sampling.Shuffled`). An image is cropped at one of
+    Every epoch is a new order of the images (`mixdali.loading.sampling.Shuffled`). An image is cropped at one of
     (2 * padding + 1) ** 2 places of its padded form, each as likely, and mirrored half of the time.
 
     pixels      (2 * M, H + 2 * padding, W + 2 * padding, C) uint8, contiguous: all images, and all mirrored, so that to

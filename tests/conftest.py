@@ -14,7 +14,7 @@ import pytest
 # and beside DALI's threads, or another busy process, that makes small networks ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pipelines.cache import make_once, user_cache
+from pipelines.sources.cache import make_once, user_cache
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -6,7 +6,6 @@ import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 import pytest
 import torch
-from methods import METHODS, PIXEL_METHODS
 from nvidia.dali import fn, pipeline_def
 from nvidia.dali.pipeline import Pipeline
 from PIL import Image
@@ -14,7 +13,8 @@ from PIL import Image
 import mixdali
 from mixdali import Choose, CutMix, MixUp, Plan
 from pipelines import cifar, imagenet
-from pipelines.source import Source
+from pipelines.sources.source import Source
+from tests.helpers.methods import METHODS, PIXEL_METHODS
 
 BOTH = Choose([MixUp(), CutMix()], prob=0.8)
 EVERYTHING = ("images", "targets", "labels", "index", "unmixed", "plan")

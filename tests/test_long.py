@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluations import classifier, held_out, package_network, tensor_of
 
-from pipelines.files import read_cifar
+from pipelines.sources.files import read_cifar
+from tests.helpers.evaluations import classifier, held_out, package_network, tensor_of
 from train.bench.memory import run_steps
-from train.data import prepare_sources, read_sources, train_loader
-from train.distributed import World
-from train.evaluate import auto
-from train.precision import resolve_precision
+from train.data.loaders import train_loader
+from train.data.sources import prepare_sources, read_sources
+from train.evaluate.parts import auto
+from train.loop.state import new_state
+from train.machine.distributed import World
+from train.machine.precision import resolve_precision
+from train.machine.run import Run
 from train.recipes import madry2018towards
-from train.run import Run
-from train.state import new_state
 
 pytestmark = pytest.mark.long
 

@@ -6,6 +6,6 @@ import os
 # small network ten times slower. The data pipeline gets a core of its own.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) - 1)))
 
-from train.cli import main
+from train.cli.main import main
 
 raise SystemExit(main())

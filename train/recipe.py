@@ -1,26 +1,31 @@
-"""What decides a training run: the recipe, and its plain form for checkpoints and comparisons."""
+"""What decides a training run: the recipe, and how a stored one is built again."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import tyro
 
+import mixdali
 from mixdali import Mix
-from train.averaging import Buffers
-from train.checks import require
-from train.label_noise import LabelNoise
+from mixdali.checks import require
+from train import attacks, objectives, optim
+from train.attacks.robust import Robust
+from train.data import streams
+from train.data.labels import noise
+from train.data.labels.noise import LabelNoise
+from train.data.streams import Stream, split_batch
+from train.files.plain import shortened, type_name
+from train.machine.precision import Precision
 from train.objectives import CrossEntropy, Objective
-from train.optimizers import SGD, AdamW, Decayed
-from train.robust import Robust
-from train.schedules import Cosine, EpochCosine, OneCycle, Steps
-from train.streams import Stream, split_batch
+from train.objectives.parts import densities
+from train.optim.averaging import Buffers
+from train.optim.optimizers import SGD, AdamW, Decayed
+from train.optim.schedules import Cosine, EpochCosine, OneCycle, Steps
 
 Data = Literal["cifar", "imagenet"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 PLAIN = CrossEntropy()
 PLAIN_SGD = SGD()
@@ -145,23 +150,8 @@ class Recipe:
         self.schedule.check(self.num_epochs)
 
 
-def to_plain(value: Any) -> Any:
-    """A recipe (or any part of one) as dicts, lists, numbers and strings, ready for JSON and `torch.save`.
-
-    A dataclass becomes a dict whose key `type` names its class, so that `from_plain` can build it again.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"type": _type_name(type(value)), **fields}
-    if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"a recipe may hold dataclasses, tuples, numbers and strings, got {type(value).__name__}")
-
-
 def from_plain(value: Any) -> Any:
-    """The inverse of `to_plain`; lists become tuples. ValueError for a class that is not of mixdali or train."""
+    """The inverse of `to_plain`; lists become tuples. ValueError for a class that no recipe is made of."""
     if isinstance(value, dict):
         fields = {name: from_plain(item) for name, item in value.items() if name != "type"}
         try:
@@ -173,37 +163,15 @@ def from_plain(value: Any) -> Any:
     return value
 
 
-def _type_name(kind: type) -> str:
-    # The public name outlives a move between files.
-    package = kind.__module__.partition(".")[0]
-    public = getattr(importlib.import_module(package), kind.__name__, None)
-    return f"{package if public is kind else kind.__module__}.{kind.__name__}"
-
-
 def _find_type(name: str) -> type:
-    module, _, attribute = name.rpartition(".")
-    if module.partition(".")[0] not in ("mixdali", "train"):
-        raise ValueError(f"a stored recipe names the class {name!r}; only classes of mixdali and train are built")
-    kind = getattr(importlib.import_module(module), attribute, None)
-    if not dataclasses.is_dataclass(kind) or not isinstance(kind, type):
-        raise ValueError(f"a stored recipe names the class {name!r}, which this version does not have")
-    return kind
+    known = {type_name(kind): kind for kind in parts()}
+    if shortened(name) not in known:
+        raise ValueError(f"a stored recipe names the class {name!r}, which no recipe is made of")
+    return known[shortened(name)]
 
 
-def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """What differs between two plain recipes, one short text a field: `lr 0.1, now 0.05`."""
-    if isinstance(old, dict) and isinstance(new, dict) and old.get("type") == new.get("type"):
-        names = [name for name in {**old, **new} if name != "type"]
-        found = [differences(old.get(name), new.get(name), f"{prefix}{name}.") for name in names]
-        return [text for texts in found for text in texts]
-    if old == new:
-        return []
-    return [f"{prefix.removesuffix('.')} {_brief(old)}, now {_brief(new)}"]
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, dict) and "type" in value:
-        return str(value["type"]).rpartition(".")[2]
-    if isinstance(value, list):
-        return "(" + ", ".join(_brief(item) for item in value) + ")"
-    return str(value)
+def parts() -> list[type]:
+    """The classes that recipes are made of."""
+    homes = (mixdali, attacks, objectives, optim, streams, noise, densities)
+    public = [value for home in homes for value in vars(home).values()]
+    return [Recipe, Claim, *(kind for kind in public if isinstance(kind, type) and dataclasses.is_dataclass(kind))]

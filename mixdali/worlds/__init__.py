@@ -93,7 +93,7 @@ def world_of(data: Any, layout: str | None = None) -> Any:
         return TensorWorld(data, layout)
     dali = sys.modules.get("nvidia.dali.data_node")
     if dali is not None and isinstance(data, dali.DataNode):
-        from mixdali.worlds.graph import GraphWorld
+        from mixdali.worlds.graph.world import GraphWorld
 
         return GraphWorld(data, layout)
     dynamic = sys.modules.get("nvidia.dali.experimental.dynamic")

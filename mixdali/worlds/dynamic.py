@@ -7,8 +7,8 @@ import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 from nvidia.dali import types
 
-from mixdali.classmates import partners_by_class
 from mixdali.plan import Plan, is_whole
+from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
 
 

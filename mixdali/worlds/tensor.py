@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of
-from mixdali.classmates import partners_by_class
 from mixdali.plan import Plan, is_whole
+from mixdali.worlds.classmates import partners_by_class
 
 
 class TensorWorld:

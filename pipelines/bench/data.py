@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from pipelines import digits
-from pipelines.cache import make_once, user_cache
-from pipelines.files import find_kind, read_cifar, read_folder
-from pipelines.source import Source
+from pipelines.sources import digits
+from pipelines.sources.cache import make_once, user_cache
+from pipelines.sources.files import find_kind, read_cifar, read_folder
+from pipelines.sources.source import Source
 
 # From a larger folder that many are taken, evenly spaced: what is made of them below stays small.
 SAMPLE = 5000
@@ -42,7 +42,7 @@ def embedded() -> list[Data]:
 def find_data(root: str | os.PathLike[str], title: str = "") -> Data:
     """The training images of a folder of class folders or of CIFAR's pickles.
 
-    Raises what `pipelines.files` raises for a folder that holds neither.
+    Raises what `pipelines.sources.files` raises for a folder that holds neither.
     """
     folder = Path(root).expanduser().resolve()
     title = title or folder.name

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.bench.data import Data
 from pipelines.bench.race import Outcome
 from pipelines.bench.rows import Conditions, Race, new_race, ours
-from pipelines.files import read_folder
+from pipelines.sources.files import read_folder
 
 MIXES = (None, "MixUp", "CutMix")
 ANCHOR = "no mix, as usual"  # runs beside every point, so that points can be compared whatever else the machine does

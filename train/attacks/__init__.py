@@ -18,3 +18,4 @@ from train.attacks.network import BatchNorm as BatchNorm
 from train.attacks.network import attacked as attacked
 from train.attacks.parameters import ParameterAttack as ParameterAttack
 from train.attacks.pgd import PGD as PGD
+from train.attacks.robust import Robust as Robust

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixdali.checks import one_of, positive_int
+from mixdali.checks import one_of, positive_int, require
 from train.attacks.ball import Ball, Norm, norms, per_image
 from train.attacks.images import check_images
-from train.checks import require
 
 Loss = Callable[[Tensor], Tensor]
 """images (N, ...) -> losses (N,), each of its own image alone."""

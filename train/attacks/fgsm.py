@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixdali.checks import one_of
+from mixdali.checks import one_of, require
 from train.attacks.attack import Attack, Loss, entropy, gradient, precise
-from train.checks import require
 
 
 @dataclass(frozen=True, kw_only=True)

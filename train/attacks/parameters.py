@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from mixdali.checks import count, fraction, one_of
+from mixdali.checks import count, fraction, one_of, require
 from train.attacks.attack import GUARD, Loss, precise
 from train.attacks.ball import norms, per_image
-from train.checks import require
-from train.ssim import ssim
+from train.attacks.ssim import ssim
 
 # Of a move, tried from the whole to nothing where images must stay alike.
 SHARES = torch.linspace(1, 0, 9).tolist()

@@ -3,5 +3,5 @@
 python -m train.autoencoder [--root CIFAR] [--field value ...]
 """
 
-from train.autoencoder.load import load_network as load_network
-from train.autoencoder.network import Autoencoder as Autoencoder
+from train.models.autoencoder import Autoencoder as Autoencoder
+from train.objectives.parts.image_networks import load_network as load_network

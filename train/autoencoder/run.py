@@ -16,14 +16,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from torch import Tensor
 
-from pipelines.pictures import INK, write_figure
-from train import checkpoint
+from pipelines.show.pictures import INK, write_figure
 from train.autoencoder.training import Settings, State, new_state, train_step
-from train.command import parse, say
-from train.distributed import open_world
-from train.folders import claim_folder
-from train.place import Place, identify, read_pixels
-from train.stop import Stop, stop_on_signals
+from train.data.pixels import identify, read_pixels
+from train.files import checkpoint
+from train.files.folders import claim_folder
+from train.machine.command import parse, say
+from train.machine.distributed import open_world
+from train.machine.run import Place
+from train.machine.stop import Stop, stop_on_signals
 
 STEPS_BETWEEN_LINES = 500
 SECONDS_BETWEEN_SAVES = 30.0

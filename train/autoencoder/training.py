@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mixdali import derive_seed
-from train.autoencoder.network import Autoencoder
-from train.checks import require
+from mixdali.checks import require
+from train.models.autoencoder import Autoencoder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from train.clock import Clock
-from train.data import Loader
-from train.distributed import World
-from train.loop import make_batch, train_step
+from train.data.batches import Loader
+from train.loop.epochs import make_batch, train_step
+from train.loop.state import State
+from train.machine.clock import Clock
+from train.machine.distributed import World
 from train.recipe import Recipe
-from train.state import State
 
 # Steps until buffers have the size that they keep.
 SETTLED = 0.1

@@ -13,16 +13,17 @@ from rich.console import Console
 from pipelines.bench.header import header, lines
 from train.bench.memory import Stretch, run_steps
 from train.bench.steps import Cost, attack_of, compare_steps
-from train.cli import find_recipe, recipe_outline, split_words
-from train.command import say
-from train.data import prepare_sources, read_sources, train_loader
-from train.distributed import open_world
-from train.loop import make_batch
-from train.overrides import parse_overrides
-from train.precision import resolve_precision
+from train.cli.main import find_recipe, recipe_outline, split_words
+from train.cli.overrides import parse_overrides
+from train.data.loaders import train_loader
+from train.data.sources import prepare_sources, read_sources
+from train.loop.epochs import make_batch
+from train.loop.state import new_state
+from train.machine.command import say
+from train.machine.distributed import open_world
+from train.machine.precision import resolve_precision
+from train.machine.run import Run
 from train.recipe import Recipe
-from train.run import Run
-from train.state import new_state
 
 PROGRAM = "train.bench"
 SECONDS = 1.0  # of a round

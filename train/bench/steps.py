@@ -13,14 +13,14 @@ from torch.nn.functional import cross_entropy
 
 from train.attacks import PGD, BatchNorm
 from train.attacks.network import attacked
-from train.batch import Batch
-from train.distributed import World
-from train.loop import train_step
+from train.loop.epochs import train_step
+from train.loop.state import State
+from train.machine.distributed import World
+from train.machine.precision import autocast
 from train.objectives import Objective
 from train.objectives.adversarial import Attacking
-from train.precision import autocast
+from train.objectives.batch import Batch
 from train.recipe import Recipe
-from train.state import State
 
 
 @dataclass(frozen=True)

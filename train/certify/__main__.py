@@ -6,6 +6,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
 from train.certify.run import main
-from train.command import run_command
+from train.machine.command import run_command
 
 raise SystemExit(run_command(main))

@@ -14,13 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from pipelines.pictures import INK, write_figure
+from pipelines.show.pictures import INK, write_figure
 from train.certify.settings import Arguments
 from train.certify.smoothing import ABSTAIN, certificate, certified_accuracy, largest_radius, prediction
-from train.data import Sources
+from train.data.sources import Sources
 
 if TYPE_CHECKING:
-    from pipelines.source import Source
+    from pipelines.sources.source import Source
 
 BLUE, GREY = "#2f6db5", "#9a9a9a"
 STEP = 0.25

@@ -12,24 +12,25 @@ import numpy as np
 from rich.console import Console
 from torch import Tensor, nn
 
-from train import checkpoint
 from train.certify.report import Certified, acr, result_table, write_report
 from train.certify.settings import Arguments
 from train.certify.votes import Voters
-from train.command import parse, say
-from train.data import Sources, read_sources, val_loader
-from train.distributed import World, machine, open_world
-from train.evaluate.images import identify_images, spread
-from train.folders import claim_folder
-from train.held_out import to_device
+from train.data.images import identify_images, spread
+from train.data.loaders import val_loader
+from train.data.sources import Sources, read_sources
+from train.files import checkpoint
+from train.files.folders import claim_folder
+from train.loop.held_out import to_device
+from train.machine.command import parse, say
+from train.machine.distributed import World, machine, open_world
+from train.machine.precision import resolve_precision
+from train.machine.run import Run
+from train.machine.stop import Stop, Stopped, stop_on_signals
 from train.objectives.gaussian import Smoothed
-from train.precision import resolve_precision
 from train.recipe import Recipe, from_plain
-from train.run import Run
-from train.stop import Stop, Stopped, stop_on_signals
 
 if TYPE_CHECKING:
-    from pipelines.source import Source
+    from pipelines.sources.source import Source
 
 SUMMARY = "Certify how far test images may move in L2 before a smoothed classifier changes its mind."
 SECONDS_BETWEEN_SAVES = 10.0

@@ -10,8 +10,8 @@ import tyro
 
 from mixdali.checks import count, positive, positive_int
 from train.certify.smoothing import check_alpha
-from train.checks import check_folder_name
-from train.recipe import Precision
+from train.machine.precision import Precision
+from train.machine.run import check_folder_name
 
 
 @dataclass(frozen=True, kw_only=True)

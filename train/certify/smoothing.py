@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, binomtest, norm
 
-from mixdali.checks import positive, positive_int
-from train.checks import require
+from mixdali.checks import positive, positive_int, require
 
 ABSTAIN = -1
 """The class of an image for which nothing is said."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from mixdali import derive_seed
-from train.precision import autocast
-from train.stop import Stop
+from train.machine.precision import autocast
+from train.machine.stop import Stop
 
 # Copies whose noise is drawn at once. Always whole blocks are drawn, so that what an image sees depends neither on how
 # many copies are asked for nor on how many pass the network together.

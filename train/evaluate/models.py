@@ -9,15 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from train import checkpoint
 from train.attacks.attack import precise
-from train.data import Sources, read_sources
-from train.distributed import World
-from train.evaluate.images import HeldOutImages
-from train.evaluate.shifts import Networks
+from train.data.images import HeldOutImages
+from train.data.sources import Sources, read_sources
+from train.evaluate.parts.shifts import Networks
+from train.files import checkpoint
+from train.machine.distributed import World
+from train.machine.precision import autocast
+from train.machine.stop import Stop
 from train.models import build_model, call_function, is_function
-from train.precision import autocast
-from train.stop import Stop
 
 SLACK = 1e-4
 """How far the sum of a row may be from 1 for it to be taken for probabilities."""
@@ -128,7 +128,7 @@ def read_function(name: str, root: str | None) -> Subject:
     Raises:
         ValueError, TypeError, ImportError: there is no such function, or it returns no torch module.
     """
-    from pipelines import files
+    from pipelines.sources import files
 
     if not is_function(name):
         raise ValueError(f"model must be MODULE:FUNCTION, such as mine:load_network, got {name!r}")

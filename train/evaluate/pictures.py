@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipelines.pictures import GREY, INK, short, write_figure
-from train.evaluate.corruptions import GROUPS
-from train.evaluate.detection import NUM_BINS
-from train.pictures import BLUE, DPI, GREEN, ORANGE, RED, VIOLET
+from pipelines.show.pictures import GREY, INK, short, write_figure
+from train.evaluate.parts.corruptions import GROUPS
+from train.evaluate.parts.detection import NUM_BINS
+from train.show.pictures import BLUE, DPI, GREEN, ORANGE, RED, VIOLET
 
 COLOURS = (BLUE, ORANGE, GREEN, VIOLET, RED)
 PALE = "#dddddd"

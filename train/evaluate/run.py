@@ -12,13 +12,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from train import checkpoint
-from train.batches import image_size
-from train.command import parse, say
-from train.distributed import World, machine, open_world
-from train.evaluate.corrupted_files import read_corrupted
-from train.evaluate.detection import read_others
-from train.evaluate.images import HeldOutImages, identify_images, spread
+from train.data.batches import image_size
+from train.data.images import HeldOutImages, identify_images, spread
 from train.evaluate.models import (
     Classifier,
     Subject,
@@ -29,12 +24,18 @@ from train.evaluate.models import (
     still,
 )
 from train.evaluate.parts import PARTS, Setup, own_settings, why_not
+from train.evaluate.parts.corrupted_files import read_corrupted
+from train.evaluate.parts.detection import read_others
 from train.evaluate.report import print_report, summarise_part, write_report
 from train.evaluate.settings import Arguments, radius
-from train.folders import claim_folder
-from train.precision import resolve_precision
-from train.recipe import Data, differences
-from train.stop import Stop, Stopped, stop_on_signals
+from train.files import checkpoint
+from train.files.folders import claim_folder
+from train.files.plain import differences
+from train.machine.command import parse, say
+from train.machine.distributed import World, machine, open_world
+from train.machine.precision import resolve_precision
+from train.machine.stop import Stop, Stopped, stop_on_signals
+from train.recipe import Data
 
 SUMMARY = "Measure a trained network: accuracy, calibration, shifted images, attacks, and doubts about them."
 SECONDS_BETWEEN_SAVES = 1.0

@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mixdali.checks import count, positive_int
+from mixdali.checks import count, positive_int, require
 from train.attacks.attack import LARGEST
 from train.attacks.ball import Norm
-from train.checks import check_folder_name, require
-from train.distributed import Device
-from train.recipe import Data, Precision
+from train.machine.distributed import Device
+from train.machine.precision import Precision
+from train.machine.run import check_folder_name
+from train.recipe import Data
 
 Part = Literal[
     "clean",

@@ -4,6 +4,6 @@ python -m train.generator [--root CIFAR] [--field value ...]
 python -m train.generator.draw runs/generator/last.pt --num_images 10000
 """
 
-from train.generator.samples import generate as generate
-from train.generator.samples import generated_source as generated_source
-from train.generator.samples import read_samples as read_samples
+from train.data.streams.samples import generate as generate
+from train.data.streams.samples import generated_source as generated_source
+from train.data.streams.samples import read_samples as read_samples

@@ -5,7 +5,7 @@ import os
 # As for `python -m train`: one thread too many for the cores makes a small network many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 
-from train.command import run_command
 from train.generator.run import main
+from train.machine.command import run_command
 
 raise SystemExit(run_command(main))

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from train.command import parse, run_command
-from train.generator.samples import generated_source, write_samples
+from train.data.streams.samples import generated_source, write_samples
+from train.machine.command import parse, run_command
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,17 +15,18 @@ import torch
 import tyro
 from rich.console import Console
 
-from train import checkpoint
-from train.command import parse, say
-from train.distributed import open_world
-from train.folders import claim_folder
+from train.data.pixels import identify, read_pixels
+from train.data.streams.samples import draw_images
+from train.files import checkpoint
+from train.files.folders import claim_folder
 from train.generator.picture import draw_grid
-from train.generator.samples import draw_images
 from train.generator.settings import Settings
 from train.generator.training import Images, State, new_state, train_step
-from train.place import Place, identify, read_pixels
-from train.precision import resolve_precision
-from train.stop import Stop, stop_on_signals
+from train.machine.command import parse, say
+from train.machine.distributed import open_world
+from train.machine.precision import resolve_precision
+from train.machine.run import Place
+from train.machine.stop import Stop, stop_on_signals
 
 STEPS_BETWEEN_ROWS = 100
 SECONDS_BETWEEN_SAVES = 60.0

@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mixdali import derive_seed
-from train.draws import draw_beta
 from train.generator.augment import augment
-from train.generator.networks import STAGES, Discriminator, Generator
 from train.generator.settings import Settings
-from train.precision import autocast
+from train.machine.precision import autocast
+from train.models.generator import STAGES, Discriminator, Generator
+from train.objectives.parts.draws import draw_beta
 
 BETAS = (0.0, 0.99)
 STEPS_BETWEEN_PENALTIES = 8

@@ -15,11 +15,11 @@ from mixdali import derive_seed
 from mixdali.checks import fraction, one_of
 from train.attacks import BatchNorm, ParameterAttack, attacked
 from train.attacks.images import check_stream
-from train.autoencoder.load import BUILT_IN, load_network
-from train.batch import Batch
-from train.draws import host_generator, own_draws
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.draws import host_generator, own_draws
+from train.objectives.parts.image_networks import BUILT_IN, load_network
 
 ATTACK = ParameterAttack()
 

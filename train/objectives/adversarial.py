@@ -17,10 +17,10 @@ from mixdali.checks import one_of, positive_int
 from train.attacks import FGSM, PGD, BatchNorm, Loss, attacked
 from train.attacks.images import check_stream
 from train.attacks.network import counted, tracking, undistributed
-from train.batch import Batch
-from train.draws import own_draws
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.draws import own_draws
 
 
 @dataclass(frozen=True, kw_only=True)

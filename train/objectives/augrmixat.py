@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from mixdali import Choose, CutMix, FMix, Mix, MixUp, Plan, ResizeMix
-from train.batch import Batch
-from train.checks import require
-from train.draws import host_generator, own_draws
+from mixdali.checks import require
 from train.objectives.adversarial import Attacking
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics
+from train.objectives.parts.draws import host_generator, own_draws
 
 VIEWS = ("clean", "augmented", "adversarial")
 

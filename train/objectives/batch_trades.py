@@ -13,13 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mixdali.checks import one_of
+from mixdali.checks import one_of, require
 from train.attacks import BatchNorm, Loss
 from train.attacks.attack import precise
 from train.attacks.network import in_mode, undistributed
-from train.batch import Batch
-from train.checks import require
 from train.objectives.adversarial import Adversarial
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Metrics
 from train.objectives.trades import trades_loss

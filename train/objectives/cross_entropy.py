@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.batch import Batch
+from train.objectives.batch import Batch
 from train.objectives.objective import Draws, Metrics, Objective
 
 

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mixdali.checks import fraction, positive_int
+from mixdali.checks import fraction, positive_int, require
 from train.attacks import FGSM, PGD, BatchNorm, attacked
-from train.batch import Batch
-from train.checks import require
-from train.draws import own_draws
-from train.gather import mean_of_all
+from train.machine.gather import mean_of_all
 from train.objectives.adversarial import AdversarialTraining
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy
 from train.objectives.objective import Draws, Metrics
+from train.objectives.parts.draws import own_draws
 
 # The attack of the monitor: the authors' early stopping takes as many steps.
 MONITOR_STEPS = 5

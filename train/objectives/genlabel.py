@@ -12,16 +12,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from mixdali.checks import one_of
+from mixdali.checks import one_of, require
 from train.attacks.network import in_mode, undistributed
-from train.batch import Batch
-from train.checks import require
-from train.densities import Densities, Density, Gaussian, Kernel, take_sizes
-from train.draws import draw_mix, own_draws
-from train.gather import gather_rows
-from train.hidden import classifier, mix, recorded
+from train.machine.gather import gather_rows
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.densities import Densities, Density, Gaussian, Kernel, take_sizes
+from train.objectives.parts.draws import draw_mix, own_draws
+from train.objectives.parts.hidden import classifier, mix, recorded
 
 GAUSSIAN = Gaussian()
 FOR_GOOD = 2**62

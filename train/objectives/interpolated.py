@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from mixdali import MixUp, Plan
 from train.attacks.images import STEPS_BETWEEN_LOOKS
-from train.batch import Batch
-from train.draws import host_generator, own_draws
 from train.objectives.adversarial import Attacking
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics
+from train.objectives.parts.draws import host_generator, own_draws
 
 HALVES = ("clean", "adversarial")
 MIXUP = MixUp(alpha=1.0, per="batch", partner="permutation")

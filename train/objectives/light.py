@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixdali.checks import count
+from mixdali.checks import count, require
 from train.attacks import PGD, Loss
 from train.attacks.network import undistributed
-from train.batch import Batch
-from train.checks import require
 from train.objectives.adversarial import Adversarial, adversarial_loss, pass_images
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Draws, Metrics
 from train.objectives.trades import away_from_prediction, trades_loss

@@ -13,13 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixdali.checks import one_of
-from train.batch import Batch
-from train.checks import require
-from train.draws import draw_index, draw_lam, draw_permutation, host_generator, own_draws
-from train.hidden import INPUT, changed, check_stages, mix, pick_stage
+from mixdali.checks import one_of, require
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.draws import draw_index, draw_lam, draw_permutation, host_generator, own_draws
+from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class ManifoldMixup(Objective):
     alpha: float = 2.0
     """lam is Beta(alpha, alpha), one for the batch; 0 mixes nothing, which with loss "bce" is the authors' baseline."""
     stages: tuple[str, ...] = (INPUT, "stage1", "stage2")
-    """Where to mix, each as likely: names as `train.hidden.stages` gives them, or modules' names."""
+    """Where to mix, each as likely: names as `train.objectives.parts.hidden.stages` gives them, or modules' names."""
     loss: Literal["bce", "ce"] = "bce"
     """"bce": binary cross-entropy of the probabilities, averaged over images and classes, as the authors' code has it;
     its gradient is about num_classes times smaller. "ce": cross-entropy."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdali.checks import require
 from train.attacks.attack import precise
 from train.attacks.losses import runner_up
-from train.batch import Batch
-from train.checks import require
 from train.objectives.adversarial import Adversarial
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Metrics
 

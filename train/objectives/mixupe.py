@@ -12,13 +12,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
-from train.checks import require
-from train.draws import draw_mix, own_draws
-from train.hidden import bare, mix
+from mixdali.checks import require
 from train.models import Normalise
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.draws import draw_mix, own_draws
+from train.objectives.parts.hidden import bare, mix
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixdali.checks import count, fraction, positive, positive_int
-from train.batch import Batch
-from train.gather import gather_rows
-from train.hidden import classifier, recorded
+from train.machine.gather import gather_rows
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.hidden import classifier, recorded
 from train.objectives.self_adaptive import precise_softmax
 
 # What the authors add to each neighbour's probabilities.

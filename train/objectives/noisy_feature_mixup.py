@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from mixdali import derive_seed
-from train.batch import Batch
-from train.checks import require
-from train.draws import draw_beta, host_generator, own_draws
-from train.hidden import INPUT, changed, check_stages, mix, pick_stage
+from mixdali.checks import require
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.manifold_mixup import draw_hidden_mix
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.draws import draw_beta, host_generator, own_draws
+from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class NoisyFeatureMixup(Objective):
     alpha: float = 1.0
     """lam is Beta(alpha, alpha), one for the batch; 0 switches everything off."""
     stages: tuple[str, ...] = (INPUT, "stage1", "stage2", "stage3")
-    """Where to mix, each as likely: names as `train.hidden.stages` gives them, or modules' names."""
+    """Where to mix, each as likely: names as `train.objectives.parts.hidden.stages` gives them, or modules' names."""
     add_levels: tuple[float, ...] = (0.4,)
     """Level of the additive noise: one for all stages, or one for each."""
     mult_levels: tuple[float, ...] = (0.2,)

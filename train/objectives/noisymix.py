@@ -12,14 +12,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
-from train.checks import require
-from train.draws import host_generator, own_draws
-from train.hidden import INPUT, changed, check_stages, mix, pick_stage
+from mixdali.checks import require
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.manifold_mixup import draw_hidden_mix
 from train.objectives.noisy_feature_mixup import check_levels, draw_noise, noise, pick_level
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.draws import host_generator, own_draws
+from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 VIEWS = 3
 
@@ -44,7 +44,7 @@ class NoisyMix(Objective):
     alpha: float = 1.0
     """lam is Beta(alpha, alpha), one for the batch."""
     stages: tuple[str, ...] = (INPUT, "stage1", "stage2", "stage3")
-    """Where to mix, each as likely: names as `train.hidden.stages` gives them, or modules' names."""
+    """Where to mix, each as likely: names as `train.objectives.parts.hidden.stages` gives them, or modules' names."""
     add_levels: tuple[float, ...] = (0.5,)
     """Level of the additive noise: one for all stages, or one for each."""
     mult_levels: tuple[float, ...] = (0.5,)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from train.batch import Batch
+from train.objectives.batch import Batch
 
 Draws = dict[str, Tensor]
 Metrics = dict[str, Tensor]

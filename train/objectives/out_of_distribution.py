@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from train.attacks import Loss
-from train.batch import Batch
 from train.objectives.adversarial import AdversarialTraining
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Metrics
 from train.objectives.trades import TRADES, divergence

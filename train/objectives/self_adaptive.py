@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixdali.checks import count, fraction
-from train.batch import Batch
-from train.checks import require
-from train.gather import gather_rows, mean_of_all
+from mixdali.checks import count, fraction, require
+from train.machine.gather import gather_rows, mean_of_all
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective
 

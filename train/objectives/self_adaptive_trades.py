@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mixdali.checks import count, fraction
+from mixdali.checks import count, fraction, require
 from train.attacks import PGD, attacked
 from train.attacks.images import check_stream
-from train.batch import Batch
-from train.checks import require
-from train.draws import own_draws
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics
+from train.objectives.parts.draws import own_draws
 from train.objectives.self_adaptive import MovingTargets, Remembers, adapt
 from train.objectives.trades import away_from_prediction, divergence
 

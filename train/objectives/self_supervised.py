@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixdali.checks import fraction, one_of, positive_int
-from train.batch import Batch
-from train.hidden import classifier, recorded
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics
+from train.objectives.parts.hidden import classifier, recorded
 from train.objectives.self_adaptive import MovingTargets, Remembers
 
 

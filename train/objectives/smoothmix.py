@@ -13,18 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixdali.checks import count, positive, positive_int
+from mixdali.checks import count, positive, positive_int, require
 from train.attacks import attacked
 from train.attacks.attack import gradient, precise
 from train.attacks.ball import Ball, norms
 from train.attacks.images import check_stream
 from train.attacks.pgd import RENORM_GUARD
-from train.batch import Batch
-from train.checks import require
-from train.draws import own_draws
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.gaussian import Smoothed, copies, smoothed_loss, smoothed_prediction, warmed
 from train.objectives.objective import Draws, Metrics
+from train.objectives.parts.draws import own_draws
 
 # Added to the length of a gradient before dividing by it, as in the authors' code.
 GUARD = 1e-8

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdali.checks import require
 from train.attacks import Loss
 from train.attacks.attack import precise
 from train.attacks.network import counted, undistributed
-from train.batch import Batch
-from train.checks import require
 from train.objectives.adversarial import Adversarial, pass_images
+from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Metrics
 

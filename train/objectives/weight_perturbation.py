@@ -11,14 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixdali.checks import count
+from mixdali.checks import count, require
 from train.attacks.network import in_mode, undistributed
-from train.batch import Batch
-from train.checks import require
-from train.draws import own_draws
-from train.gather import mean_of_all
+from train.machine.gather import mean_of_all
 from train.objectives.adversarial import Adversarial
+from train.objectives.batch import Batch
 from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.parts.draws import own_draws
 
 
 @dataclass(frozen=True, kw_only=True)

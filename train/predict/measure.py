@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from train import checkpoint
-from train.data import Sources, prepare_sources, read_sources, val_loader
-from train.distributed import World
-from train.held_out import evaluate
+from train.data.loaders import val_loader
+from train.data.sources import Sources, prepare_sources, read_sources
+from train.files import checkpoint
+from train.loop.held_out import evaluate
+from train.machine.distributed import World
+from train.machine.run import Run
+from train.machine.stop import Stop
 from train.recipe import Data, Recipe, from_plain
-from train.run import Run
-from train.stop import Stop
 
 if TYPE_CHECKING:
-    from pipelines.source import Source
+    from pipelines.sources.source import Source
 
 # What may differ without being a hyperparameter.
 NO_HYPERPARAMETERS = ("paper", "claim", "seed")

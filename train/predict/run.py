@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from train.command import parse, say
-from train.distributed import open_world
+from train.machine.command import parse, say
+from train.machine.distributed import open_world
 from train.predict.measure import Measured, measure, read_networks
 from train.predict.report import draw_prediction, result_table, score
 from train.predict.synthetic import read_synthetic

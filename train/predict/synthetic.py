@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.generator.samples import generated_source, in_order, read_samples
+from train.data.streams.samples import generated_source, in_order, read_samples
 
 if TYPE_CHECKING:
-    from pipelines.source import Source
+    from pipelines.sources.source import Source
 
 
 def read_synthetic(path: Path, classes: Sequence[str], num_images: int, seed: int) -> Source:
@@ -25,7 +25,7 @@ def read_synthetic(path: Path, classes: Sequence[str], num_images: int, seed: in
         FileNotFoundError, ValueError: nothing of that kind is there, or it has other classes.
     """
     if path.is_dir():
-        from pipelines.files import read_folder
+        from pipelines.sources.files import read_folder
 
         source = read_folder(path, "val")
     elif path.suffix == ".pt":

@@ -6,10 +6,10 @@ epochs that are usual for ResNet-50.
 
 from dataclasses import replace
 
-from train.optimizers import SGD
+from train.attacks.robust import Robust
+from train.optim.optimizers import SGD
+from train.optim.schedules import OneCycle, Steps
 from train.recipe import Recipe
-from train.robust import Robust
-from train.schedules import OneCycle, Steps
 
 recipe = Recipe(
     paper="",

@@ -17,10 +17,10 @@ from dataclasses import replace
 
 from train.attacks import ParameterAttack
 from train.objectives import AdversarialAugment
-from train.optimizers import SGD
+from train.optim.optimizers import SGD
+from train.optim.schedules import Cosine
 from train.recipe import Recipe
 from train.recipes import baseline
-from train.schedules import Cosine
 
 attack = ParameterAttack(eps=0.005, step_size=0.004, num_steps=3)
 

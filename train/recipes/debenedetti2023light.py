@@ -10,19 +10,19 @@ steps. `cifar` has the settings of their fine-tuning on CIFAR-10: TRADES with be
 patches of 4 x 4 pixels, 20 epochs and 2 at the final rate. Theirs starts from the network of `eps8`, as
 `--weights runs/debenedetti2023light-eps8/last.pt` does; the recipe alone starts anew, so there is no number of the
 paper to compare with. Tensors with fewer than two axes do not decay, as in timm, which has to be installed.
-Differs: contrast is jittered around the middle grey (`pipelines.color`); images pass a layer that normalises, which
-theirs do not on ImageNet; `cifar` does not rotate its images; they train on eight devices in batches of 64 each, whose
-batch norms see 64 images.
+Differs: contrast is jittered around the middle grey (`pipelines.augment.color`); images pass a layer that
+normalises, which theirs do not on ImageNet; `cifar` does not rotate its images; they train on eight devices in batches
+of 64 each, whose batch norms see 64 images.
 """
 
 from dataclasses import replace
 
 from train.attacks import PGD
+from train.attacks.robust import Robust
 from train.objectives import LightTRADES, LightTraining
-from train.optimizers import AdamW
+from train.optim.optimizers import AdamW
+from train.optim.schedules import EpochCosine
 from train.recipe import Claim, Recipe
-from train.robust import Robust
-from train.schedules import EpochCosine
 
 recipe = Recipe(
     paper="2209.07399",

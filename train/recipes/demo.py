@@ -4,9 +4,9 @@ Settings of our own, for a small network and few epochs. Without crop and flip: 
 """
 
 from mixdali import Choose, CutMix, MixUp
-from train.optimizers import SGD
+from train.optim.optimizers import SGD
+from train.optim.schedules import OneCycle
 from train.recipe import Recipe
-from train.schedules import OneCycle
 
 recipe = Recipe(
     paper="",

@@ -16,10 +16,10 @@ Differs: as in rebuffi2021data; where a batch is shared by workers they round fo
 
 from dataclasses import replace
 
+from train.data.streams import Stream
 from train.objectives import BatchTRADES
 from train.recipe import Claim
 from train.recipes import rebuffi2021data
-from train.streams import Stream
 
 objective = BatchTRADES(attack=rebuffi2021data.attack, beta=6.0)
 published = Stream(root="cifar10_ddpm.npz", share=0.7, smoothing=0.1)

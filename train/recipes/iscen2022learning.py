@@ -12,11 +12,11 @@ Differs: in the variant with mixup the authors give each image's own share at le
 from dataclasses import replace
 
 from mixdali import MixUp
-from train.label_noise import LabelNoise
+from train.data.labels.noise import LabelNoise
 from train.objectives import NeighborConsistency
+from train.optim.schedules import Cosine
 from train.recipe import Recipe
 from train.recipes import baseline
-from train.schedules import Cosine
 
 recipe = Recipe(
     paper="2202.02200",

@@ -22,9 +22,9 @@ from dataclasses import replace
 
 from train.attacks import PGD
 from train.objectives import GaussianTraining, SmoothAdv, SmoothMixTraining
+from train.optim.schedules import Steps
 from train.recipe import Recipe
 from train.recipes import baseline
-from train.schedules import Steps
 
 objective = SmoothMixTraining(sigma=0.25, num_noises=2, step_size=0.5, num_steps=4, eta=5.0, warmup=10)
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 from mixdali import MixUp
 from train.attacks import PGD
 from train.objectives import InterpolatedAdversarialTraining
+from train.optim.schedules import Steps
 from train.recipe import Claim, Recipe
 from train.recipes import baseline
-from train.schedules import Steps
 
 recipe = Recipe(
     paper="1906.06784",

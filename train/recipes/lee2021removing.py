@@ -16,11 +16,11 @@ images by 2 pixels a side and standardises each image.
 from dataclasses import replace
 
 from train.attacks import PGD
+from train.data.streams import Stream
 from train.objectives import OutOfDistributionTRADES, OutOfDistributionTraining
+from train.optim.schedules import Steps
 from train.recipe import Claim, Recipe
 from train.recipes import baseline
-from train.schedules import Steps
-from train.streams import Stream
 
 others = Stream(root="cifar-100-python", share=0.5, smoothing=1.0, weight=1.0)
 

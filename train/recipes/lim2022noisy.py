@@ -17,9 +17,9 @@ with 0.5 and 0.5.
 from dataclasses import replace
 
 from train.objectives import NoisyFeatureMixup, NoisyMix
-from train.optimizers import SGD
+from train.optim.optimizers import SGD
+from train.optim.schedules import Cosine, Steps
 from train.recipes import baseline
-from train.schedules import Cosine, Steps
 
 objective = NoisyFeatureMixup(alpha=1.0, add_levels=(0.4,), mult_levels=(0.2,))
 

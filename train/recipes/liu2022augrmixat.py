@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from train.attacks import PGD
 from train.objectives import AugRmixAT
+from train.optim.schedules import Steps
 from train.recipe import Recipe
 from train.recipes import baseline
-from train.schedules import Steps
 
 objective = AugRmixAT(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=7))
 

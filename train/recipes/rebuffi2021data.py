@@ -22,13 +22,13 @@ from dataclasses import replace
 
 from mixdali import CutMix
 from train.attacks import PGD
+from train.attacks.robust import Robust
+from train.data.streams import Stream
 from train.objectives import BatchTRADES
-from train.optimizers import SGD
+from train.optim.optimizers import SGD
+from train.optim.schedules import Cosine, Steps
 from train.recipe import Claim, Recipe
 from train.recipes import baseline, rice2020overfitting
-from train.robust import Robust
-from train.schedules import Cosine, Steps
-from train.streams import Stream
 
 attack = PGD(eps=8 / 255, step_size=0.1, num_steps=10, step="adam", drops=(5,))
 cutmix = CutMix(alpha=1.0, per="batch", partner="permutation")

@@ -17,11 +17,11 @@ from dataclasses import replace
 
 from mixdali import MixUp, RandomErasing
 from train.attacks import PGD
+from train.attacks.robust import WITHIN_8, Robust
 from train.objectives import LoggedAdversarialTraining
+from train.optim.schedules import Steps
 from train.recipe import Claim, Recipe
 from train.recipes import baseline
-from train.robust import WITHIN_8, Robust
-from train.schedules import Steps
 
 # The share of an image of 32 x 32 pixels that a square of 14 x 14 covers.
 SQUARE = (14 / 32) ** 2

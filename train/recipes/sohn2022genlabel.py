@@ -15,8 +15,8 @@ With a larger gamma a network that still learns much believes its own densities 
 
 from dataclasses import replace
 
-from train.densities import Gaussian, Kernel
 from train.objectives import GenLabel
+from train.objectives.parts.densities import Gaussian, Kernel
 from train.recipes import baseline
 
 objective = GenLabel(alpha=1.0, gamma=0.4)

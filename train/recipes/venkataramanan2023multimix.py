@@ -14,8 +14,8 @@ and the teacher's share of one half are our reading of it, and its network is an
 from dataclasses import replace
 
 from train.objectives import MultiMix
+from train.optim.schedules import Steps
 from train.recipes import baseline
-from train.schedules import Steps
 
 objective = MultiMix(num_tuples=1000, alpha=(0.5, 2.0), input_prob=0.5)
 

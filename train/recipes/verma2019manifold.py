@@ -13,10 +13,10 @@ cross-entropy: so few epochs are too few for the small gradients of the other lo
 from dataclasses import replace
 
 from train.objectives import ManifoldMixup
-from train.optimizers import SGD
+from train.optim.optimizers import SGD
+from train.optim.schedules import Steps
 from train.recipe import Claim
 from train.recipes import baseline as plain
-from train.schedules import Steps
 
 recipe = replace(
     plain.recipe,

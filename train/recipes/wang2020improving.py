@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from train.attacks import PGD
 from train.objectives import MART
+from train.optim.schedules import Steps
 from train.recipe import Recipe
 from train.recipes import baseline
-from train.schedules import Steps
 
 recipe = Recipe(
     paper="",

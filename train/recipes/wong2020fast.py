@@ -13,11 +13,11 @@ looks every 50 steps and compares it with that under the single step.
 from dataclasses import replace
 
 from train.attacks import FGSM
+from train.attacks.robust import Robust
 from train.objectives import FastAdversarialTraining
+from train.optim.schedules import OneCycle
 from train.recipe import Recipe
 from train.recipes import baseline
-from train.robust import Robust
-from train.schedules import OneCycle
 
 recipe = Recipe(
     paper="2001.03994",

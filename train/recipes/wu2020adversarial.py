@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from train.attacks import PGD
 from train.objectives import TRADES, AdversarialTraining, LoggedAdversarialTraining, WeightPerturbation
+from train.optim.schedules import Steps
 from train.recipes import baseline, rice2020overfitting
-from train.schedules import Steps
 
 recipe = replace(
     rice2020overfitting.recipe,

@@ -13,10 +13,10 @@ the paper to compare with; on ImageNet their colour jitter and lighting noise ar
 from dataclasses import replace
 
 from mixdali import CutMix
-from train.optimizers import SGD
+from train.optim.optimizers import SGD
+from train.optim.schedules import Steps
 from train.recipe import Claim
 from train.recipes import baseline
-from train.schedules import Steps
 
 recipe = replace(
     baseline.recipe,

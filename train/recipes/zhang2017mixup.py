@@ -17,10 +17,10 @@ before the pooling, as in the paper on pre-activation networks.
 from dataclasses import replace
 
 from mixdali import MixUp
-from train.label_noise import LabelNoise
+from train.data.labels.noise import LabelNoise
+from train.optim.schedules import Steps
 from train.recipe import Claim
 from train.recipes import baseline
-from train.schedules import Steps
 
 recipe = replace(
     baseline.recipe,

@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from train.attacks import PGD
 from train.objectives import TRADES
+from train.optim.schedules import Steps
 from train.recipe import Recipe
 from train.recipes import baseline
-from train.schedules import Steps
 
 recipe = Recipe(
     paper="1901.08573",

@@ -12,9 +12,9 @@ epochs, ours starts at 0.1; the mean image of `exact` is the mean of each channe
 from dataclasses import replace
 
 from train.objectives import MixupE
-from train.optimizers import SGD
+from train.optim.optimizers import SGD
+from train.optim.schedules import Steps
 from train.recipes import baseline
-from train.schedules import Steps
 
 objective = MixupE(version=3, alpha=2.0, eta=0.001, threshold=1.0)
 

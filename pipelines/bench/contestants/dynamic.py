@@ -9,7 +9,7 @@ from nvidia.dali import types
 
 import mixdali
 from pipelines.bench.mixes import MIXES
-from pipelines.files import read_folder
+from pipelines.sources.files import read_folder
 
 
 def batches(settings: dict[str, Any]) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """The floor: a pipeline that decodes, crops and resizes, and that is all. Images stay uint8 (N, S, S, 3).
 
 fast   the decoder's inexact inverse cosine transform, which is a little faster.
-plain  by DALI's own `resize`, not by that of `pipelines.resize`.
+plain  by DALI's own `resize`, not by that of `pipelines.augment.resize`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,8 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader
 from pipelines.arguments import device_id
-from pipelines.files import read_folder
-from pipelines.resize import resize
+from pipelines.augment.resize import resize
+from pipelines.sources.files import read_folder
 
 
 @pipeline_def

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipelines import cifar, imagenet
 from pipelines.bench.mixes import MIXES
-from pipelines.files import read_cifar, read_folder
-from pipelines.source import Source
+from pipelines.sources.files import read_cifar, read_folder
+from pipelines.sources.source import Source
 
 
 def batches(settings: dict[str, Any]) -> Iterator[Any]:

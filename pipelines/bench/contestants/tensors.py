@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mixdali import derive_seed
-from pipelines.files import read_cifar
+from pipelines.sources.files import read_cifar
 
 PADDING = 4
 

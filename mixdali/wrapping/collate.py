@@ -1,0 +1,61 @@
+"""Mixing in the workers of a torch DataLoader."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mixdali.checks import count
+from mixdali.mix import Mix
+from mixdali.seeds import derive_seed
+from mixdali.wrapping.batches import BatchMix, Key
+
+
+def collate(
+    mix: Mix,
+    *,
+    num_classes: int | None,
+    smoothing: float = 0.0,
+    with_plan: bool = False,
+    seed: int = 0,
+    rank: int = 0,
+    images: Key = 0,
+    targets: Key = 1,
+    collate_fn: Callable[[list[Any]], Any] | None = None,
+) -> Callable[[list[Any]], Any]:
+    """A `collate_fn` for torch's DataLoader that mixes the batch it has collated; one for each DataLoader.
+
+    collate_fn  makes the batch; None: torch's default_collate. The other arguments, the form of what comes out and the
+                errors are those of `mixdali.mixed`.
+
+    A collate function is told neither the epoch nor the number of its batch. So the draws follow from seed, rank and,
+    in a worker, the seed torch gave that worker and how many batches it has collated: they differ for every batch,
+    worker and epoch, and they repeat for the same `generator` of the DataLoader (or torch.manual_seed before each run)
+    and the same num_workers, unless in_order=False. With num_workers=0 they follow from the count of batches since the
+    function was made. They cannot be resumed within an epoch. Where the draws must not hang on any of this, use
+    `mixdali.mixed` around the DataLoader.
+    """
+    count("rank", rank)
+    if isinstance(mix, Mix) and mix.uses_epoch:
+        raise ValueError(
+            "a collate function is not told the epoch, with which this mix changes; use mixdali.mixed around the loader"
+        )
+    mix_batch = BatchMix(mix, num_classes, smoothing, with_plan, images, targets)
+    return _Collate(mix_batch, collate_fn, derive_seed(seed, "collate", rank))
+
+
+class _Collate:
+    def __init__(self, mix_batch: BatchMix, collate_fn: Callable[[list[Any]], Any] | None, seed: int) -> None:
+        self._mix_batch, self._collate_fn, self._seed = mix_batch, collate_fn, seed
+        self._stream: int | str = ""
+        self._count = 0
+
+    def __call__(self, samples: list[Any]) -> Any:
+        from torch.utils.data import default_collate, get_worker_info
+
+        worker = get_worker_info()
+        stream = "main" if worker is None else worker.seed
+        if stream != self._stream:
+            # also in a worker that was forked from a process where this function had been called
+            self._stream, self._count = stream, 0
+        seed = derive_seed(self._seed, stream, self._count)
+        self._count += 1
+        return self._mix_batch((self._collate_fn or default_collate)(samples), seed, None)

@@ -1,0 +1,1 @@
+"""Operators on images before they are mixed."""

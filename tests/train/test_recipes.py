@@ -1,0 +1,141 @@
+"""Every recipe and variant: it prints, survives storing, and trains; the papers' settings are the papers'."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mixdali import Choose, MixUp
+from tests.helpers.training import ALONE, coloured, coloured_sources, new_training
+from train.cli.main import find_recipe, recipe_names, recipe_outline
+from train.data.sources import Sources
+from train.files.plain import differences, to_plain
+from train.loop.epochs import make_batch, train_step
+from train.recipe import Recipe, from_plain
+
+# Networks that take too long here, whatever their width and settings.
+DEEP = ("preact_resnet18", "preact_resnet34", "wide_resnet", "timm:")
+
+EVERY = [(name, variant) for name in recipe_names() for variant in recipe_outline(name)[1]]
+
+
+@pytest.fixture(params=EVERY, ids="-".join)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return find_recipe(*request.param)[1]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_list_shows_exactly_the_variants_that_exist(name: str) -> None:
+    module = __import__(f"train.recipes.{name}", fromlist=["recipe"])
+    summary, listed = recipe_outline(name)
+    assert summary.endswith(".")
+    assert set(listed) == {key for key, value in vars(module).items() if isinstance(value, Recipe)}
+    assert listed[0] == "recipe"
+
+
+def test_what_is_stored_is_what_comes_back(recipe: Recipe) -> None:
+    plain = json.loads(json.dumps(to_plain(recipe)))
+    assert from_plain(plain) == recipe
+    assert from_plain(plain).mix == recipe.mix
+    assert differences(plain, to_plain(recipe)) == []
+
+
+def test_it_trains_three_steps_at_a_hundredth_of_its_size(recipe: Recipe) -> None:
+    ours, theirs = "preact_resnet8_w4", "mobilenet_v3_small"
+    shapes = {"resnet50": theirs, "resnet18": theirs}
+    small = replace(
+        recipe,
+        data="cifar",
+        model=ours if recipe.model.startswith(DEEP) else shapes.get(recipe.model, recipe.model),
+        batch_size=8,
+        num_images=None,
+        size=None if recipe.data == "cifar" else (32, 32),
+        precision="float32",
+        streams=tuple(replace(stream, root="gaussian", share=min(stream.share, 0.5)) for stream in recipe.streams),
+    )
+    training = new_training(small, coloured_sources(count=32))
+    before = [parameter.clone() for parameter in training.state.model.parameters()]
+    for raw, _ in zip(training.train, range(3), strict=False):
+        train_step(small, training.state, make_batch(raw, 0, training.state.step, ALONE.device), ALONE)
+    assert training.state.step == 3
+    after = list(training.state.model.parameters())
+    assert all(bool(parameter.isfinite().all()) for parameter in after)
+    assert sum(not bool((new == old).all()) for new, old in zip(after, before, strict=True)) > len(after) / 2
+
+
+def test_a_claim_belongs_to_a_paper_and_says_where_it_stands(recipe: Recipe) -> None:
+    if recipe.claim is not None:
+        assert recipe.paper
+        assert 0 < recipe.claim.accuracy < 100
+        assert recipe.claim.where
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "rates"),
+    [
+        # Epochs counted from 0, and the learning rate the authors' code has in them.
+        ("zhang2017mixup", "recipe", {0: 0.1, 100: 0.1, 101: 0.01, 150: 0.01, 151: 0.001, 199: 0.001}),
+        ("yun2019cutmix", "recipe", {0: 0.25, 149: 0.25, 150: 0.025, 224: 0.025, 225: 0.0025, 299: 0.0025}),
+        ("huang2020selfadaptive", "trades", {0: 0.1, 73: 0.1, 74: 0.01, 88: 0.01, 89: 0.001, 98: 0.001, 99: 0.0001}),
+        ("huang2020selfadaptive", "selective", {0: 0.1, 24: 0.1, 25: 0.05, 274: 0.1 / 1024, 275: 0.1 / 2048}),
+        ("yun2019cutmix", "imagenet", {0: 0.1, 74: 0.1, 75: 0.01, 150: 0.001, 225: 0.0001}),
+    ],
+)
+def test_the_rate_is_that_of_the_authors(name: str, variant: str, rates: dict[int, float]) -> None:
+    recipe = find_recipe(name, variant)[1]
+    found = {epoch: recipe.lr * recipe.schedule.rate(epoch, recipe.num_epochs) for epoch in rates}
+    assert found == pytest.approx(rates)
+
+
+def test_differences_name_the_fields() -> None:
+    old, new = (find_recipe(name)[1] for name in ("zhang2017mixup", "yun2019cutmix"))
+    texts = differences(to_plain(old), to_plain(new))
+    assert "lr 0.1, now 0.25" in texts
+    assert "mix MixUp, now CutMix" in texts
+    assert "schedule.at (101, 151), now (150, 225)" in texts
+    assert "optimizer.nesterov False, now True" in texts
+    assert not any(text.startswith("optimizer.momentum") for text in texts)
+
+
+def test_a_stored_class_of_another_package_is_not_built() -> None:
+    with pytest.raises(ValueError, match=r"'subprocess\.Popen'; only classes of mixdali and train"):
+        from_plain({"type": "subprocess.Popen", "args": "true"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_epochs": 0}, "num_epochs must be above 0, got 0"),
+        ({"lr": -0.1}, "lr must be above 0"),
+        ({"smoothing": 1.0}, r"smoothing must be in \[0, 1\)"),
+        ({"ema_decay": 1.5}, "ema_decay must be in"),
+        ({"num_epochs": 120}, r"schedule.at \(101, 151\) lies beyond the last of num_epochs=120"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(find_recipe("zhang2017mixup")[1], **change)
+
+
+def test_the_demo_mixes_by_several_methods() -> None:
+    mix = find_recipe("demo")[1].mix
+    assert isinstance(mix, Choose)
+    assert len(mix.mixes) == 2
+
+
+def test_too_few_images_for_a_batch_are_refused() -> None:
+    recipe = find_recipe("demo")[1]
+    with pytest.raises(ValueError, match="batch"):
+        new_training(recipe, Sources("cifar", coloured(8), coloured(8), 4))
+
+
+MIX_THEMSELVES = ["verma2019manifold", "zou2023mixupe", "lim2022noisy", "venkataramanan2023multimix"]
+
+
+@pytest.mark.parametrize("name", [*MIX_THEMSELVES, "lamb2022interpolated", "sohn2022genlabel", "huang2020selfadaptive"])
+def test_what_mixes_itself_or_needs_clean_images_refuses_a_mix(name: str) -> None:
+    _, recipe = find_recipe(name, "small")
+    with pytest.raises(ValueError, match=rf"mix must be None: {type(recipe.objective).__name__} \w+"):
+        replace(recipe, mix=MixUp())

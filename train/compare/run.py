@@ -1,0 +1,167 @@
+"""`python -m train.compare.run RUN ...`: what finished runs reached, with mean and deviation over their seeds."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from train.machine.command import parse
+
+SUMMARY = "Compare finished runs: those that differ in nothing but their seed share a line, with mean and deviation."
+
+# Of the last line of metrics.jsonl: what it is called here. A column is shown if any run has it.
+COLUMNS = {
+    "accuracy": "held-out, last",
+    "ema_accuracy": "averaged, last",
+    "test_accuracy": "test, last",
+    "robust_accuracy": "robust, last",
+    "ema_robust_accuracy": "averaged robust, last",
+    "training_robust_accuracy": "training robust",
+    "train_accuracy": "training",
+    "real_accuracy": "training, real labels",
+    "corrupted_accuracy": "training, wrong labels",
+}
+# Of all measurements, after the column of the last one.
+BEST = {"accuracy": "held-out, best", "robust_accuracy": "robust, best", "ema_robust_accuracy": "averaged robust, best"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Which runs, and how they are shown."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of finished runs, each with its metrics.jsonl."""
+    markdown: bool = False
+    """Print the table as Markdown."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One finished run."""
+
+    title: str
+    """Recipe and variant."""
+    settings: Mapping[str, Any]
+    """The fields of its recipe by their dotted names, but for the seed."""
+    numbers: Mapping[str, float]
+    """What it reached, by column; shares of 1."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Read, group and show. Raises ValueError and others of one line for the user."""
+    asked = parse(Arguments, words, program="train.compare.run", summary=SUMMARY)
+    if not asked.runs:
+        raise ValueError("name the folders of one or more runs: python -m train.compare.run runs/*")
+    header, rows = compare(_finished(asked.runs))
+    if asked.markdown:
+        print("\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)))
+        return 0
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    return 0
+
+
+def _finished(paths: Sequence[Path]) -> list[Finished]:
+    """The finished runs among these folders; why the others are none is a line each on stderr.
+
+    Raises:
+        ValueError, FileNotFoundError: there is no finished run among them.
+    """
+    runs, reasons = list[Finished](), list[Exception]()
+    for path in paths:
+        try:
+            runs.append(read_run(path))
+        except (ValueError, FileNotFoundError) as error:
+            reasons.append(error)
+    if not runs:
+        raise reasons[0]
+    for reason in reasons:
+        print(f"left out: {reason}", file=sys.stderr)
+    return runs
+
+
+def read_run(path: Path) -> Finished:
+    """A finished run from its folder.
+
+    Raises:
+        FileNotFoundError: the folder has no metrics.jsonl.
+        ValueError: the run is not finished.
+    """
+    file = path / "metrics.jsonl"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist; give the folders of runs")
+    header, *history = [json.loads(line) for line in file.read_text().splitlines()]
+    recipe = header.get("recipe")
+    if recipe is None:
+        raise ValueError(f"{path} is no run of python -m train")
+    if not history or "accuracy" not in history[-1]:
+        done = history[-1]["epoch"] if history else 0
+        raise ValueError(
+            f"{path} is not finished: {done} of {recipe['num_epochs']} epochs; its command goes on with it"
+        )
+    numbers = {name: history[-1][key] for key, name in COLUMNS.items() if key in history[-1]}
+    for key, name in BEST.items():
+        if key in history[-1]:
+            numbers[name] = max(row[key] for row in history if key in row)
+    settings = {name: value for name, value in _flat(recipe).items() if name not in ("seed", "claim", "paper")}
+    return Finished(header["run"], settings, numbers)
+
+
+def compare(runs: Sequence[Finished]) -> tuple[list[str], list[list[str]]]:
+    """-> the names of the columns, and a row of texts for each group of runs, in the order in which they came."""
+    groups: dict[str, list[Finished]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps([run.title, dict(run.settings)], sort_keys=True), []).append(run)
+    wanted = [name for key, last in COLUMNS.items() for name in (last, BEST.get(key)) if name is not None]
+    columns = [name for name in wanted if any(name in run.numbers for run in runs)]
+    firsts = [members[0] for members in groups.values()]
+    rows = [
+        [_label(members[0], firsts), str(len(members)), *(_summary(name, members) for name in columns)]
+        for members in groups.values()
+    ]
+    return ["run", "seeds", *columns], rows
+
+
+def _label(run: Finished, others: Sequence[Finished]) -> str:
+    """Its title, and the settings that tell it from others of that title."""
+    alike = [other.settings for other in others if other.title == run.title]
+    apart = [
+        f"{name} {_brief(value)}"
+        for name, value in run.settings.items()
+        if any(settings.get(name) != value for settings in alike)
+    ]
+    return ", ".join([run.title, *apart])
+
+
+def _summary(name: str, runs: Sequence[Finished]) -> str:
+    values = [100 * run.numbers[name] for run in runs if name in run.numbers]
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
+def _brief(value: Any) -> str:
+    return os.path.basename(value) if isinstance(value, str) else str(value)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        items = {str(i): item for i, item in enumerate(value)}.items()
+    else:
+        return {prefix.removesuffix("."): value}
+    return {name: item for key, part in items for name, item in _flat(part, f"{prefix}{key}.").items()}

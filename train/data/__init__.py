@@ -1,0 +1,1 @@
+"""From a recipe to its images and its loaders."""

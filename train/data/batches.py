@@ -1,0 +1,119 @@
+"""Training batches of a recipe, from one pipeline or from several whose batches are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mixdali import Joined, derive_seed
+
+if TYPE_CHECKING:
+    from pipelines.sources.source import Source
+    from train.data.sources import Sources
+    from train.recipe import Data, Recipe
+
+
+class Loader(Protocol):
+    """What the loop needs of a loader: named batches, a length, and a place to go back to."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def train_batches(
+    recipe: Recipe,
+    sources: Sources,
+    counts: Sequence[int],
+    outputs: tuple[str, ...],
+    shard: tuple[int, int],
+    **settings: Any,
+) -> Loader:
+    """Mixed batches in one shard.
+
+    Args:
+        counts: training images in each, and images of each stream.
+        outputs: fields of the batches.
+        shard: rank and number of ranks.
+        settings: `device` and `num_threads` of the pipelines.
+
+    Raises:
+        ValueError: too few images for a batch.
+    """
+    settings |= {"num_classes": sources.num_classes, "shard": shard}
+    own = partial(
+        find_pipeline(sources.kind).train_loader,
+        sources.train,
+        batch_size=counts[0],
+        size=recipe.size,
+        smoothing=recipe.smoothing,
+        augment=recipe.augment,
+        color_jitter=recipe.color_jitter,
+        seed=recipe.seed,
+        **settings,
+    )
+    if len(counts) == 1:
+        return own(mix=recipe.mix, outputs=outputs)
+    mix, made = recipe.mix, {"mask", "weights"}
+    if mix is not None:
+        made |= {"unmixed", "plan"}
+    settings["outputs"] = tuple(name for name in outputs if name not in made)
+    steps = len(sources.train) // shard[1] // sum(counts)
+    if not recipe.whole_epochs and not steps:
+        raise ValueError(f"{len(sources.train):,} training images do not fill a batch of {sum(counts) * shard[1]:,}")
+    return Joined(
+        [own(mix=None, outputs=settings["outputs"]), *_stream_loaders(recipe, sources, counts[1:], **settings)],
+        weights=[1.0, *(stream.weight for stream in recipe.streams)] if "weights" in outputs else None,
+        mix=mix,
+        with_unmixed=mix is not None and "unmixed" in outputs,
+        with_plan=mix is not None and "plan" in outputs,
+        num_batches=None if recipe.whole_epochs else steps,
+        seed=recipe.seed,
+        rank=shard[0],
+    )
+
+
+def _stream_loaders(
+    recipe: Recipe, sources: Sources, counts: Sequence[int], shard: tuple[int, int], **settings: Any
+) -> Iterator[Loader]:
+    for number, (stream, source, count) in enumerate(zip(recipe.streams, sources.streams, counts, strict=True)):
+        if len(source) // shard[1] < count:
+            raise ValueError(f"streams.{number} holds {len(source):,} images, a batch takes {count * shard[1]:,} of it")
+        yield find_pipeline("cifar" if isinstance(source.items, np.ndarray) else "imagenet").train_loader(
+            source,
+            batch_size=count,
+            size=image_size(sources.train, recipe.size),
+            smoothing=stream.smoothing,
+            augment=stream.augment,
+            seed=derive_seed(recipe.seed, "streams", number),
+            shard=shard,
+            **settings,
+        )
+
+
+def image_size(source: Source, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width that images of a source come in: `size`, or its own."""
+    if size is not None:
+        return size
+    if isinstance(source.items, np.ndarray):
+        height, width = source.items.shape[1:3]
+        return height, width
+    from pipelines.imagenet import SIZE
+
+    return SIZE, SIZE
+
+
+def find_pipeline(kind: Data) -> Any:
+    """The module of `pipelines` for images in memory ("cifar"), or for files."""
+    # Here, because importing a pipeline loads DALI.
+    if kind == "cifar":
+        from pipelines import cifar
+
+        return cifar
+    from pipelines import imagenet
+
+    return imagenet

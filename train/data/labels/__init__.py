@@ -1,0 +1,1 @@
+"""Labels other than the data's own: from files, and redrawn at random."""

@@ -1,0 +1,186 @@
+"""From a recipe to its images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixdali import derive_seed
+from train.data.labels.files import read_labels
+from train.data.streams.read import read_streams
+from train.recipe import Data, Recipe
+
+if TYPE_CHECKING:
+    from pipelines.sources.source import Source
+
+# Mean and deviation of the training images in [0, 1]: CIFAR-10's, and ImageNet's.
+STATISTICS = {
+    "cifar": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+# So many training images with labels as they were, and so many with changed ones, are measured after every epoch.
+MEASURED = 2500
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The labels of the training images before and after a recipe changed them; three arrays (N,)."""
+
+    index: np.ndarray
+    original: np.ndarray
+    given: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The images of a run."""
+
+    kind: Data
+    train: Source
+    """What is trained on, with the labels that are trained on."""
+    held_out: Source
+    """What is measured after every epoch and decides which was best."""
+    num_classes: int
+    also: Mapping[str, Source] = field(default_factory=dict)
+    """What else is measured after every epoch, by name. "test": the test images, where the held-out ones are a part of
+    the training images. "real", "corrupted": training images whose labels are as they were, and such as were
+    changed, both with the labels trained on."""
+    streams: tuple[Source, ...] = ()
+    """The images of the recipe's streams."""
+    changes: Changes | None = None
+    """Where `prepare_sources` changed labels."""
+    prepared: bool = False
+    """Whether they are as a recipe wants them."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; their numbers where the data has no names."""
+        return self.train.classes or tuple(str(label) for label in range(self.num_classes))
+
+    @property
+    def num_samples(self) -> int:
+        """Length of a table that has a place for every training image by its index."""
+        return max(int(source.index.max()) for source in (self.train, *self.streams)) + 1
+
+    def identity(self) -> dict[str, Any]:
+        """What two runs must have in common to have seen the same data, wherever it lies."""
+        return {
+            "data": self.kind,
+            "num_images": len(self.train),
+            "num_classes": self.num_classes,
+            "fingerprint": "".join(
+                fingerprint(source)[:12]
+                for source in (self.train, self.held_out, *([self.also["test"]] if "test" in self.also else []))
+            ),
+            **({"streams": [fingerprint(source) for source in self.streams]} if self.streams else {}),
+        }
+
+
+def read_sources(kind: Data, root: str | None) -> Sources:
+    """The images in `root`, or without one the embedded digits.
+
+    Raises:
+        FileNotFoundError, ValueError: one line on what is missing or wrong in the folder.
+    """
+    from pipelines.sources import digits, files
+
+    if root is not None and (found := files.find_kind(root)) != kind:
+        names = {"cifar": "CIFAR pickles", "imagenet": "image files"}
+        raise ValueError(f"{root} holds {names[found]}, the recipe reads {names[kind]}; pass --data {found}")
+    if kind == "cifar":
+        folder = digits.cifar_folder() if root is None else root
+        train, held_out = files.read_cifar(folder, "train"), files.read_cifar(folder, "test")
+    else:
+        folder = digits.image_folder() if root is None else root
+        train, held_out = files.read_folder(folder, "train"), files.read_folder(folder, "val")
+    num_classes = len(train.classes) or int(np.max(train.labels)) + 1
+    return Sources(kind, train, held_out, num_classes)
+
+
+def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sources:
+    """The sources of `read_sources` as a recipe wants them: its labels, its noise, its validation split, its subset,
+    its streams.
+
+    All that is drawn follows from the recipe's seed and the images' indices.
+
+    Raises:
+        FileNotFoundError, ValueError: one line on what is wrong with a file of labels, the noise, the numbers or a
+            stream.
+    """
+    assert not sources.prepared
+    full = sources.train
+    labels = full.labels if recipe.labels is None else read_labels(recipe.labels, full, sources.classes, root)
+    labels = recipe.noise.apply(labels, full.index, sources.classes, derive_seed(recipe.seed, "labels"))
+    given, changed = full.relabel(labels), labels != full.labels
+    train, held_out = _split(recipe, full)
+    also: dict[str, Source | None] = {}
+    if len(held_out):
+        also["test"] = sources.held_out
+    if recipe.labels is not None or recipe.noise.rate > 0:
+        also["real"] = _sample(given, train[~changed[train]], MEASURED, recipe.seed)
+        also["corrupted"] = _sample(given, train[changed[train]], MEASURED, recipe.seed)
+    chosen = given if len(train) == len(given) else given.select(train)
+    return replace(
+        sources,
+        train=chosen,
+        held_out=given.select(held_out) if len(held_out) else sources.held_out,
+        also={name: source for name, source in also.items() if source is not None},
+        streams=read_streams(
+            recipe.streams,
+            chosen,
+            kind=sources.kind,
+            classes=sources.classes,
+            first_index=int(full.index.max()) + 1,
+            seed=recipe.seed,
+        ),
+        changes=Changes(full.index, full.labels, labels) if changed.any() else None,
+        prepared=True,
+    )
+
+
+def _split(recipe: Recipe, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in `source`, rising: those to train on, and those held out."""
+    total = len(source)
+    held = int(recipe.validation) if recipe.validation >= 1 else round(recipe.validation * total)
+    wanted = total - held if recipe.num_images is None else recipe.num_images
+    if wanted < 1 or held + wanted > total:
+        asked = "" if recipe.num_images is None else f" for num_images {wanted:,}"
+        raise ValueError(
+            f"validation {recipe.validation:g} holds out {held:,} of {total:,} training images, too few are left{asked}"
+        )
+    if wanted == total:
+        return np.arange(total), np.arange(0)
+    order = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "validation"))
+    rest = _shuffled(source, order[held:], derive_seed(recipe.seed, "num_images"))
+    return np.sort(rest[:wanted]), np.sort(order[:held])
+
+
+def _sample(source: Source, positions: np.ndarray, count: int, seed: int) -> Source | None:
+    """At most so many of the items at these positions, drawn; None if there are none."""
+    chosen = _shuffled(source, positions, derive_seed(seed, "measured"))[:count]
+    return source.select(np.sort(chosen)) if len(chosen) else None
+
+
+def _shuffled(source: Source, positions: np.ndarray, seed: int) -> np.ndarray:
+    """The positions in an order that depends on the seed and on the indices of the images there."""
+    if not len(positions):
+        return positions
+    draws = np.random.default_rng(seed).random(int(source.index.max()) + 1)
+    return positions[np.argsort(draws[source.index[positions]], kind="stable")]
+
+
+def fingerprint(source: Source) -> str:
+    """A digest of the labels, and of the files' names or of some of the images: the same wherever the data lies."""
+    digest = hashlib.sha256(np.ascontiguousarray(source.labels, dtype=np.int64).tobytes())
+    if isinstance(source.items, np.ndarray):
+        step = max(1, len(source) // 64)
+        digest.update(repr(source.items.shape).encode())
+        digest.update(np.ascontiguousarray(source.items[::step]).tobytes())
+    else:
+        digest.update("\n".join(path.rpartition("/")[2] for path in source.items).encode())
+    return digest.hexdigest()

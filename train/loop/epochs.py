@@ -1,0 +1,219 @@
+"""The training loop: epochs, steps, and what is measured on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from train.data.batches import Loader
+from train.loop.held_out import evaluate, to_device
+from train.loop.state import State
+from train.loop.under_attack import Fixed, measure_robust
+from train.machine.clock import Clock
+from train.machine.distributed import World
+from train.machine.precision import autocast
+from train.machine.stop import Stop, Stopped
+from train.objectives.batch import Batch
+from train.recipe import Recipe
+from train.show.progress import Progress
+
+
+@dataclass
+class Training:
+    """What a run needs to train: its recipe (precision resolved), its data, and where it stands."""
+
+    recipe: Recipe
+    state: State
+    train: Loader
+    held_out: Loader
+    world: World
+    progress: Progress = field(default_factory=Progress)
+    stop: Stop = field(default_factory=Stop)
+    also: Mapping[str, Loader] = field(default_factory=dict)
+    """What else is measured after every epoch, by name; it decides nothing."""
+    fixed: Fixed = field(default_factory=dict)
+    """The images that accuracy under attack is measured on, where the recipe wants that."""
+
+
+def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict[str, float]], None]) -> bool:
+    """Train to the last epoch, until nothing gets better any more, or until the run is asked to stop.
+
+    Args:
+        training: moved on in place.
+        save: called with whether this is the best epoch so far: after every epoch, and when asked to stop.
+        record: called with what was measured in an epoch, after `save`.
+
+    Returns:
+        True if the run is finished.
+
+    Raises:
+        ValueError: the loss is no longer a number. Nothing is saved then.
+    """
+    state = training.state
+    try:
+        while not is_finished(training.recipe, state):
+            row = _train_epoch(training)
+            is_best = False
+            if _is_measured(training.recipe, state.epoch + 1):
+                row |= _evaluate_epoch(training) | _attack_epoch(training)
+                score = row[score_name(training.recipe)]
+                is_best = score > state.best or not any("accuracy" in earlier for earlier in state.history)
+                state.best = max(state.best, score)
+            state.history.append(row)
+            state.epoch, state.epoch_step, state.sums = state.epoch + 1, 0, {}
+            state.clock = Clock(state.clock.total)
+            save(is_best)
+            record(row)
+            if not is_finished(training.recipe, state) and training.world.any(training.stop.requested):
+                return False
+    except Stopped:
+        save(False)
+        return False
+    return True
+
+
+def is_finished(recipe: Recipe, state: State) -> bool:
+    """Whether all epochs are done, or `patience` measurements have come after the best one."""
+    if state.epoch >= recipe.num_epochs or recipe.patience is None:
+        return state.epoch >= recipe.num_epochs
+    scores = [row[score_name(recipe)] for row in state.history if score_name(recipe) in row]
+    return bool(scores) and len(scores) - 1 - scores.index(max(scores)) >= recipe.patience
+
+
+def score_name(recipe: Recipe) -> str:
+    """Which number of a measured epoch tells how good it is."""
+    average = "" if recipe.ema_decay is None else "ema_"
+    return f"{average}accuracy" if recipe.robust is None else f"{average}robust_accuracy"
+
+
+def _is_measured(recipe: Recipe, epoch: int) -> bool:
+    return epoch % recipe.evaluate_every == 0 or epoch == recipe.num_epochs
+
+
+def _train_epoch(training: Training) -> dict[str, float]:
+    """The rest of the current epoch. -> its averages over all steps and processes."""
+    recipe, state, world = training.recipe, training.state, training.world
+    num_steps = len(training.train)
+    training.progress.start_epoch(state.epoch, recipe.num_epochs, num_steps, state.epoch_step)
+    state.parallel.train()
+    if state.epoch_step < num_steps:
+        for raw in state.clock.watch(training.train):
+            train_step(recipe, state, make_batch(raw, state.epoch, state.step, world.device), world)
+            if state.clock.tick() and world.is_main:
+                _check(state)
+                training.progress.update(state.epoch_step, _reading(training))
+            # After the last batch the loader still has to end its epoch; the validation then hears of the stop.
+            if state.epoch_step < num_steps and world.any(training.stop.requested):
+                _check(state)
+                raise Stopped
+    if state.epoch_step != num_steps:
+        raise RuntimeError(f"the training loader gave {state.epoch_step} batches instead of {num_steps}")
+    world.copy_buffers(state.model, *([] if state.ema is None else [state.ema.module]))
+    _check(state)
+    reading = _reading(training)
+    training.progress.update(num_steps, reading)
+    names = list(state.sums)
+    totals = world.sum(torch.stack([state.sums[name] for name in names])).tolist()
+    means = {f"train_{name}": total / num_steps / world.size for name, total in zip(names, totals, strict=True)}
+    speed = {name: round(reading[name], 4) for name in ("lr", "images_per_second", "waiting")}
+    return {"epoch": state.epoch + 1, "step": state.step, **means, **speed, "seconds": round(state.clock.total, 3)}
+
+
+def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None:
+    """One step of the optimiser. Reads nothing back from the device."""
+    objective = recipe.objective
+    world.copy_buffers(state.model)
+    draws = objective.draw(batch, state.generator)
+    with autocast(recipe.precision, world.device):
+        loss, metrics = objective(state.parallel, batch, state.objective, draws)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.schedule.step()
+    with autocast(recipe.precision, world.device):
+        objective.after_step(state.model, batch, state.objective)
+    if state.ema is not None:
+        state.ema.update(state.model)
+    for name, value in metrics.items():
+        total = state.sums.get(name)
+        state.sums[name] = value.detach().double() if total is None else total + value
+    state.step += 1
+    state.epoch_step += 1
+
+
+def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
+    """What a loader yields -> `Batch` on `device`."""
+    moved: dict[str, Any] = {
+        name: to_device(value, device) if isinstance(value, torch.Tensor) else value
+        for name, value in raw._asdict().items()
+    }
+    return Batch(epoch=epoch, step=step, **moved)
+
+
+def _evaluate_epoch(training: Training) -> dict[str, float]:
+    """Loss and accuracy on the held-out images and on what else is measured, of the weights and of their average."""
+    models = _models(training.state)
+    row: dict[str, float] = {}
+    for name, loader in {"": training.held_out, **training.also}.items():
+        start = f"{name}_" if name else ""
+        for average, model in models.items():
+            found = evaluate(model, loader, training.recipe.precision, training.world, training.stop)
+            row |= {f"{start}{average}loss": found["loss"], f"{start}{average}accuracy": found["accuracy"]}
+        row[f"{name or 'held_out'}_images"] = found["images"]
+    return row
+
+
+def _attack_epoch(training: Training) -> dict[str, float]:
+    """Accuracy under attack, of the weights and of their average; for the training images that without attack too."""
+    recipe, started, row = training.recipe, time.perf_counter(), dict[str, float]()
+    if recipe.robust is None:
+        return row
+    for name, batches in training.fixed.items():
+        for average, model in _models(training.state).items():
+            found = measure_robust(
+                model, batches, recipe.robust.attack, recipe.precision, training.world, training.stop
+            )
+            start = f"{name}_{average}" if name else average
+            row[f"{start}robust_accuracy"] = found["robust_accuracy"]
+            if name == "training":
+                row[f"{start}accuracy"] = found["accuracy"]
+    return row | {"robust_seconds": round(time.perf_counter() - started, 3)}
+
+
+def _models(state: State) -> dict[str, nn.Module]:
+    """What is measured, by the start of its numbers' names."""
+    return {"": state.model} | ({} if state.ema is None else {"ema_": state.ema.module})
+
+
+def _reading(training: Training) -> dict[str, float]:
+    """The averages of this epoch so far in this process. Waits for the device, so not once a step."""
+    recipe, state = training.recipe, training.state
+    return {
+        **{name: float(value) / state.epoch_step for name, value in state.sums.items()},
+        "images_per_second": state.epoch_step * recipe.batch_size / state.clock.seconds,
+        "waiting": state.clock.waited / state.clock.seconds,
+        "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / len(training.train), recipe.num_epochs),
+    }
+
+
+def _check(state: State) -> None:
+    if all(math.isfinite(float(total)) for total in state.sums.values()) and _is_finite(state.model):
+        return
+    raise ValueError(
+        f"the loss is no longer a number in epoch {state.epoch + 1}, step {state.epoch_step}; the last checkpoint is "
+        "kept. Try a smaller --lr"
+    )
+
+
+@torch.no_grad()
+def _is_finite(model: nn.Module) -> bool:
+    # A norm is nan or inf as soon as one number is.
+    norms = torch._foreach_norm([tensor.detach() for tensor in model.parameters()])
+    return bool(torch.isfinite(torch.stack(norms)).all())

@@ -1,0 +1,228 @@
+"""One run from its recipe to its table: data, folder, training, pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from train.data.labels.noise import write_changes
+from train.data.loaders import preview_batches, train_loader, val_loader
+from train.data.sources import Sources, prepare_sources, read_sources
+from train.data.streams import split_batch
+from train.files import checkpoint
+from train.files.folders import RunFolder, claim_folder
+from train.files.log import Log
+from train.files.plain import to_plain
+from train.loop.epochs import Training, fit, is_finished
+from train.loop.state import new_state
+from train.loop.under_attack import fixed_images
+from train.machine.command import say
+from train.machine.distributed import World, open_world
+from train.machine.precision import resolve_precision
+from train.machine.run import Run
+from train.machine.stop import Stop, stop_on_signals
+from train.recipe import Recipe
+from train.show.pictures import draw_curves, draw_mixed
+from train.show.progress import Progress, new_progress
+from train.show.table import result_table
+
+SECONDS_BETWEEN_PICTURES = 30.0
+CHANGES = "changed_labels.csv"
+
+
+def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], console: Console) -> int:
+    """Train, or go on with the same run where it was stopped. Leaves checkpoints, numbers and pictures in its folder.
+
+    Args:
+        title: recipe and variant, such as "zhang2017mixup small"; with hyphens the default name of the run.
+        overrides: what the recipe changes of the stored one, for people.
+
+    Returns:
+        The exit code: 0 if the run is finished, 128 plus the signal's number if one stopped it.
+
+    Raises:
+        ValueError, FileNotFoundError: one line for the user.
+    """
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        world = stack.enter_context(open_world(run.device))
+        stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
+        recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
+        sources = prepare_sources(recipe, read_sources(recipe.data, run.root), run.root)
+        facts = describe_run(recipe, sources, world)
+        folder = _enter_folder(stack, title, run, world, facts["identity"])
+        training = _build(recipe, run, sources, world, stop)
+        if folder.resumes:
+            training.state.load_checkpoint(checkpoint.load(folder.last), training.train, world)
+
+        def save(is_best: bool) -> None:
+            finished = is_finished(recipe, training.state)
+            content = {**facts, "finished": finished, **training.state.to_checkpoint(training.train, world)}
+            # The best first: if only one of the two gets written, the epoch is repeated and nothing is missing.
+            for path in ([folder.best] if is_best else []) + [folder.last]:
+                if world.is_main:
+                    checkpoint.save(path, content)
+
+        if not folder.resumes:
+            save(False)
+        if not world.is_main:
+            return 0 if fit(training, save, lambda row: None) else stop.exit_code
+        _announce(console, title, overrides, training, sources, folder)
+        finished = _fit_and_show(training, save, title, run, sources, folder, facts, console)
+        if not finished:
+            state = training.state
+            say(
+                console,
+                f"Stopped in epoch {state.epoch + 1}, step {state.epoch_step}; saved in {folder.path}. "
+                "The same command goes on from there.",
+            )
+        return 0 if finished else stop.exit_code
+
+
+def describe_run(recipe: Recipe, sources: Sources, world: World) -> dict[str, Any]:
+    """What a checkpoint says about its run: the recipe, and all that must be the same to continue it exactly."""
+    plain = to_plain(recipe)
+    decisive = {name: value for name, value in plain.items() if name not in ("paper", "claim")}
+    return {
+        "recipe": plain,
+        "classes": list(sources.classes),
+        "processes": world.size,
+        "identity": {
+            **decisive,
+            "images": sources.identity(),
+            **({} if recipe.weights is None else {"weights": checkpoint.digest_file(Path(recipe.weights))}),
+            "device": world.kind,
+            "processes": world.size,
+            # Sums on a CPU depend on how they are split.
+            **({"threads": torch.get_num_threads()} if world.kind == "cpu" else {}),
+            "versions": _versions(),
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"torch": torch.__version__.partition("+")[0]}
+    for package in ("mixdali", "nvidia-dali-cuda130", "nvidia-dali-cuda120"):
+        try:
+            found["dali" if "dali-" in package else package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _enter_folder(stack: ExitStack, title: str, run: Run, world: World, identity: dict[str, Any]) -> RunFolder:
+    """Rank 0 claims the folder; the others learn which, or what is wrong with it."""
+    answer: RunFolder | Exception | None = None
+    if world.is_main:
+        name = run.name or title.replace(" ", "-")
+        claim = claim_folder(Path(run.folder), name, asked=run.name is not None, identity=identity)
+        try:
+            answer = stack.enter_context(claim)
+        except (ValueError, OSError) as error:
+            answer = error
+    answer = world.from_main(answer)
+    if isinstance(answer, RunFolder):
+        return answer
+    assert isinstance(answer, Exception)
+    raise answer
+
+
+def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop) -> Training:
+    batches = train_loader(recipe, run, sources, world, recipe.objective.outputs)
+    lengths = world.gather(len(batches))
+    if min(lengths) != max(lengths) or min(lengths) == 0:
+        raise ValueError(
+            f"{len(sources.train)} training images give the processes {lengths} batches an epoch; all need the same "
+            f"number, at least one: change --batch_size {recipe.batch_size}"
+        )
+    state = new_state(recipe, sources, world, len(batches))
+    held_out = val_loader(recipe, run, sources, world)
+    also = {
+        name: val_loader(recipe, run, sources, world, images)
+        for name, images in sources.also.items()
+        if len(images) >= world.size
+    }
+    fixed = fixed_images(recipe, run, sources, world)
+    return Training(recipe, state, batches, held_out, world, Progress(), stop, also, fixed)
+
+
+def _announce(
+    console: Console, title: str, overrides: list[str], training: Training, sources: Sources, folder: RunFolder
+) -> None:
+    recipe, state, world = training.recipe, training.state, training.world
+    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    processes = f" x {world.size}" if world.size > 1 else ""
+    lines = [
+        title + (f", changed: {'; '.join(overrides)}" if overrides else ""),
+        f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes"
+        + (f", {len(sources.also['test']):,} test images" if "test" in sources.also else ""),
+        f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}",
+        f"goes on in {folder.path} after epoch {state.epoch}, step {state.epoch_step}"
+        if folder.resumes
+        else f"writes to {folder.path}",
+    ]
+    counts = split_batch(recipe.streams, recipe.batch_size)
+    for stream, source, count in zip(recipe.streams, sources.streams, counts[1:], strict=True):
+        lines.append(f"{count:,} images of a batch of {recipe.batch_size:,} from {stream.root}, {len(source):,} images")
+    if recipe.weights is not None:
+        lines.append(f"starts from {recipe.weights}" + (f", anew: {', '.join(state.fresh)}" if state.fresh else ""))
+    if recipe.robust is not None:
+        held_out, own = (min(recipe.robust.num_images, len(part)) for part in (sources.held_out, sources.train))
+        lines.append(f"accuracy under attack is measured on {held_out:,} held-out and {own:,} training images")
+    if sources.changes is not None:
+        changed = (sources.changes.original != sources.changes.given).mean()
+        lines.append(f"{changed:.2%} of the training labels changed, listed in {folder.path / CHANGES}")
+    for line in lines:
+        say(console, line)
+
+
+def _fit_and_show(
+    training: Training,
+    save: Callable[[bool], None],
+    title: str,
+    run: Run,
+    sources: Sources,
+    folder: RunFolder,
+    facts: dict[str, Any],
+    console: Console,
+) -> bool:
+    """Train as the main process: numbers and pictures on the way, the table at the end."""
+    state, recipe, path = training.state, training.recipe, folder.path
+    header = {"run": title, "name": path.name, **facts}
+    if sources.changes is not None and not (path / CHANGES).exists():
+        changes = sources.changes
+        write_changes(path / CHANGES, changes.index, changes.original, changes.given, sources.classes)
+    if not (path / "mixed.png").exists():
+        batches = preview_batches(recipe, run, sources, training.world)
+        names = (*sources.classes, "no class")
+        draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
+    drawn = time.perf_counter()
+
+    def record(row: dict[str, float]) -> None:
+        nonlocal drawn
+        log.add(row)
+        training.progress.end_epoch(row)
+        if time.perf_counter() - drawn > SECONDS_BETWEEN_PICTURES:
+            draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
+            drawn = time.perf_counter()
+
+    with closing(Log(path, header, state.history)) as log, closing(new_progress(console)) as training.progress:
+        finished = fit(training, save, record)
+    if state.history:
+        draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
+    if finished:
+        if state.epoch < recipe.num_epochs:
+            console.print(
+                f"ended after epoch {state.epoch}: nothing better in --patience {recipe.patience}", highlight=False
+            )
+        console.print(result_table(title, state.history, recipe, sources))
+        say(console, f"{path}: curves.png, mixed.png, metrics.jsonl, best.pt, last.pt")
+    return finished

@@ -1,0 +1,159 @@
+"""Everything that changes while a run trains, and its form in a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from mixdali import derive_seed
+from train.data.batches import Loader
+from train.data.sources import STATISTICS, Sources
+from train.machine.clock import Clock
+from train.machine.distributed import World, data_parallel
+from train.models import build_model, start_from
+from train.optim.averaging import Average
+from train.optim.optimizers import decay_groups
+from train.recipe import Recipe
+
+
+@dataclass
+class State:
+    """The network and all that its training depends on. Built by `new_state`, moved on by the loop."""
+
+    network: dict[str, Any]
+    """The arguments of `build_model`, without the seed."""
+    fresh: list[str]
+    """The tensors of the network that do not start from the recipe's file of weights, where it names one."""
+    model: nn.Module
+    """The bare network."""
+    parallel: nn.Module
+    """What a training step calls: the network, in several processes wrapped to average the gradients."""
+    optimizer: torch.optim.Optimizer
+    schedule: LambdaLR
+    scaler: torch.amp.GradScaler
+    ema: Average | None
+    objective: nn.Module
+    """What the objective remembers, and what it learns beside the network."""
+    generator: torch.Generator
+    """The randomness of the objective, on the model's device."""
+    epoch: int = 0
+    """Finished epochs."""
+    step: int = 0
+    """Finished steps of the whole run."""
+    epoch_step: int = 0
+    """Finished steps of this epoch."""
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """The metrics of this epoch's steps in this process, summed."""
+    clock: Clock = field(default_factory=Clock)
+    """Where the time went."""
+    best: float = 0.0
+    """The best held-out accuracy so far, of the average where one is kept; under attack where that is measured."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """What was measured in each finished epoch."""
+
+    def to_checkpoint(self, loader: Loader, world: World) -> dict[str, Any]:
+        """The whole state as tensors, numbers and strings; the randomness and place in the data of every process."""
+        ranks = world.gather(
+            {
+                "loader": loader.state_dict(),
+                "generator": self.generator.get_state(),
+                "torch": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state(world.device) if world.device.type == "cuda" else None,
+                "sums": {name: value.cpu() for name, value in self.sums.items()},
+            }
+        )
+        return {
+            "network": self.network,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "ema_count": 0 if self.ema is None else self.ema.count,
+            "objective": self.objective.state_dict(),
+            "ranks": ranks,
+            "clock": dataclasses.asdict(self.clock),
+            **{name: getattr(self, name) for name in ("epoch", "step", "epoch_step", "best", "history")},
+        }
+
+    def load_checkpoint(self, content: dict[str, Any], loader: Loader, world: World) -> None:
+        """Go back to the moment of `to_checkpoint`. The number of processes must be the same."""
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.schedule.load_state_dict(content["schedule"])
+        self.scaler.load_state_dict(content["scaler"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(content["ema"])
+            self.ema.count = content["ema_count"]
+        self.objective.load_state_dict(content["objective"])
+        self.clock = Clock(**content["clock"])
+        for name in ("epoch", "step", "epoch_step", "best", "history"):
+            setattr(self, name, content[name])
+        mine = content["ranks"][world.rank]
+        loader.load_state_dict(mine["loader"])
+        self.generator.set_state(mine["generator"])
+        torch.set_rng_state(mine["torch"])
+        if mine["cuda"] is not None:
+            torch.cuda.set_rng_state(mine["cuda"], world.device)
+        self.sums = {name: value.to(world.device) for name, value in mine["sums"].items()}
+
+
+def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: int) -> State:
+    """The state before the first step: the same initial weights in every process, its own randomness in each.
+
+    Seeds torch's global generator, which layers such as dropout draw from; the caller restores it.
+    """
+    mean, std = STATISTICS[sources.kind]
+    num_outputs = recipe.objective.num_outputs(sources.num_classes)
+    network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
+    model = build_model(**network, seed=derive_seed(recipe.seed, "model"))
+    fresh = [] if recipe.weights is None else start_from(model, Path(recipe.weights))
+    model = model.to(world.device).to(memory_format=torch.channels_last)
+    parallel = data_parallel(model, world)
+    if recipe.compile:
+        parallel = torch.compile(parallel)  # type: ignore[assignment]
+    objective = _set_up(recipe, model, sources, world)
+    groups = decay_groups(model, _learned(objective), recipe.weight_decay, recipe.decayed)
+    optimizer = recipe.optimizer.build(groups, recipe.lr)
+    ema = None
+    if recipe.ema_decay is not None:
+        ema = Average(model, recipe.ema_decay, warmup=recipe.ema_warmup, buffers=recipe.ema_buffers)
+    torch.manual_seed(derive_seed(recipe.seed, "layers", world.rank))
+    return State(
+        network=network,
+        fresh=fresh,
+        model=model,
+        parallel=parallel,
+        optimizer=optimizer,
+        schedule=LambdaLR(optimizer, lambda step: recipe.schedule.rate(step / steps_per_epoch, recipe.num_epochs)),
+        scaler=torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "float16"),
+        ema=ema,
+        objective=objective,
+        generator=torch.Generator(world.device).manual_seed(derive_seed(recipe.seed, "objective", world.rank)),
+    )
+
+
+def _set_up(recipe: Recipe, model: nn.Module, sources: Sources, world: World) -> nn.Module:
+    """What the objective remembers; what it learns begins alike in every process, and is averaged as the network is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(recipe.seed, "setup"))
+        objective = recipe.objective.setup(model, sources.num_samples, sources.num_classes).to(world.device)
+    if world.size > 1:
+        for parameter in _learned(objective):
+            parameter.register_post_accumulate_grad_hook(lambda parameter: _average_gradient(parameter, world))
+    return objective
+
+
+def _learned(objective: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in objective.parameters() if parameter.requires_grad]
+
+
+def _average_gradient(parameter: Tensor, world: World) -> None:
+    assert parameter.grad is not None
+    parameter.grad = world.sum(parameter.grad) / world.size

@@ -1,0 +1,1 @@
+"""What the training runs on: processes, devices, number formats, signals, command lines."""

@@ -1,0 +1,56 @@
+"""Where and on what something is trained; nothing here changes what is learned from the data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from train.machine.distributed import Device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Settings of a run that are not part of the recipe."""
+
+    root: str | None = None
+    """Folder of the data: CIFAR's pickles, or image files as train/CLASS/ and val/CLASS/. None: the embedded digits."""
+    name: str | None = None
+    """Folder of the run inside `folder`; None takes the recipe's name, with -2, -3, ... where that is taken."""
+    folder: str = "runs"
+    """Where the runs lie."""
+    device: Device = "auto"
+    """auto takes a GPU if there is one."""
+    num_threads: int | None = None
+    """Threads of the data pipeline; None shares the CPU's cores among the processes, up to 8 each."""
+
+    def __post_init__(self) -> None:
+        if self.num_threads is not None and self.num_threads < 1:
+            raise ValueError(f"num_threads must be 1 or more, got {self.num_threads}")
+        check_folder_name(self.name)
+
+    def threads(self, num_processes: int) -> int:
+        """Pipeline threads of one of `num_processes` processes on this machine."""
+        return self.num_threads or max(1, min(8, len(os.sched_getaffinity(0)) // num_processes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a network is trained, and on what."""
+
+    root: str | None = None
+    """Folder with CIFAR's pickles; None: the embedded digits."""
+    name: str | None = None
+    """Folder of the training inside `folder`; None is the command's own name, with -2, -3, ... where that is taken."""
+    folder: str = "runs"
+    """Where the trainings lie."""
+    device: Device = "auto"
+    """auto takes a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        check_folder_name(self.name)
+
+
+def check_folder_name(name: str | None) -> None:
+    """ValueError unless it is the name of one folder, or None."""
+    if name is not None and (name in ("", ".", "..") or "/" in name):
+        raise ValueError(f"name must be the name of one folder, got {name!r}; --folder says where it lies")

@@ -1,0 +1,8 @@
+"""What a step of the optimiser does: its rule, its rate, the average of the weights."""
+
+from train.optim.optimizers import SGD as SGD
+from train.optim.optimizers import AdamW as AdamW
+from train.optim.schedules import Cosine as Cosine
+from train.optim.schedules import EpochCosine as EpochCosine
+from train.optim.schedules import OneCycle as OneCycle
+from train.optim.schedules import Steps as Steps

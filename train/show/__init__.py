@@ -1,0 +1,1 @@
+"""What a person sees of a run: its progress, pictures and tables."""
