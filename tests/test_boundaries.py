@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,35 +11,62 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DALI, TORCH = "nvidia.dali", "torch"
 
-# What each place may import at the top of a file, beside the standard library and its own package.
+# The order of the rooms: a file imports from its own room and from those above it in this table. A room is a folder
+# without its subfolders; of a room's files the table may place some on their own.
+TABLE = """
+    mixdali/checks.py mixdali/names.py mixdali/seeds.py
+    mixdali/plan.py mixdali/draws.py mixdali/worlds/classmates.py
+    mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph
+    mixdali/schedule.py mixdali/targets.py mixdali/pixels.py mixdali/mix.py
+    mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping
+    mixdali
+
+    pipelines/arguments.py pipelines/show pipelines/sources pipelines/augment
+    pipelines
+    pipelines/bench pipelines/bench/contestants
+
+    train/models train/attacks train/optim train/machine train/files
+    train/objectives/parts train/objectives
+    train/data/labels train/data/streams
+    train/recipe.py train/recipes
+    train/data train/show train/loop train/cli
+    train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare
+    train/generator train/autoencoder
+    train/bench
+    train
+"""
+ORDER = TABLE.split()
+
+# What a place may import at the top of a file beside the project and the standard library.
 ALLOWED = {
     "mixdali": set(),
     "mixdali/worlds/tensor.py": {TORCH},
     "mixdali/worlds/operators.py": {"numpy"},
     "mixdali/worlds/uniforms.py": {"numpy"},
-    "mixdali/worlds/graph.py": {DALI, "numpy"},
-    "mixdali/worlds/graph_draws.py": {DALI, "numpy"},
-    "mixdali/worlds/graph_plan.py": {DALI, "numpy"},
     "mixdali/worlds/dynamic.py": {DALI, "numpy"},
+    "mixdali/worlds/graph": {DALI, "numpy"},
     "mixdali/worlds/compiled": {DALI, "llvmlite", "numba", "numpy"},
     **{
         f"mixdali/worlds/compiled/{name}.py": {"llvmlite", "numba", "numpy"}
         for name in ("memory", "pixels", "boxes", "layers", "machine")
     },
-    "pipelines": {DALI, "mixdali", "numpy", "PIL"},
-    "pipelines/pictures.py": {"matplotlib", "mixdali", "numpy"},
-    "pipelines/resampling.py": {DALI, "llvmlite", "mixdali", "numba", "numpy"},
+    "pipelines": {DALI, "numpy", "PIL"},
+    "pipelines/show/pictures.py": {"matplotlib", "numpy"},
+    "pipelines/augment/resampling.py": {DALI, "llvmlite", "numba", "numpy"},
     "pipelines/bench/cli.py": {"matplotlib", "rich"},
     "pipelines/bench/report.py": {"matplotlib", "rich"},
     "pipelines/bench/scaling_report.py": {"matplotlib", "numpy", "rich"},
     # These run in processes of their own, perhaps in another environment.
     "pipelines/bench/child.py": set(),
-    "pipelines/bench/contestants/tensors.py": {TORCH, "mixdali", "numpy"},
+    "pipelines/bench/contestants/tensors.py": {TORCH, "numpy"},
     "pipelines/bench/contestants/vision.py": {TORCH, "torchvision"},
     "pipelines/bench/contestants/timm_loader.py": {TORCH, "timm"},
     "pipelines/bench/contestants/ffcv_loader.py": {TORCH, "torchvision", "numpy", "ffcv"},
-    "train": None,  # anything but DALI
 }
+TOPS = ("mixdali", "pipelines", "train")
+FILES = [path.relative_to(ROOT) for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))]
+# Folders whose files are entries of one kind; any other holds a dozen at most.
+CATALOGUES = {"mixdali/methods", "train/objectives", "train/recipes"}
 
 
 def imports(path: Path, everywhere: bool) -> set[str]:
@@ -57,19 +85,89 @@ def package(module: str) -> str:
     return DALI if module.startswith(DALI) else module.partition(".")[0]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [p.relative_to(ROOT) for top in ("mixdali", "pipelines", "train") for p in sorted((ROOT / top).rglob("*.py"))],
-)
+def place_of(path: Path) -> str:
+    """The entry of a table that speaks of a file: its own, or that of the nearest folder around it."""
+    return str(path) if str(path) in ORDER else str(path.parent)
+
+
+def modules() -> dict[str, Path]:
+    return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+
+
+def arrows(text: str, known: dict[str, Path]) -> set[Path]:
+    """The files of the project that a text imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {known[alias.name] for alias in node.names if alias.name in known}
+        elif isinstance(node, ast.ImportFrom) and node.module in known:
+            found |= {known.get(f"{node.module}.{alias.name}", known[node.module]) for alias in node.names}
+    return found
+
+
+def against_the_order(path: Path, text: str) -> list[str]:
+    """The imports of a file that the order forbids."""
+    own = ORDER.index(place_of(path))
+    found = []
+    for other in arrows(text, modules()):
+        # A folder's `__init__` is its door: it may hand out what lies within, at any depth.
+        opens = path.name == "__init__.py" and other.is_relative_to(path.parent)
+        if ORDER.index(place_of(other)) > own and not opens:
+            found.append(f"{path} imports {other}")
+    return found
+
+
+def circles() -> list[set[Path]]:
+    """Files that import each other, in a ring of any length."""
+    known = modules()
+    after = {path: arrows((ROOT / path).read_text(), known) - {path} for path in FILES}
+    reached = {path: set(others) for path, others in after.items()}
+    for middle in FILES:
+        for path in FILES:
+            if middle in reached[path]:
+                reached[path] |= reached[middle]
+    return [{other for other in reached[path] if path in reached[other]} for path in FILES if path in reached[path]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_point_one_way(path: Path) -> None:
+    assert against_the_order(path, (ROOT / path).read_text()) == []
+
+
+def test_an_arrow_against_the_order_is_found() -> None:
+    path = Path("train/attacks/pgd.py")
+    planted = "def later():\n    from train.loop.epochs import fit\n"
+    assert against_the_order(path, planted) == ["train/attacks/pgd.py imports train/loop/epochs.py"]
+    assert against_the_order(Path("mixdali/plan.py"), "from mixdali.methods import cutmix\n")
+    assert against_the_order(Path("pipelines/sources/files.py"), "import pipelines.imagenet\n")
+    assert not against_the_order(Path("train/loop/epochs.py"), "from train.attacks.pgd import PGD\n")
+
+
+def test_no_files_import_each_other() -> None:
+    # `worlds` hands data to the world it belongs to, each of which is imported when it is first met.
+    door = Path("mixdali/worlds/__init__.py")
+    assert [ring for ring in circles() if door not in ring] == []
+
+
+def test_every_room_has_its_place_and_every_place_is_a_room() -> None:
+    assert {place_of(path) for path in FILES} == set(ORDER)
+    assert len(ORDER) == len(set(ORDER))
+
+
+def test_a_folder_tells_what_it_holds_at_a_glance() -> None:
+    counts = Counter(str(path.parent) for path in FILES if path.name not in ("__init__.py", "__main__.py"))
+    assert {folder: count for folder, count in counts.items() if count > 12 and folder not in CATALOGUES} == {}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_files_import_only_the_packages_of_their_place(path: Path) -> None:
     top = path.parts[0]
-    allowed = ALLOWED.get(str(path), ALLOWED.get(str(path.parent), ALLOWED[top]))
-    used = {package(module) for module in imports(ROOT / path, everywhere=False)} - set(sys.stdlib_module_names)
-    if allowed is not None:
-        assert used <= allowed | {top}
-    everywhere = {package(module) for module in imports(ROOT / path, everywhere=True)}
-    later = {"mixdali": {"pipelines", "train"}, "pipelines": {"train"}, "train": {DALI}}[top]
-    assert not everywhere & later
+    if top != "train":
+        allowed = ALLOWED.get(str(path), ALLOWED.get(str(path.parent), ALLOWED[top]))
+        used = {package(module) for module in imports(ROOT / path, everywhere=False)}
+        assert used - set(sys.stdlib_module_names) <= allowed | set(TOPS)
+    else:
+        assert DALI not in {package(module) for module in imports(ROOT / path, everywhere=True)}
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:

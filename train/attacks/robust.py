@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mixdali.checks import positive_int
-from train.attacks import PGD
+from train.attacks.pgd import PGD
 
 WITHIN_8 = PGD(eps=8 / 255, step_size=2 / 255, num_steps=10)
 

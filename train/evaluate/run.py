@@ -14,6 +14,7 @@ from rich.console import Console
 
 from train.data.batches import image_size
 from train.data.images import HeldOutImages, identify_images, spread
+from train.evaluate.available import PARTS, Setup, own_settings, why_not
 from train.evaluate.models import (
     Classifier,
     Subject,
@@ -23,7 +24,6 @@ from train.evaluate.models import (
     read_source,
     still,
 )
-from train.evaluate.parts import PARTS, Setup, own_settings, why_not
 from train.evaluate.parts.corrupted_files import read_corrupted
 from train.evaluate.parts.detection import read_others
 from train.evaluate.report import print_report, summarise_part, write_report

@@ -17,8 +17,8 @@ from train.attacks import BatchNorm, ParameterAttack, attacked
 from train.attacks.images import check_stream
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import host_generator, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.parts.draws import host_generator
 from train.objectives.parts.image_networks import BUILT_IN, load_network
 
 ATTACK = ParameterAttack()

@@ -19,8 +19,7 @@ from train.attacks.images import check_stream
 from train.attacks.network import counted, tracking, undistributed
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
 
 
 @dataclass(frozen=True, kw_only=True)

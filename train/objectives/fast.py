@@ -16,8 +16,7 @@ from train.machine.gather import mean_of_all
 from train.objectives.adversarial import AdversarialTraining
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy
-from train.objectives.objective import Draws, Metrics
-from train.objectives.parts.draws import own_draws
+from train.objectives.objective import Draws, Metrics, own_draws
 
 # The attack of the monitor: the authors' early stopping takes as many steps.
 MONITOR_STEPS = 5

@@ -14,8 +14,7 @@ from mixdali.checks import positive, positive_int
 from train.attacks.attack import precise
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
 
 # Probabilities are kept from falling below it before their logarithm is taken, as in the authors' code.
 LEAST = 1e-20

@@ -17,9 +17,9 @@ from train.attacks.network import in_mode, undistributed
 from train.machine.gather import gather_rows
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
 from train.objectives.parts.densities import Densities, Density, Gaussian, Kernel, take_sizes
-from train.objectives.parts.draws import draw_mix, own_draws
+from train.objectives.parts.draws import draw_mix
 from train.objectives.parts.hidden import classifier, mix, recorded
 
 GAUSSIAN = Gaussian()

@@ -17,8 +17,8 @@ from train.attacks.images import STEPS_BETWEEN_LOOKS
 from train.objectives.adversarial import Attacking
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics
-from train.objectives.parts.draws import host_generator, own_draws
+from train.objectives.objective import Draws, Metrics, own_draws
+from train.objectives.parts.draws import host_generator
 
 HALVES = ("clean", "adversarial")
 MIXUP = MixUp(alpha=1.0, per="batch", partner="permutation")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from mixdali.checks import one_of, require
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import draw_index, draw_lam, draw_permutation, host_generator, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.parts.draws import draw_index, draw_lam, draw_permutation, host_generator
 from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 

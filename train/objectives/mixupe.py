@@ -16,8 +16,8 @@ from mixdali.checks import require
 from train.models import Normalise
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import draw_mix, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.parts.draws import draw_mix
 from train.objectives.parts.hidden import bare, mix
 
 

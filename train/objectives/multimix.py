@@ -20,8 +20,8 @@ from torch.utils.checkpoint import checkpoint
 from mixdali.checks import one_of, require
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import draw_dirichlet, draw_lam, draw_permutation, host_generator, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.parts.draws import draw_dirichlet, draw_lam, draw_permutation, host_generator
 from train.objectives.parts.hidden import classifier, mix, pooling_place, recorded_map
 
 

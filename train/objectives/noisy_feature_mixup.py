@@ -16,8 +16,8 @@ from mixdali.checks import require
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.manifold_mixup import draw_hidden_mix
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import draw_beta, host_generator, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.parts.draws import draw_beta, host_generator
 from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 

@@ -17,8 +17,8 @@ from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.manifold_mixup import draw_hidden_mix
 from train.objectives.noisy_feature_mixup import check_levels, draw_noise, noise, pick_level
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import host_generator, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.parts.draws import host_generator
 from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 VIEWS = 3

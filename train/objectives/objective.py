@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from mixdali import derive_seed
 from train.objectives.batch import Batch
+from train.objectives.parts.draws import Draws as Draws
 
-Draws = dict[str, Tensor]
 Metrics = dict[str, Tensor]
 
 
@@ -49,3 +50,9 @@ class Objective(ABC):
     def after_step(self, model: nn.Module, batch: Batch, state: nn.Module) -> None:
         """Runs after the optimiser's step, also after a skipped one, and before the weight average sees the model."""
         return None
+
+
+def own_draws(objective: Objective, batch: Batch) -> Draws:
+    """The draws of a call that was given none: those of its step, so that the same call gives the same loss."""
+    seed = derive_seed(0, type(objective).__name__, batch.epoch, batch.step)
+    return objective.draw(batch, torch.Generator(batch.images.device).manual_seed(seed))

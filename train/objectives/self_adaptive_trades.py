@@ -15,8 +15,7 @@ from train.attacks import PGD, attacked
 from train.attacks.images import check_stream
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics
-from train.objectives.parts.draws import own_draws
+from train.objectives.objective import Draws, Metrics, own_draws
 from train.objectives.self_adaptive import MovingTargets, Remembers, adapt
 from train.objectives.trades import away_from_prediction, divergence
 

@@ -17,8 +17,7 @@ from train.attacks.images import check_stream
 from train.objectives.adversarial import adversarial_loss
 from train.objectives.batch import Batch
 from train.objectives.gaussian import Smoothed, copies, smoothed_loss, warmed
-from train.objectives.objective import Draws, Metrics
-from train.objectives.parts.draws import own_draws
+from train.objectives.objective import Draws, Metrics, own_draws
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,7 @@ from train.attacks.pgd import RENORM_GUARD
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.gaussian import Smoothed, copies, smoothed_loss, smoothed_prediction, warmed
-from train.objectives.objective import Draws, Metrics
-from train.objectives.parts.draws import own_draws
+from train.objectives.objective import Draws, Metrics, own_draws
 
 # Added to the length of a gradient before dividing by it, as in the authors' code.
 GUARD = 1e-8

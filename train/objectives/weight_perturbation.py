@@ -16,8 +16,7 @@ from train.attacks.network import in_mode, undistributed
 from train.machine.gather import mean_of_all
 from train.objectives.adversarial import Adversarial
 from train.objectives.batch import Batch
-from train.objectives.objective import Draws, Metrics, Objective
-from train.objectives.parts.draws import own_draws
+from train.objectives.objective import Draws, Metrics, Objective, own_draws
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The draws of a mix in a DALI graph, from the pipeline's seed."""
 
 import secrets
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from nvidia.dali import fn, types
@@ -15,8 +16,17 @@ from mixdali.worlds.graph.plan import in_batch
 from mixdali.worlds.numbers import Draw, Number, constant
 from mixdali.worlds.operators import OperatorRandomness
 
-if TYPE_CHECKING:
-    from mixdali.worlds.graph.world import GraphWorld
+
+class Nodes(Protocol):
+    """What draws need of the graph's world."""
+
+    data: Any
+    """The node that is mixed."""
+    layout: str
+    """HWC or CHW."""
+
+    def nodes(self, numbers: Sequence[Any]) -> list[DataNode]:
+        """Numbers as nodes."""
 
 
 class GraphRandomness(OperatorRandomness):
@@ -25,7 +35,7 @@ class GraphRandomness(OperatorRandomness):
 
     ops, int32 = fn, types.INT32
 
-    def __init__(self, world: "GraphWorld", rng: int | None) -> None:
+    def __init__(self, world: Nodes, rng: int | None) -> None:
         pipeline = _current_pipeline()
         if rng is None:
             rng = _pipeline_seed(pipeline)

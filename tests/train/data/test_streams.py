@@ -15,6 +15,7 @@ from PIL import Image
 
 from mixdali import MixUp, derive_seed
 from pipelines.sources.source import Source
+from tests.helpers.processes import torchrun
 from tests.helpers.training import (
     ALONE,
     TINY,
@@ -28,7 +29,6 @@ from tests.helpers.training import (
     write_cifar,
 )
 from tests.train.cli.test_cli import error_of
-from tests.train.loop.test_distributed import torchrun
 from train.attacks import PGD
 from train.cli.overrides import parse_overrides
 from train.data.labels.noise import LabelNoise

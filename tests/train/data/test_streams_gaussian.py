@@ -85,7 +85,7 @@ def test_levels_stay_between_black_and_white() -> None:
 
 def test_the_bytes_do_not_depend_on_the_number_of_threads() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'tests'); import hashlib; from training import coloured;"
+        "import sys, hashlib; from tests.helpers.training import coloured;"
         "from train.data.streams.gaussian import draw_gaussian;"
         "print(hashlib.sha256(draw_gaussian(coloured(2000), 400, 0).items.tobytes()).hexdigest())"
     )

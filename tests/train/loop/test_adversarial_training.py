@@ -206,7 +206,6 @@ def two_steps(world: World) -> dict[str, Tensor]:
 
 WORKER = """
 import sys, torch
-sys.path.insert(0, "tests")
 from tests.train.loop.test_adversarial_training import two_steps
 from train.machine.distributed import open_world
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.helpers.processes import torchrun
 from tests.helpers.training import write_cifar
 from train.files import checkpoint
 
@@ -19,7 +17,6 @@ ROOT = Path(__file__).parents[3]
 WORKER = """
 import sys, torch
 from dataclasses import replace
-sys.path.insert(0, "tests")
 from tests.helpers.training import TINY
 from train.data.loaders import train_loader, val_loader
 from train.data.sources import read_sources
@@ -42,12 +39,6 @@ with open_world("cpu") as world:
     torch.save({"seen": seen, "model": state.model.state_dict(), "ema": state.ema.module.state_dict(),
                 "history": state.history, "own": len(training.held_out)}, f"{out}/{world.rank}.pt")
 """
-
-
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.helpers.processes import torchrun
 from tests.helpers.training import ALONE, assert_same, write_cifar
-from tests.train.loop.test_distributed import torchrun
 from train.machine.distributed import World
 from train.objectives import NeighborConsistency, Objective, SelfAdaptiveTraining
 from train.objectives.batch import Batch
@@ -46,7 +46,6 @@ def objective_steps(objective: Objective, world: World) -> dict[str, Tensor]:
 WORKER = """
 import sys, torch
 from dataclasses import replace
-sys.path.insert(0, "tests")
 from tests.train.loop.test_distributed_tables import COMPARED, objective_steps
 from tests.helpers.training import TINY
 from train.data.loaders import train_loader, val_loader

@@ -89,7 +89,6 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(name: str, variant: s
 WORKER = """
 import sys, torch
 import torch.distributed as dist
-sys.path.insert(0, "tests")
 from tests.helpers.nets import make_batch, preact
 from train.objectives import ManifoldMixup, MixupE, MultiMix, NoisyFeatureMixup
 

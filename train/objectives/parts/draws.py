@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from mixdali import derive_seed
 from mixdali.worlds.tensor import log_gamma
 
-if TYPE_CHECKING:
-    from train.objectives.batch import Batch
-    from train.objectives.objective import Draws, Objective
-
-
-def own_draws(objective: Objective, batch: Batch) -> Draws:
-    """The draws of a call that was given none: those of its step, so that the same call gives the same loss."""
-    seed = derive_seed(0, type(objective).__name__, batch.epoch, batch.step)
-    return objective.draw(batch, torch.Generator(batch.images.device).manual_seed(seed))
+Draws = dict[str, Tensor]
+"""All the randomness of a training step, by name."""
 
 
 def host_generator(generator: torch.Generator) -> torch.Generator:
