@@ -100,7 +100,7 @@ def test_differences_name_the_fields() -> None:
 
 
 def test_a_stored_class_of_another_package_is_not_built() -> None:
-    with pytest.raises(ValueError, match=r"'subprocess\.Popen'; only classes of mixdali and train"):
+    with pytest.raises(ValueError, match=r"'subprocess\.Popen', which no recipe is made of"):
         from_plain({"type": "subprocess.Popen", "args": "true"})
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from tests.helpers.evaluations import tensor_of, weaken
 from tests.helpers.training import TINY, coloured, write_cifar
-from train.evaluate import models, parts, report, run
+from train.evaluate import available, models, report, run
 from train.evaluate.parts import auto, doubts
 from train.evaluate.parts.attacks import measure_pgd
 from train.evaluate.run import evaluate, main
@@ -203,7 +203,7 @@ def test_an_evaluation_that_was_stopped_ends_with_the_same_numbers(
 def test_what_is_known_is_not_computed_again(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
     assert run_quietly(asked(home, tmp_path, "clean", "fgsm")) == 0
     before = results(tmp_path)["parts"]
-    monkeypatch.setitem(parts.PARTS, "fgsm", None)
+    monkeypatch.setitem(available.PARTS, "fgsm", None)
     assert run_quietly(asked(home, tmp_path, "fgsm", "occlusion")) == 0
     found = results(tmp_path)["parts"]
     assert set(found) == {"clean", "fgsm", "occlusion"}
@@ -250,7 +250,7 @@ def test_images_are_evenly_spread_and_keep_their_places(home: Path, tmp_path: Pa
         seen.extend(index for batch in setup.images for index in batch.index.tolist())
         return {"n": {"accuracy": 1.0}}
 
-    monkeypatch.setitem(parts.PARTS, "clean", measure)
+    monkeypatch.setitem(available.PARTS, "clean", measure)
     assert run_quietly(asked(home, tmp_path, "clean", num_images=5)) == 0
     assert seen == [0, 4, 9, 13, 18]
 
@@ -271,7 +271,7 @@ class Colours(nn.Module):
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Arguments]:
     def ask(kind: str) -> Arguments:
-        monkeypatch.setattr("test_evaluate.load", lambda: Colours(kind), raising=False)
+        monkeypatch.setattr("tests.train.evaluate.test_evaluate.load", lambda: Colours(kind), raising=False)
         root = tmp_path / "data"
         if not root.exists():
             write_cifar(root, 5, COUNT)
