@@ -246,7 +246,7 @@ def test_an_output_beside_the_classes_is_left_out(home: Path, tmp_path: Path) ->
 def test_images_are_evenly_spread_and_keep_their_places(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
     seen = []
 
-    def measure(setup: parts.Setup, remember: Any) -> dict[str, Any]:
+    def measure(setup: available.Setup, remember: Any) -> dict[str, Any]:
         seen.extend(index for batch in setup.images for index in batch.index.tolist())
         return {"n": {"accuracy": 1.0}}
 
