@@ -7,7 +7,7 @@ import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import mixdali
@@ -110,7 +110,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple | list) and all(fits(one, inside[0]) for one in value)
     if hint in (int, float):
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else True
+    return isinstance(value, hint) if isinstance(hint, type) and hint is not Any else True
 
 
 def describe(hint: Any, vocabulary: Mapping[str, type]) -> str:
@@ -135,7 +135,7 @@ def describe(hint: Any, vocabulary: Mapping[str, type]) -> str:
     return f"{article} {hint.__name__} ({', '.join(names)})" if names else f"{article} {hint.__name__}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def setting_hints(kind: type) -> Mapping[str, Any]:
     """The types of a class's settings by name; empty where they cannot be told."""
     try:

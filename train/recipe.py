@@ -223,7 +223,7 @@ def check_own(recipe: Recipe, file: RecipeFile) -> None:
     for kind in kinds_in(recipe):
         if type_name(kind).startswith(f"{OWN}.") and file.parts.get(kind.__name__) is not kind:
             raise ValueError(
-                f"the class {kind.__name__} of {kind.__module__} is no name at the top of {file.path}, where it would "
+                f"the class {kind.__name__} of the recipe is no name at the top of {file.path}, where it would "
                 "be looked for to build the recipe again; define or import it there"
             )
     if to_plain(from_plain(plain, file)) != plain:

@@ -110,7 +110,8 @@ def new_state(
 ) -> State:
     """The state before the first step: the same initial weights in every process, its own randomness in each.
 
-    `own` is what the recipe file defines, for a network of its own. Seeds torch's global generator, which layers such as dropout draw from; the caller restores it.
+    `own` is what the recipe file defines, for a network of its own. Seeds torch's global generator, which layers such
+    as dropout draw from; the caller restores it.
     """
     mean, std = STATISTICS[sources.kind]
     num_outputs = recipe.objective.num_outputs(sources.num_classes)
