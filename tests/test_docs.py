@@ -4,6 +4,7 @@ A page is run from top to bottom in one namespace, in an empty folder but for `p
 names stand for what a reader fills in: `folder` is that folder, `num_classes` is 3.
 """
 
+import inspect
 import re
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
@@ -153,7 +154,7 @@ METHODS_PAGE, METHODS_FOLDER = ROOT / "docs" / "methods.md", ROOT / "docs" / "me
 METHODS = {
     name: value
     for name, value in vars(mixdali).items()
-    if isinstance(value, type) and issubclass(value, mixdali.Mix) and value is not mixdali.Mix
+    if isinstance(value, type) and issubclass(value, mixdali.Mix) and not inspect.isabstract(value)
 }
 # One that draws all that its method can draw.
 DRAWING = {name: f"{name}()" for name in METHODS} | {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from train.data.loaders import val_loader
 from train.data.sources import Sources, read_sources
 from train.files import checkpoint
 from train.files.folders import claim_folder
+from train.files.recipe_file import RecipeFile, file_of
 from train.loop.held_out import to_device
 from train.machine.command import parse, say
 from train.machine.distributed import World, machine, open_world
@@ -56,9 +58,9 @@ def certify(asked: Arguments, console: Console) -> int:
         if world.size > 1:
             raise ValueError("one process certifies; start it without torchrun")
         asked = replace(asked, precision=resolve_precision(asked.precision, world.device))
-        recipe, sources = read_run(path, asked.root)
+        recipe, sources, file = read_run(path, asked.root, asked.recipe_file, partial(say, console))
         asked = replace(asked, sigma=choose_sigma(asked.sigma, recipe))
-        model = checkpoint.load_model(path, average=asked.average).to(world.device)
+        model = checkpoint.load_model(path, average=asked.average, file=file).to(world.device)
         chosen = sources.held_out.select(choose_images(len(sources.held_out), asked.skip, asked.num_images))
         identity = identify(asked, model, chosen, world)
         name = asked.name or f"certify-{path.resolve().parent.name}"
@@ -139,14 +141,17 @@ class Job:
                 yield next(places), image
 
 
-def read_run(path: Path, root: str | None) -> tuple[Recipe, Sources]:
-    """The recipe of a checkpoint and the data in `root`.
+def read_run(
+    path: Path, root: str | None, named: Path | None, tell: Callable[[str], None]
+) -> tuple[Recipe, Sources, RecipeFile | None]:
+    """The recipe of a checkpoint, the data in `root`, and the recipe file, if it is made of one (see `file_of`).
 
     Raises:
         FileNotFoundError, ValueError: it is no checkpoint of a classifier, or one of other classes.
     """
     content = checkpoint.load_classifier(path)
-    recipe = from_plain(content["recipe"])
+    file = file_of(path, content, content["recipe"], named, tell)
+    recipe = from_plain(content["recipe"], file)
     sources = read_sources(recipe.data, root)
     checkpoint.check_classes(path, content, sources.classes, root)
     outputs = content["network"]["num_classes"]
@@ -154,7 +159,7 @@ def read_run(path: Path, root: str | None) -> tuple[Recipe, Sources]:
         raise ValueError(
             f"{path} has {outputs} outputs for {sources.num_classes} classes, so its largest output is not its class"
         )
-    return recipe, sources
+    return recipe, sources, file
 
 
 def choose_sigma(asked: float | None, recipe: Recipe) -> float:

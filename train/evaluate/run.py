@@ -60,8 +60,8 @@ def evaluate(asked: Arguments, console: Console) -> int:
         if world.size > 1:
             raise ValueError("one process evaluates; start it without torchrun")
         asked = replace(asked, precision=resolve_precision(asked.precision, world.device))
-        subject = _read_subject(asked)
-        setup = set_up(asked, subject, world, stop)
+        subject = _read_subject(asked, console)
+        setup = set_up(asked, subject, world, stop, console)
         names = choose_parts(asked, setup, console)
         identity = identify(asked, setup, world)
         runs, name = _place(asked)
@@ -79,7 +79,7 @@ def evaluate(asked: Arguments, console: Console) -> int:
             return 0 if finished else stop.exit_code
 
 
-def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop) -> Setup:
+def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop, console: Console) -> Setup:
     """Networks on the device, images, and all that single parts need.
 
     Raises:
@@ -94,7 +94,8 @@ def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop) -> Setu
     check_outputs(networks, images)
     source = None
     if asked.source is not None:
-        module = still(read_source(asked.source, asked.root, sources), world.device)
+        other = read_source(asked.source, asked.root, sources, asked.recipe_file, partial(say, console))
+        module = still(other, world.device)
         source = Classifier(module, sources.num_classes, asked.precision, stop)
         check_outputs({"source": source}, images)
     published = None
@@ -224,11 +225,11 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
     }
 
 
-def _read_subject(asked: Arguments) -> Subject:
+def _read_subject(asked: Arguments, console: Console) -> Subject:
     if asked.model is not None:
         return read_function(asked.model, asked.root)
     assert asked.checkpoint is not None
-    return read_checkpoint(asked.checkpoint, asked.root, asked.weights)
+    return read_checkpoint(asked.checkpoint, asked.root, asked.weights, asked.recipe_file, partial(say, console))
 
 
 def _place(asked: Arguments) -> tuple[Path, str]:

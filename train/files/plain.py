@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+PACKAGES = ("mixdali", "train")
+OWN = "own"
+
 
 def to_plain(value: Any) -> Any:
     """A recipe, or any other settings, as dicts, lists, numbers and strings, ready for JSON and `torch.save`.
@@ -22,8 +25,12 @@ def to_plain(value: Any) -> Any:
 
 
 def type_name(kind: type) -> str:
-    """The stored name of a class: its package and its own name, which outlive a move between files."""
-    return shortened(f"{kind.__module__}.{kind.__name__}")
+    """The stored name of a class: its package and its own name, which outlive a move between files.
+
+    `own` stands for the package of a class that is not of this project: it is looked up in a recipe file.
+    """
+    package = kind.__module__.partition(".")[0]
+    return f"{package if package in PACKAGES else OWN}.{kind.__name__}"
 
 
 def shortened(name: str) -> str:

@@ -21,6 +21,7 @@ from train.files import checkpoint
 from train.files.folders import RunFolder, claim_folder
 from train.files.log import Log
 from train.files.plain import to_plain
+from train.files.recipe_file import RecipeFile, own_names
 from train.loop.epochs import Training, fit, is_finished
 from train.loop.state import new_state
 from train.loop.under_attack import fixed_images
@@ -38,12 +39,15 @@ SECONDS_BETWEEN_PICTURES = 30.0
 CHANGES = "changed_labels.csv"
 
 
-def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], console: Console) -> int:
+def train_recipe(
+    title: str, recipe: Recipe, run: Run, *, overrides: list[str], console: Console, file: RecipeFile | None = None
+) -> int:
     """Train, or go on with the same run where it was stopped. Leaves checkpoints, numbers and pictures in its folder.
 
     Args:
         title: recipe and variant, such as "zhang2017mixup small"; with hyphens the default name of the run.
         overrides: what the recipe changes of the stored one, for people.
+        file: the recipe file that defines parts of the recipe.
 
     Returns:
         The exit code: 0 if the run is finished, 128 plus the signal's number if one stopped it.
@@ -57,9 +61,9 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
         sources = prepare_sources(recipe, read_sources(recipe.data, run.root), run.root)
-        facts = describe_run(recipe, sources, world)
+        facts = describe_run(recipe, sources, world, file)
         folder = _enter_folder(stack, title, run, world, facts["identity"])
-        training = _build(recipe, run, sources, world, stop)
+        training = _build(recipe, run, sources, world, stop, file)
         if folder.resumes:
             training.state.load_checkpoint(checkpoint.load(folder.last), training.train, world)
 
@@ -87,16 +91,20 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
         return 0 if finished else stop.exit_code
 
 
-def describe_run(recipe: Recipe, sources: Sources, world: World) -> dict[str, Any]:
+def describe_run(recipe: Recipe, sources: Sources, world: World, file: RecipeFile | None = None) -> dict[str, Any]:
     """What a checkpoint says about its run: the recipe, and all that must be the same to continue it exactly."""
     plain = to_plain(recipe)
+    # A file that only puts known parts together is told by the recipe.
+    own = file if own_names(plain) else None
     decisive = {name: value for name, value in plain.items() if name not in ("paper", "claim")}
     return {
         "recipe": plain,
+        **({} if own is None else {"recipe_file": own.remembered()}),
         "classes": list(sources.classes),
         "processes": world.size,
         "identity": {
             **decisive,
+            **({} if own is None else {"code": own.digest}),
             "images": sources.identity(),
             **({} if recipe.weights is None else {"weights": checkpoint.digest_file(Path(recipe.weights))}),
             "device": world.kind,
@@ -135,7 +143,7 @@ def _enter_folder(stack: ExitStack, title: str, run: Run, world: World, identity
     raise answer
 
 
-def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop) -> Training:
+def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop, file: RecipeFile | None) -> Training:
     batches = train_loader(recipe, run, sources, world, recipe.objective.outputs)
     lengths = world.gather(len(batches))
     if min(lengths) != max(lengths) or min(lengths) == 0:
@@ -143,7 +151,7 @@ def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop)
             f"{len(sources.train)} training images give the processes {lengths} batches an epoch; all need the same "
             f"number, at least one: change --batch_size {recipe.batch_size}"
         )
-    state = new_state(recipe, sources, world, len(batches))
+    state = new_state(recipe, sources, world, len(batches), None if file is None else file.names)
     held_out = val_loader(recipe, run, sources, world)
     also = {
         name: val_loader(recipe, run, sources, world, images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,15 +105,18 @@ class State:
         self.sums = {name: value.to(world.device) for name, value in mine["sums"].items()}
 
 
-def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: int) -> State:
+def new_state(
+    recipe: Recipe, sources: Sources, world: World, steps_per_epoch: int, own: Mapping[str, Any] | None = None
+) -> State:
     """The state before the first step: the same initial weights in every process, its own randomness in each.
 
-    Seeds torch's global generator, which layers such as dropout draw from; the caller restores it.
+    `own` is what the recipe file defines, for a network of its own. Seeds torch's global generator, which layers such
+    as dropout draw from; the caller restores it.
     """
     mean, std = STATISTICS[sources.kind]
     num_outputs = recipe.objective.num_outputs(sources.num_classes)
     network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
-    model = build_model(**network, seed=derive_seed(recipe.seed, "model"))
+    model = build_model(**network, seed=derive_seed(recipe.seed, "model"), own=own)
     fresh = [] if recipe.weights is None else start_from(model, Path(recipe.weights))
     model = model.to(world.device).to(memory_format=torch.channels_last)
     parallel = data_parallel(model, world)

@@ -17,6 +17,7 @@ from mixdali.checks import one_of, positive_int
 from train.attacks import FGSM, PGD, BatchNorm, Loss, attacked
 from train.attacks.images import check_stream
 from train.attacks.network import counted, tracking, undistributed
+from train.attacks.robust import WITHIN_8
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.objective import Draws, Metrics, Objective, own_draws
@@ -35,7 +36,8 @@ class Attacking(Objective):
         ValueError: images that are not in [0, 1]; on a GPU at the first step, and later within 256 steps.
     """
 
-    attack: PGD | FGSM
+    attack: PGD | FGSM = WITHIN_8
+    """How adversarial images are found; 10 steps of PGD within 8 / 255 where nothing else is said."""
     batch_norm: BatchNorm = "eval"
     """What normalises during the attack: the running averages, with the network in evaluation mode ("eval"), the
     statistics of the batch, which move the averages ("train"), or such that do not ("frozen")."""

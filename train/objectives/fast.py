@@ -22,6 +22,9 @@ from train.objectives.objective import Draws, Metrics, own_draws
 MONITOR_STEPS = 5
 
 
+ATTACK = FGSM(eps=8 / 255, step_size=10 / 255)
+
+
 class Watched(nn.Module):
     """What the monitor saw last."""
 
@@ -46,7 +49,7 @@ class FastAdversarialTraining(AdversarialTraining):
             together. The run then ends, and its last checkpoint is from before.
     """
 
-    attack: FGSM
+    attack: FGSM = ATTACK
     batch_norm: BatchNorm = "train"
     every: int = 50
     """Steps between two looks; a look costs as much as two steps."""

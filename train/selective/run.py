@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,8 @@ from mixdali import derive_seed
 from train.data.loaders import val_loader
 from train.data.sources import read_sources
 from train.files import checkpoint
-from train.machine.command import parse
+from train.files.recipe_file import NamedFile, file_of
+from train.machine.command import parse, say
 from train.machine.distributed import open_world
 from train.machine.run import Run
 from train.recipe import from_plain
@@ -125,6 +127,7 @@ class Command:
     """last.pt or best.pt of a run."""
     root: str | None = None
     """Folder of the data; None: the embedded digits."""
+    recipe_file: NamedFile = None
     coverages: tuple[float, ...] = COVERAGES
     """Shares of the images to be answered."""
     num_calibration: int = NUM_CALIBRATION
@@ -139,9 +142,12 @@ def main(arguments: Sequence[str]) -> int:
     from rich.table import Table
 
     wanted = parse(Command, arguments, program="train.selective.run", summary=(__doc__ or "").split("\n")[0])
-    recipe = from_plain(checkpoint.load(Path(wanted.checkpoint))["recipe"])
+    path, console = Path(wanted.checkpoint), Console()
+    content = checkpoint.load(path)
+    file = file_of(path, content, content["recipe"], wanted.recipe_file, partial(say, console))
+    recipe = from_plain(content["recipe"], file)
     with open_world(wanted.device) as world:
-        model = checkpoint.load_model(Path(wanted.checkpoint)).to(world.device)
+        model = checkpoint.load_model(path, file=file).to(world.device)
         sources = read_sources(recipe.data, wanted.root)
         loader = val_loader(recipe, Run(device=wanted.device), sources, world)
         scores, wrong = score_images(model, loader)
@@ -151,6 +157,6 @@ def main(arguments: Sequence[str]) -> int:
     for risk in risk_table(scores, wrong, wanted.coverages, wanted.num_calibration):
         table.add_row(f"{risk.wanted:.0%}", f"{risk.coverage:.2%}", f"{risk.error:.2%}")
     title = f"{wanted.checkpoint}: {len(scores) - wanted.num_calibration:,} test images"
-    Console().print(title, soft_wrap=True, highlight=False)
-    Console().print(table)
+    say(console, title)
+    console.print(table)
     return 0
