@@ -19,16 +19,17 @@ from mixdali import Loader, Mix, Plan, derive_seed
 from mixdali.checks import fraction
 from mixdali.loading.epochs import epoch_of
 from mixdali.loading.sampling import Shuffled
-from pipelines.arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
-from pipelines.augment.augmix import augmix
-from pipelines.augment.color import color_jitter as jitter
-from pipelines.augment.resize import resize
-from pipelines.loaders import check_source, make_train_loader, make_val_loader
-from pipelines.named import loader_of, pipeline_of
-from pipelines.outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
-from pipelines.resident import InOrder, TrainBatches, most_per_run
-from pipelines.sources.files import read_cifar
-from pipelines.sources.source import Source
+
+from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
+from .augment.augmix import augmix
+from .augment.color import color_jitter as jitter
+from .augment.resize import resize
+from .loaders import check_source, make_train_loader, make_val_loader
+from .named import loader_of, pipeline_of
+from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .resident import InOrder, TrainBatches, most_per_run
+from .sources.files import read_cifar
+from .sources.source import Source
 
 PADDING = 4
 SEVERITY = 3.0  # of AugMix
@@ -125,7 +126,7 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "te
 
 def _pixels(source: Source) -> np.ndarray:
     if not isinstance(source.items, np.ndarray):
-        raise TypeError("pipelines.cifar reads images in memory, got a source of files; use pipelines.imagenet")
+        raise TypeError(f"{__name__} reads images in memory, got a source of files; use {__package__}.imagenet")
     return source.items
 
 

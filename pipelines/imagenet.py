@@ -18,15 +18,16 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import Loader, derive_seed, epoch_counter
-from pipelines.arguments import Size, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width
-from pipelines.augment.augmix import augmix
-from pipelines.augment.color import color_jitter as jitter
-from pipelines.augment.resize import FULL, resize
-from pipelines.loaders import check_source, make_train_loader, make_val_loader
-from pipelines.named import loader_of, pipeline_of
-from pipelines.outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
-from pipelines.sources.files import read_folder
-from pipelines.sources.source import Source
+
+from .arguments import Size, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width
+from .augment.augmix import augmix
+from .augment.color import color_jitter as jitter
+from .augment.resize import FULL, resize
+from .loaders import check_source, make_train_loader, make_val_loader
+from .named import loader_of, pipeline_of
+from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .sources.files import read_folder
+from .sources.source import Source
 
 SIZE = 224
 CROP_SHARE = 7 / 8
@@ -81,7 +82,7 @@ def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments)
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
     source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file
-                 that cannot be decoded stops the run; `python -m pipelines.check FOLDER` finds such files.
+                 that cannot be decoded stops the run; `python -m mixdali.pipelines.check FOLDER` finds such files.
     size         None: 224.
     augment      False: the crop of the validation images and no flip.
     """
@@ -104,9 +105,7 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "va
     if not isinstance(source, Source):
         source = read_folder(source, split)
     if isinstance(source.items, np.ndarray):
-        raise TypeError(
-            "pipelines.imagenet reads files, got a source of images in memory; use pipelines.cifar for them"
-        )
+        raise TypeError(f"{__name__} reads files, got a source of images in memory; use {__package__}.cifar for them")
     return check_source(source, asked)
 
 

@@ -9,9 +9,10 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader, derive_seed
 from mixdali.loading.sampling import check_shard
-from pipelines.arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
-from pipelines.outputs import TRAIN, VAL, graph_settings, output_names
-from pipelines.sources.source import Source
+
+from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
+from .outputs import TRAIN, VAL, graph_settings, output_names
+from .sources.source import Source
 
 
 def make_train_loader(

@@ -15,7 +15,8 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader
 from mixdali.names import nearest
-from pipelines.sources.source import Source
+
+from .sources.source import Source
 
 Given = ParamSpec("Given")
 Asked = TypeVar("Asked")
