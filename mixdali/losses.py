@@ -1,12 +1,17 @@
 """Losses and accuracy of mixed images whose labels were left as class indices."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mixdali.plan import Plan
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def mixed_loss(loss: Callable[[Any, Any], Any], logits: Any, labels: Any, plan: Plan) -> Any:
+
+def mixed_loss(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor, plan: Plan) -> Tensor:
     """lam * loss(logits, labels) + (1 - lam) * loss(logits, the partners' labels).
 
     For cross-entropy that is the loss of the soft targets, without a tensor of (N, num_classes); for any other loss of
@@ -37,7 +42,7 @@ def mixed_loss(loss: Callable[[Any, Any], Any], logits: Any, labels: Any, plan: 
     return lam * own + (1 - lam) * other
 
 
-def mixed_accuracy(logits: Any, labels: Any, plan: Plan) -> Any:
+def mixed_accuracy(logits: Tensor, labels: Tensor, plan: Plan) -> Tensor:
     """Share in [0, 1] of the images' weight that was predicted: a tensor of one number.
 
     An image counts lam where the largest logit is its own label's, and 1 - lam where it is the partner's; both where
@@ -50,7 +55,7 @@ def mixed_accuracy(logits: Any, labels: Any, plan: Plan) -> Any:
     return (lam * (guess == labels) + (1 - lam) * (guess == partners)).mean()
 
 
-def _partners(logits: Any, labels: Any, plan: Plan) -> Any:
+def _partners(logits: Tensor, labels: Tensor, plan: Plan) -> Tensor:
     if labels.ndim != 1 or labels.is_floating_point():
         raise TypeError(f"labels must be class indices (N,), got {labels.dtype} {tuple(labels.shape)}")
     if not len(logits) == len(labels) == len(plan.partner):

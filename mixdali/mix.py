@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from mixdali.checks import count, fraction, one_of
 from mixdali.draws import Draws
@@ -13,6 +13,9 @@ from mixdali.worlds import World, world_of
 Per = Literal["image", "batch", "pair"]
 Partner = Literal["cycle", "permutation", "flip", "roll", "same_class", "other_class"]
 Layout = Literal["HWC", "CHW"]
+# What goes in comes out: torch tensors, nodes of a DALI graph, batches of its dynamic mode.
+Images = TypeVar("Images")
+Targets = TypeVar("Targets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +51,8 @@ class Mix(ABC):
                 )
 
     def __call__(
-        self, images: Any, targets: Any, *, rng: Any = None, epoch: Any = None, layout: Layout | None = None
-    ) -> tuple[Any, Any]:
+        self, images: Images, targets: Targets, *, rng: Any = None, epoch: Any = None, layout: Layout | None = None
+    ) -> tuple[Images, Targets]:
         """Draw and apply: images and targets, mixed. Arguments as in `draw` and `apply`."""
         plan = self.draw(images, targets=targets, rng=rng, epoch=epoch, layout=layout)
         return self.apply(images, targets, plan, layout=layout)
@@ -82,7 +85,9 @@ class Mix(ABC):
         draws = Draws(world.randomness(rng), given, each=self.per, targets=targets, first_epoch=epoch)
         return world.call(self._drawn, draws, world)
 
-    def apply(self, images: Any, targets: Any, plan: Plan, *, layout: Layout | None = None) -> tuple[Any, Any]:
+    def apply(
+        self, images: Images, targets: Targets, plan: Plan, *, layout: Layout | None = None
+    ) -> tuple[Images, Targets]:
         """Mix as the plan says; nothing is drawn. Targets of None stay None.
 
         DALI, both modes: images uint8 HWC -> float32 CHW in [0, 1], so that the mix is the conversion too. With

@@ -1,12 +1,14 @@
 """Labels to targets."""
 
-from typing import Any
+from typing import TypeVar
 
 from mixdali.checks import fraction, positive_int
 from mixdali.worlds import world_of
 
+Labels = TypeVar("Labels")
 
-def one_hot(labels: Any, num_classes: int, smoothing: float = 0.0) -> Any:
+
+def one_hot(labels: Labels, num_classes: int, smoothing: float = 0.0) -> Labels:
     """Class indices (N,) -> probabilities (N, num_classes), float32, each row summing to one.
 
     smoothing in [0, 1] moves that share of the probability to all classes alike: the label's class gets

@@ -6,7 +6,8 @@ def explained(error: RuntimeError) -> Exception | None:
     text = str(error)
     if "operator `nvidia.dali.fn.decoders." in text:
         return ValueError(
-            "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
+            "an image cannot be decoded, and DALI does not say which; "
+            "`python -m mixdali.pipelines.check FOLDER` finds it"
         )
     if "in check_uint8" in text or ("KeptOperator" in text and "float != uint8" in text):
         return TypeError(

@@ -172,7 +172,7 @@ def test_without_matplotlib_the_message_names_the_extra(cifar: str) -> None:
     code = "import sys; sys.modules['matplotlib'] = None; from pipelines.preview import main; sys.exit(main())"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code, cifar], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
-    assert "pip install 'mixdali[train]'" in done.stderr
+    assert "pip install 'mixdali[tools]'" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
