@@ -4,8 +4,9 @@ BIN := $(VENV)/bin
 # The DALI wheel's extra: cuda13 or cuda12. Both run on a machine without a GPU.
 CUDA ?= cuda13
 PEERS ?= .venv-peers
+DOCS ?= .venv-docs
 
-.PHONY: setup demo test test-long lint format bench-peers clean
+.PHONY: setup demo test test-long lint format docs bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -33,6 +34,15 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The site, from the Markdown and the docstrings, which are read and not run: its environment needs neither DALI nor torch.
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/python docs/building/build.py
+
+$(DOCS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 # The loaders that `python -m pipelines.bench` compares with, in an environment of their own. FFCV has to be compiled.
 bench-peers: $(PEERS)/.installed
 
@@ -47,4 +57,4 @@ $(PEERS)/.installed: pipelines/bench/peers.txt constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(DOCS) site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
