@@ -63,7 +63,7 @@ def imports() -> Counter[tuple[str, str]]:
     return Counter({pair: count for pair, count in found.items() if pair[0] != pair[1]})
 
 
-STEP, ROW, LEFT, TOP, LABEL = 17, 23, 116, 18, 150
+STEP, ROW, LEFT, TOP, LABEL = 14, 23, 112, 16, 130
 
 
 def draw_rooms() -> str:
@@ -93,12 +93,12 @@ def draw_rooms() -> str:
         ink = COLOURS[package_of(other)][0]
         said = f"{one} imports {other} ({count} {'import' if count == 1 else 'imports'})"
         parts.append(
-            f'<circle cx="{x[other]}" cy="{y[one]:g}" r="4.4" fill="{ink}"><title>{escape(said)}</title></circle>'
+            f'<circle cx="{x[other]}" cy="{y[one]:g}" r="4.2" fill="{ink}"><title>{escape(said)}</title></circle>'
         )
     for room in order:
         ink, name = COLOURS[package_of(room)][0], room.partition("/")[2] or f"{package_of(room)} itself"
         parts.append(f'<rect x="{x[room] - 4}" y="{y[room] - 4:g}" width="8" height="8" rx="2" fill="{ink}"/>')
-        parts.append(text(x[room] + 11, y[room] + 4.5, name, colour=INK, size=13.5))
+        parts.append(text(x[room] + 11, y[room] + 4.5, name, colour=INK, size=14.5))
     legend = [
         "A line is a room; its name stands at its end.",
         "A dot: this room imports the one whose",
@@ -106,7 +106,7 @@ def draw_rooms() -> str:
         "No dot lies right of its line's name:",
         "nothing imports what comes after it.",
     ]
-    start = LEFT + 22 * STEP
+    start = LEFT + 20 * STEP
     parts += [text(start + 60, TOP + 22 + 20 * n, said, colour=SOFT, size=13.5) for n, said in enumerate(legend)]
     return svg(width, height, parts, "The rooms of mixdali, pipelines and train, and which of them import which")
 
