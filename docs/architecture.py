@@ -197,7 +197,8 @@ def exists(function: str) -> bool:
     """Whether a name such as `mixdali.mix.Mix.draw` is defined where it says, read from the text."""
     words = function.split(".")
     for number in range(len(words) - 1, 0, -1):
-        path = ROOT.joinpath(*words[:number]).with_suffix(".py")
+        module = ROOT.joinpath(*words[:number])
+        path = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
         if path.exists():
             body = ast.parse(path.read_text()).body
             for word in words[number:]:

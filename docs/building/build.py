@@ -70,7 +70,7 @@ def finish() -> int:
         text = page.read_text()
         text = re.sub(r'(<(span|div) class="arithmatex">)(.*?)</\2>', with_mathml, text, flags=re.DOTALL)
         up = "../" * (len(page.relative_to(SITE).parts) - 1)
-        text = re.sub(r'https://unpkg\.com/iframe-worker/shim', f"{up}building/{SHIM}", text)
+        text = re.sub(r"https://unpkg\.com/iframe-worker/shim", f"{up}building/{SHIM}", text)
         page.write_text(text)
     return len(pages)
 
