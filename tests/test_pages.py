@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from types import FunctionType
 import pytest
 
 from docs import architecture, papers
-from docs.building import api, build
+from docs.building import api, build, columns
 from train.cli.main import recipe_names, recipe_outline
 from train.machine.run import Run
 from train.recipe import Recipe
@@ -197,6 +198,46 @@ def test_every_name_of_the_reference_is_there(page: str) -> None:
         module, _, attribute = name.rpartition(".")
         thing = getattr(importlib.import_module(module), attribute)
         assert thing.__doc__ or not isinstance(thing, type | FunctionType), name
+
+
+COLUMNS = """Batches.
+
+    source        a folder,
+                  or a source.
+    color_jitter  by up to this share.
+    outputs,      what comes out,
+    size          and how large.
+    batches_per_run
+                  how many.
+
+    kind  of a thing that is no argument.
+    """
+
+
+def test_columns_of_a_docstring_are_sections_on_the_site() -> None:
+    own = {"source", "color_jitter", "outputs", "size", "batches_per_run"}
+    assert columns.with_sections(inspect.cleandoc(COLUMNS), own).split("\n") == [
+        "Batches.",
+        "",
+        "- `kind`: of a thing that is no argument.",
+        "",
+        "Args:",
+        "    source: a folder, or a source.",
+        "    color_jitter: by up to this share.",
+        "    outputs: what comes out, and how large.",
+        "    size: what comes out, and how large.",
+        "    batches_per_run: how many.",
+    ]
+
+
+@pytest.mark.parametrize("page", api.pages())
+def test_no_docstring_of_the_reference_keeps_its_columns(page: str) -> None:
+    for name in re.findall(r"^::: (\S+)$", api.pages()[page], flags=re.MULTILINE):
+        module, _, attribute = name.rpartition(".")
+        thing = getattr(importlib.import_module(module), attribute)
+        text = inspect.getdoc(thing) if isinstance(thing, type | FunctionType) else ""
+        shown = columns.with_sections(text or "", set()).partition("Args:")[0]
+        assert re.findall(r"^[a-z_]+  +\S.*$", shown, flags=re.MULTILINE) == [], name
 
 
 def test_all_that_mixdali_hands_out_is_in_the_reference() -> None:
