@@ -60,15 +60,16 @@ def _entries(paragraph: str) -> Iterator[tuple[str, str]]:
     column, found = starts.most_common(1)[0][0], list[list[str]]()
     for line in lines:
         name, space, said = line[: column - 1].strip(), line[column - 1 : column], line[column:].strip()
-        if re.fullmatch(NAMES, line):  # longer than the column is wide: the text begins below
-            found.append([line, ""])
-        elif re.fullmatch(f"{NAMES},?", name) and space == " " and not line.startswith(" "):
-            if found and found[-1][0].endswith(","):  # several names, one below the other
-                found[-1] = [f"{found[-1][0]} {name}", f"{found[-1][1]} {said}"]
-            else:
-                found.append([name, said])
-        elif found and not name and said:
-            found[-1][1] += f" {said}"
+        if re.fullmatch(NAMES, line):  # longer than the column is wide, so that the text begins below; or without one
+            name, said = line, ""
+        elif not re.fullmatch(f"{NAMES},?", name) or space != " " or line.startswith(" "):
+            name = ""
+        if name and found and found[-1][0].endswith(","):  # several names, one below the other
+            found[-1] = [f"{found[-1][0]} {name}", f"{found[-1][1]} {said}"]
+        elif name:
+            found.append([name, said])
+        elif found and line[:column].strip() == "" and line.strip():
+            found[-1][1] += f" {line.strip()}"
         else:
             return
     if all(said for _, said in found):
