@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 CUDA ?= cuda13
 PINS := constraints.txt constraints-$(CUDA).txt
 PEERS ?= .venv-peers
+DOCS ?= .venv-docs
 
-.PHONY: setup demo test test-long lint format bench-peers clean
+.PHONY: setup demo test test-long lint format docs bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -34,6 +35,15 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The site, from the Markdown and the docstrings, which are read and not run: its environment needs neither DALI nor torch.
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/python docs/building/build.py
+
+$(DOCS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 # The loaders that `python -m pipelines.bench` compares with, in an environment of their own. FFCV has to be compiled.
 bench-peers: $(PEERS)/.installed
 
@@ -48,4 +58,4 @@ $(PEERS)/.installed: pipelines/bench/peers.txt $(PINS)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(DOCS) site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -36,7 +36,8 @@ def code(page: Path) -> str:
     return "\n".join(kept)
 
 
-PAGES = {str(page.relative_to(ROOT)): page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
+ABOVE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES = {str(page.relative_to(ROOT)): page for page in [*ABOVE, *sorted((ROOT / "docs").rglob("*.md"))]}
 
 
 @pytest.fixture
