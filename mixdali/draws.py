@@ -49,9 +49,11 @@ class Draws:
     drawn: dict[str, Any] = field(default_factory=dict)
 
     def uniform(self, name: str) -> Any:
+        """(N,) in [0, 1)."""
         return self._once(self.prefix + name, lambda full: self.source.uniform(full, self.each))
 
     def beta(self, name: str, a: Any, b: Any) -> Any:
+        """(N,) ~ Beta(a, b)."""
         return self._once(self.prefix + name, lambda full: self.source.beta(full, a, b, self.each))
 
     def fixed(self, name: str, value: float) -> Any:
@@ -77,6 +79,7 @@ class Draws:
         return partners
 
     def pixels(self, name: str, law: str) -> Any:
+        """(N, C, H, W) "uniform" in [0, 1) or "normal"."""
         full = self.prefix + name
         if full not in self.drawn:
             self.drawn[full] = self.given[full] if full in self.given else self.source.pixels(full, law)

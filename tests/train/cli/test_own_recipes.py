@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,6 @@ import torch
 
 from tests.helpers.own import RECIPE, write_own
 from tests.helpers.training import write_cifar
-from tests.train.cli.test_whole import run
 from train.certify.run import read_run
 from train.cli.main import choose_recipe, main
 from train.evaluate.models import read_checkpoint
@@ -27,6 +27,7 @@ from train.predict.measure import measure, read_networks
 from train.recipe import check_own, from_plain
 from train.selective.run import main as selective
 
+ROOT = Path(__file__).parents[3]
 PLACE = ["--device", "cpu", "--num_threads", "1"]
 
 
@@ -64,6 +65,16 @@ def home(trained: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def run(folder: Path, *arguments: str, module: str = "train") -> str:
+    """What a command prints that is started in a folder with nothing of the project in it."""
+    ignored = "ignore:Implicitly cleaning up:ResourceWarning"
+    command = [sys.executable, "-W", "error", "-W", ignored, "-m", module, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=250)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(arguments) == 2
     out, err = capsys.readouterr()
@@ -91,9 +102,12 @@ def test_a_file_trains_goes_on_and_is_evaluated_from_an_empty_folder(data: str, 
     assert {path.name for path in empty.iterdir()} == {"runs"}
 
 
-def test_what_a_file_shows_imports_from_it_and_trains_the_same(tmp_path: Path) -> None:
+def test_what_a_file_shows_imports_from_it_and_trains_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write_own(tmp_path / "own")
-    shown = run(tmp_path, "own/mine.py", "--mix", "BandMix(alpha=0.3)", "--objective.gamma", "1/2", "--show")
+    assert main([str(file), "--mix", "BandMix(alpha=0.3)", "--objective.gamma", "1/2", "--show"]) == 0
+    shown = capsys.readouterr().out
     assert "from mine import BandMix, Focal, Poly, small_net\n" in shown
     (tmp_path / "again.py").write_text(shown)
     stored = choose_recipe(str(file)).stored

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from train.cli.overrides import parse_overrides
 from train.cli.whole import part_fields
 from train.data.labels.noise import LabelNoise
 from train.data.streams import Stream
+from train.evaluate.run import main as evaluate
 from train.files import checkpoint
 from train.objectives import TRADES, CrossEntropy, ManifoldMixup
 from train.optim import SGD, AdamW, Cosine, Steps
 from train.recipe import Recipe, from_plain, vocabulary
 
-ROOT = Path(__file__).parents[3]
 PGD_4 = PGD(eps=4 / 255, step_size=1 / 255)
 
 
@@ -33,14 +32,12 @@ def parsed(*words: str, name: str = "demo") -> Recipe:
     return parse_overrides("demo", "", find_recipe(name)[1], words)[0]
 
 
-def run(folder: Path, *arguments: str, module: str = "train") -> str:
-    """What a command prints, started in a folder that holds nothing of the project."""
-    ignored = "ignore:Implicitly cleaning up:ResourceWarning"
-    command = [sys.executable, "-W", "error", "-W", ignored, "-m", module, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=250)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    return done.stdout
+def said(capsys: pytest.CaptureFixture[str], command: Callable[[Sequence[str]], int], *arguments: str) -> str:
+    """What a command prints that does what it is asked to."""
+    assert command(arguments) == 0, capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
 
 
 @pytest.mark.parametrize(
@@ -144,31 +141,40 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_cifar(tmp_path_factory.mktemp("whole") / "data", 400, 20))
 
 
-def test_the_most_natural_command_trains_resumes_and_is_evaluated(data: str, tmp_path: Path) -> None:
+def test_the_most_natural_command_trains_resumes_and_is_evaluated(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     # smaller than the real one by its data alone
     words = ["baseline", "small", "--mix", "CutMix(alpha=1.0)", "--optimizer", "AdamW()", "--num_images", "256"]
     place = ["--root", data, "--batch_size", "16", "--device", "cpu", "--num_threads", "1"]
-    said = run(tmp_path, *words, "--num_epochs", "1", *place)
-    assert "optimizer SGD, now AdamW; mix None, now CutMix" in " ".join(said.split())
-    last = tmp_path / "runs" / "baseline-small" / "last.pt"
+    told = said(capsys, main, *words, "--num_epochs", "1", *place)
+    assert "optimizer SGD, now AdamW; mix None, now CutMix" in " ".join(told.split())
+    last = Path("runs/baseline-small/last.pt")
     content = checkpoint.load(last)
     recipe = from_plain(content["recipe"])
     assert (recipe.mix, recipe.optimizer) == (CutMix(alpha=1.0), AdamW())
     # as it was before the end
     checkpoint.save(last, {**{k: v for k, v in content.items() if k != "format"}, "finished": False})
-    assert "goes on in runs/baseline-small after epoch 1" in run(tmp_path, *words, "--num_epochs", "1", *place)
-    assert "clean" in run(tmp_path, "runs/baseline-small", "--root", data, "--parts", "clean", module="train.evaluate")
+    told = said(capsys, main, *words, "--num_epochs", "1", *place)
+    assert "goes on in runs/baseline-small after epoch 1" in told
+    told = said(capsys, evaluate, "runs/baseline-small", "--root", data, "--parts", "clean", "--device", "cpu")
+    assert "clean: accuracy" in told
 
 
-def test_a_shown_recipe_is_a_file_that_shows_itself(tmp_path: Path) -> None:
+def test_a_shown_recipe_is_a_file_that_shows_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     words = ["zhang2017mixup", "small", "--mix", "Choose([MixUp(), CutMix()])", "--lr", "1/8"]
-    shown = run(tmp_path, *words, "--show")
+    shown = said(capsys, main, *words, "--show")
     assert (
         shown.splitlines()[0] == "# python -m train zhang2017mixup small --mix 'Choose([MixUp(), CutMix()])' --lr 1/8"
     )
     assert [path.name for path in tmp_path.iterdir()] == []
     (tmp_path / "mine.py").write_text(shown)
-    again = run(tmp_path, "mine.py", "--show")
+    again = said(capsys, main, "mine.py", "--show")
     assert again.partition("\n")[2] == shown.partition("\n")[2]
     made: dict[str, Any] = {}
     exec(shown, made)

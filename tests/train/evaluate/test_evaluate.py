@@ -375,7 +375,7 @@ def test_parts_that_lack_something_are_refused_before_anything_is_measured(home:
 
 def test_the_attack_sees_batch_norms_averages_and_leaves_them(home: Path, tmp_path: Path) -> None:
     subject = models.read_checkpoint(home / "runs" / "averaged", str(home / "data"), "raw")
-    setup = run.set_up(asked(home, tmp_path), subject, run.World(torch.device("cpu")), Stop())
+    setup = run.set_up(asked(home, tmp_path), subject, run.World(torch.device("cpu")), Stop(), Console())
     before = {name: value.clone() for name, value in subject.networks["raw"].state_dict().items()}
     settings: dict[str, Any] = {"eps": 2 / 255, "norm": "Linf", "num_steps": 3, "restarts": 1, "seed": 0}
     measure_pgd(setup.networks, setup.images, **settings)
