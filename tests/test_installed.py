@@ -131,8 +131,8 @@ def test_what_bench_measures_runs_in_processes_that_know_the_installed_package(
         installed,
         "from mixdali.pipelines.bench.race import run\n"
         "from mixdali.pipelines.bench.rows import Contestant, Race\n"
-        "settings = dict(folder='photos', batch_size=4, size=16, num_classes=3, threads=1, device='cpu', repeat=1, seed=0)\n"
-        "settings |= dict(output='uint8', fast=False, plain=True)\n"
+        "settings = dict(folder='photos', batch_size=4, size=16, num_classes=3, threads=1, device='cpu')\n"
+        "settings |= dict(output='uint8', fast=False, plain=True, repeat=1, seed=0)\n"
         "race = Race('a race', 'floor', (Contestant('floor', 'floor'),), settings, images=8)\n"
         "(outcome,) = run(race, rounds=1, peers=sys.executable, say=lambda text: None)\n"
         "print(outcome.problem or outcome.rounds[0]['images'])\n",
