@@ -58,7 +58,7 @@ def imports() -> Counter[tuple[str, str]]:
     room, known = rooms(), modules()
     found: Counter[tuple[str, str]] = Counter()
     for path in FILES:
-        for other in arrows((ROOT / path).read_text(), known):
+        for other in arrows(path, (ROOT / path).read_text(), known):
             found[room[place_of(path)], room[place_of(other)]] += 1
     return Counter({pair: count for pair, count in found.items() if pair[0] != pair[1]})
 

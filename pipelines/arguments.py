@@ -31,9 +31,12 @@ class ValGraph:
     """What a pipeline of images is to give.
 
     num_classes  labels are 0 to num_classes - 1.
-    size         (height, width) of what comes out, or one number for a square; None: the pipeline's own.
+    size         (height, width) of what comes out, or one number for a square.
     outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
-                 "index" (N,) int32 (the place in the full data set); from files also "path", a list of their names.
+                 "index" (N,) int32 (the place in the full data set); from files also "path", a list of their names. In
+                 training also "unmixed" like images, "plan" a `mixdali.Plan` with all its parts; "view1" and "view2"
+                 like images: two of AugMix's views of the unmixed images, which are their first
+                 (`pipelines.augment.augmix`).
     shard        (rank, number of ranks).
     """
 
@@ -52,9 +55,6 @@ class TrainGraph(ValGraph):
     augment      False: no random crop and no flip.
     color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1]
                  (`pipelines.augment.color`).
-    outputs      also "unmixed" like images, "plan" a `mixdali.Plan` with all its parts; "view1" and "view2" like
-                 images: two of AugMix's views of the unmixed images, which are their first
-                 (`pipelines.augment.augmix`).
     """
 
     mix: Mix | None = None

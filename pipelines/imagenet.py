@@ -84,7 +84,7 @@ def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments)
     source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file
                  that cannot be decoded stops the run; `python -m mixdali.pipelines.check FOLDER` finds such files.
     size         None: 224.
-    augment      False: the crop of the validation images and no flip.
+    augment      False: the crop of the validation images.
     """
     source = _source(source, "train", asked)
     return make_train_loader(train_pipeline, source, asked, tables={"path": list(source.items)})

@@ -40,14 +40,18 @@ ABOVE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"
 PAGES = {str(page.relative_to(ROOT)): page for page in [*ABOVE, *sorted((ROOT / "docs").rglob("*.md"))]}
 
 
-@pytest.fixture
-def beside_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_photos(root: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("bird", "cat", "dog"):
-        folder = tmp_path / "photos" / name
+        folder = root / name
         folder.mkdir(parents=True)
         for n in range(8):
             Image.fromarray(rng.integers(256, size=(72, 80, 3), dtype=np.uint8)).save(folder / f"{n}.jpg")
+
+
+@pytest.fixture
+def beside_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
 
 

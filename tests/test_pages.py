@@ -64,11 +64,16 @@ def test_every_command_on_a_page_is_there_with_its_options(name: str, command: s
         assert variant in recipe_outline(recipe)[1]
 
 
+def of_checkout(module: str) -> str:
+    """Pages use the name that the pipelines have once installed; in a checkout they lie beside mixdali."""
+    return module.removeprefix("mixdali.") if module.startswith("mixdali.pipelines") else module
+
+
 @cache
 def names_of_options(module: str) -> set[str]:
     """The fields of a recipe and a run, and the names in a command's files, of which its options are made."""
     fields_of_a_run = {field.name for kind in (Recipe, Run) for field in fields(kind)}
-    path = ROOT / ("train/cli" if module == "train" else module.replace(".", "/"))
+    path = ROOT / ("train/cli" if module == "train" else of_checkout(module).replace(".", "/"))
     files = path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]
     return fields_of_a_run | set(re.findall(r"\w+", "".join(file.read_text() for file in files)))
 
@@ -84,7 +89,7 @@ def test_every_command_is_on_the_page_of_commands() -> None:
         and not path.is_relative_to(ROOT / "pipelines" / "bench")  # processes of its own
     ]
     modules = {".".join(path.relative_to(ROOT).parts) for path in [*packages, *alone]}
-    shown = {command.split()[0] for command in commands(DOCS / "commands.md")}
+    shown = {of_checkout(command.split()[0]) for command in commands(DOCS / "commands.md")}
     assert modules <= shown
 
 

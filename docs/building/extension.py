@@ -1,7 +1,8 @@
 """An extension of griffe, which reads the code for the reference: columns as sections, dataclasses with all fields.
 
 A dataclass says of a field what it is in columns, or in a text under the field. For the site each gets its arguments in
-one place, its own first and then those of the classes it is made from.
+one place, its own first and then those of the classes it is made from. A function that takes the fields of a dataclass
+as arguments (`pipelines.named`) gets them too.
 """
 
 import re
@@ -14,14 +15,46 @@ from docs.building.columns import section, with_sections
 
 class Columns(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **kwargs: object) -> None:
+        spread = list(_spread_functions(pkg))
+        for function, kind in spread:
+            _spread(function, kind)
         for thing in list(_walk(pkg)):
             if thing.docstring is not None and (thing.is_class or thing.is_function):
                 thing.docstring.value = with_sections(thing.docstring.value, _arguments(thing))
         for kind in [thing for thing in _walk(pkg) if thing.is_class and _is_dataclass(thing)]:
             _gather_fields(kind)
+        for function, kind in spread:
+            _describe(function, _described(kind))
         for kind in [thing for thing in _walk(pkg) if thing.is_class and _is_dataclass(thing)]:
             for field in _fields(kind):
                 kind.members[field].docstring = None  # it stands among the arguments
+
+
+def _spread_functions(pkg: griffe.Module) -> Iterator[tuple[griffe.Function, griffe.Class]]:
+    """Functions that take a dataclass's fields, each with that dataclass."""
+    for function in _walk(pkg):
+        for decorator in function.decorators if function.is_function else ():
+            if named := re.fullmatch(r"(?:loader|pipeline)_of\((\w+)\)", str(decorator.value)):
+                yield function, pkg[function.resolve(named[1]).partition(".")[2]]
+
+
+def _spread(function: griffe.Function, kind: griffe.Class) -> None:
+    """The fields of a dataclass in place of the function's second argument."""
+    source, _, *own = function.parameters
+    stated = {field: one.members[field] for one in [*reversed(kind.mro()), kind] for field in _fields(one)}
+    fields = [
+        griffe.Parameter(name, annotation=field.annotation, kind=griffe.ParameterKind.keyword_only, default=field.value)
+        for name, field in stated.items()
+    ]
+    fields.sort(key=lambda field: field.default is not None)
+    function.parameters = griffe.Parameters(source, *fields, *own)
+
+
+def _describe(function: griffe.Function, fields: dict[str, str]) -> None:
+    """What is said of the fields, and behind it what the function says of them itself."""
+    own = _described(function)
+    said = own | {name: f"{text} {own[name]}" if name in own else text for name, text in fields.items()}
+    function.docstring.value = "\n\n".join([*_without_arguments(function), section(list(said.items()))])
 
 
 def _walk(thing: griffe.Object) -> Iterator[griffe.Object]:
@@ -35,6 +68,8 @@ def _arguments(thing: griffe.Object) -> set[str]:
     if thing.is_function:
         return {parameter.name.lstrip("*") for parameter in thing.parameters}
     own = {name for name, member in thing.members.items() if member.is_attribute}
+    if _is_dataclass(thing):
+        own |= _names(thing)
     made = thing.members.get("__init__")
     return own | (set() if made is None or made.is_alias else _arguments(made))
 
@@ -71,8 +106,7 @@ def _gather_fields(kind: griffe.Object) -> None:
                 said.setdefault(name, text)
     if not said:
         return
-    text = "" if kind.docstring is None else kind.docstring.value
-    rest = [paragraph for paragraph in re.split(r"\n\n", text) if not paragraph.startswith("Args:")]
+    rest = _without_arguments(kind)
     gathered = section(list(said.items()))
     if kind.docstring is None:
         kind.docstring = griffe.Docstring(gathered, parent=kind)
@@ -81,6 +115,11 @@ def _gather_fields(kind: griffe.Object) -> None:
 
 def _names(kind: griffe.Object) -> set[str]:
     return {name for one in [*kind.mro(), kind] if _is_dataclass(one) for name in _fields(one)}
+
+
+def _without_arguments(thing: griffe.Object) -> list[str]:
+    text = "" if thing.docstring is None else thing.docstring.value
+    return [paragraph for paragraph in re.split(r"\n\n", text) if not paragraph.startswith("Args:")]
 
 
 def _described(kind: griffe.Object) -> dict[str, str]:
