@@ -26,13 +26,16 @@ SHIM = "iframe-worker.js"
 
 def main() -> int:
     prepare()
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--clean"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean"]
     # The generator announces its successor at every start.
-    code = subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}).returncode
-    if code == 0:
-        number = finish()
-        print(f"{number} pages: {SITE.relative_to(ROOT)}/index.html")
-    return code
+    around = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=around, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = [line for line in done.stdout.splitlines() if line.strip() and not line.startswith("INFO ")]
+    if done.returncode or said:
+        print(*said, sep="\n", file=sys.stderr)
+        return done.returncode or 1
+    print(f"{finish()} pages: {SITE.relative_to(ROOT)}/index.html")
+    return 0
 
 
 def prepare() -> None:

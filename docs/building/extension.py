@@ -67,11 +67,10 @@ def _walk(thing: griffe.Object) -> Iterator[griffe.Object]:
 def _arguments(thing: griffe.Object) -> set[str]:
     if thing.is_function:
         return {parameter.name.lstrip("*") for parameter in thing.parameters}
-    own = {name for name, member in thing.members.items() if member.is_attribute}
     if _is_dataclass(thing):
-        own |= _names(thing)
+        return _names(thing)
     made = thing.members.get("__init__")
-    return own | (set() if made is None or made.is_alias else _arguments(made))
+    return set() if made is None or made.is_alias else _arguments(made)
 
 
 def _is_dataclass(kind: griffe.Object) -> bool:
