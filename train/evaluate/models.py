@@ -120,7 +120,7 @@ def read_source(
 
 
 def _load(path: Path) -> tuple[Path, dict[str, Any]]:
-    path = path / "last.pt" if path.is_dir() else path
+    path = checkpoint.find(path)
     return path, checkpoint.load_classifier(path)
 
 
