@@ -21,7 +21,7 @@ from train.autoencoder.training import Settings, State, new_state, train_step
 from train.data.pixels import identify, read_pixels
 from train.files import checkpoint
 from train.files.folders import Claim, claim_folder
-from train.machine.command import parse, say
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
 from train.machine.run import Place
 from train.machine.stop import Stop, stop_on_signals
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
     """Train what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     summary = "Train a small autoencoder of 32 px images, whose weights AdversarialAugment (calian2022defending) moves."
     command = parse(Command, words, program="train.autoencoder", summary=summary)
-    return train_autoencoder(command.settings, command.place, Console())
+    return train_autoencoder(command.settings, command.place, new_console())
 
 
 def train_autoencoder(settings: Settings, place: Place, console: Console) -> int:
@@ -112,5 +112,5 @@ def draw(path: Path, state: State, pixels: Tensor) -> None:
             axes.imshow(image, interpolation="nearest")
             axes.axis("off")
     title = f"images, and what the network makes of them after {state.step:,} steps"
-    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left", parse_math=False)
     write_figure(figure, path, 130)

@@ -24,7 +24,7 @@ from train.files.folders import Claim, claim_folder
 from train.files.recipe_file import RecipeFile, file_of
 from train.loop.held_out import to_device
 from train.machine.circumstances import circumstances
-from train.machine.command import parse, say
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.run import Run
@@ -42,7 +42,7 @@ SECONDS_BETWEEN_SAVES = 10.0
 def main(words: Sequence[str]) -> int:
     """Certify what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     asked = parse(Arguments, words, program="train.certify", summary=SUMMARY)
-    return certify(asked, Console())
+    return certify(asked, new_console())
 
 
 def certify(asked: Arguments, console: Console) -> int:

@@ -32,7 +32,7 @@ from train.files import checkpoint
 from train.files.folders import Claim, claim_folder
 from train.files.plain import differences
 from train.machine.circumstances import circumstances
-from train.machine.command import parse, say
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.stop import Stop, Stopped, stop_on_signals
@@ -45,7 +45,7 @@ SECONDS_BETWEEN_SAVES = 1.0
 def main(words: Sequence[str]) -> int:
     """Evaluate what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     asked = parse(Arguments, words, program="train.evaluate", summary=SUMMARY)
-    return evaluate(asked, Console())
+    return evaluate(asked, new_console())
 
 
 def evaluate(asked: Arguments, console: Console) -> int:

@@ -22,7 +22,7 @@ from train.files.folders import Claim, claim_folder
 from train.generator.picture import draw_grid
 from train.generator.settings import Settings
 from train.generator.training import Images, State, new_state, train_step
-from train.machine.command import parse, say
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.run import Place
@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> int:
     """Train what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     summary = "Train a small class-conditional GAN on 32 px images, as a source of labelled synthetic data."
     command = parse(Command, words, program="train.generator", summary=summary)
-    return train_generator(command.settings, command.place, Console())
+    return train_generator(command.settings, command.place, new_console())
 
 
 def train_generator(settings: Settings, place: Place, console: Console) -> int:

@@ -37,6 +37,7 @@ from train.show.table import result_table
 
 SECONDS_BETWEEN_PICTURES = 30.0
 CHANGES = "changed_labels.csv"
+FILES = ("curves.png", "mixed.png", "metrics.jsonl", "best.pt", "last.pt")
 INSTEAD = "--weights starts a new run from its weights"
 
 
@@ -258,5 +259,6 @@ def _fit_and_show(
                 f"ended after epoch {state.epoch}: nothing better in --patience {recipe.patience}", highlight=False
             )
         console.print(result_table(title, state.history, recipe, sources))
-        say(console, f"{path}: curves.png, mixed.png, metrics.jsonl, best.pt, last.pt")
+        files = [name for name in FILES if (path / name).is_file()]
+        say(console, f"{path}: {', '.join(files)}")
     return finished

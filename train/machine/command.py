@@ -15,6 +15,7 @@ from rich.console import Console
 from mixdali.names import nearest
 
 T = TypeVar("T")
+WIDTH = 1000
 
 
 def run_command(command: Callable[[Sequence[str]], int]) -> int:
@@ -32,9 +33,19 @@ def run_command(command: Callable[[Sequence[str]], int]) -> int:
         return 130
 
 
+def new_console(**settings: Any) -> Console:
+    """Where a command prints. Texts are shown as they are: in `runs/mix[1]` rich would take the brackets for a style.
+
+    settings  of `rich.console.Console`.
+    """
+    console = Console(markup=False, emoji=False, **settings)
+    # Whoever reads a pipe or a file wants whole tables; how wide a window is does not matter there.
+    return console if console.is_terminal else Console(markup=False, emoji=False, width=WIDTH, **settings)
+
+
 def say(console: Console, text: str) -> None:
     """One line, as long as it is."""
-    console.print(text, soft_wrap=True, highlight=False)
+    console.print(text, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def parse(kind: type[T], arguments: Sequence[str], *, program: str, summary: str) -> T:

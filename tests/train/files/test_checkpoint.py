@@ -120,9 +120,7 @@ def test_a_finished_run_is_never_written_again(tmp_path: Path) -> None:
 def test_another_recipe_gets_another_folder_or_the_difference(tmp_path: Path) -> None:
     leave_run(tmp_path / "a", finished=False)
     assert claim(tmp_path, lr=0.7) == ("a-2", False)
-    with pytest.raises(
-        ValueError, match=r"a holds another run \(lr 0\.2, now 0\.7; seed 0, now 4\); pass another"
-    ):
+    with pytest.raises(ValueError, match=r"a holds another run \(lr 0\.2, now 0\.7; seed 0, now 4\); pass another"):
         claim(tmp_path, asked=True, lr=0.7, seed=4)
 
 
