@@ -49,6 +49,8 @@ def load(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, no checkpoint, or of another version.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the last.pt or best.pt in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:

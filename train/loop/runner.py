@@ -118,7 +118,11 @@ def describe_run(
             **decisive,
             **({} if own is None else {"code": own.digest}),
             "images": sources.identity(),
-            **({} if recipe.weights is None else {"weights": checkpoint.digest_file(Path(recipe.weights))}),
+            **(
+                {}
+                if recipe.weights is None
+                else {"weights": checkpoint.digest_file(checkpoint.find(Path(recipe.weights)))}
+            ),
             "processes": world.size,
             "auto": ["precision"] if auto else [],
             **circumstances(world),

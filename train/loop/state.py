@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from mixdali import derive_seed
 from train.data.batches import Loader
 from train.data.sources import STATISTICS, Sources
+from train.files import checkpoint
 from train.machine.clock import Clock
 from train.machine.distributed import World, data_parallel
 from train.models import build_model, start_from
@@ -145,7 +146,7 @@ def new_state(
     num_outputs = recipe.objective.num_outputs(sources.num_classes)
     network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
     model = build_model(**network, seed=derive_seed(recipe.seed, "model"), own=own)
-    fresh = [] if recipe.weights is None else start_from(model, Path(recipe.weights))
+    fresh = [] if recipe.weights is None else start_from(model, checkpoint.find(Path(recipe.weights)))
     model = model.to(world.device).to(memory_format=torch.channels_last)
     parallel = data_parallel(model, world)
     if recipe.compile:
