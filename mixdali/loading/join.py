@@ -109,8 +109,10 @@ class Joined:
             "loaders": [loader.state_dict() for loader in self.loaders],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None:
         """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
+
+        exact  False: each loader is asked for no more than that, as in `mixdali.Loader.load_state_dict`.
 
         ValueError if the state is one of other loaders; this object is then not to be used any more.
         """
@@ -124,7 +126,7 @@ class Joined:
             raise ValueError("the state is of joined loaders with another seed, rank or num_batches")
         for number, (loader, own) in enumerate(zip(self.loaders, kept, strict=True)):
             try:
-                loader.load_state_dict(own)
+                loader.load_state_dict(own, **({} if exact else {"exact": False}))
             except ValueError as error:
                 raise ValueError(f"loader {number}: {error}") from error
         self._epoch, self._batch, self._counts = state["epoch"], state["batch"], state["counts"]

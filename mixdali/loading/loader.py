@@ -132,8 +132,12 @@ class Loader:
             "pipeline": torch.frombuffer(bytearray(checkpoint), dtype=torch.uint8),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None:
         """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
+
+        exact  False takes also a state of another version of DALI or of a pipeline of other operators, such as those of
+               another device: only its epoch and its place there, as many batches are still to come. They, and all
+               epochs after them, come in a new order.
 
         ValueError if the state is another loader's, which then stays as it was; RuntimeError if the loader was given a
         bare pipeline.
@@ -143,15 +147,16 @@ class Loader:
                 "a state is loaded into a new pipeline: make the loader with a function, "
                 "Loader(lambda epoch, checkpoint: my_pipeline(..., checkpoint=checkpoint))"
             )
+        start, skip = (state["start"], state["skip"]) if exact else (state["epoch"], state["batch"])
         try:
-            runs, shape = self._new(state["start"], bytes(state["pipeline"].numpy()))
+            runs, shape = self._new(start, bytes(state["pipeline"].numpy()) if exact else None)
         except RuntimeError as error:
             raise ValueError("the state is of another pipeline: DALI cannot restore this one from it") from error
         for name, here in self._signature(runs, shape).items():
-            if state.get(name) != here:
+            if state.get(name) != here and (exact or name in ("batch_size", "batches", "last", "outputs")):
                 raise ValueError(f"the state is of another loader: its {name} is {state.get(name)!r}, here {here!r}")
         self._runs, self._shape = runs, shape
-        self._start, self._epoch, self._batch, self._skip = (state[k] for k in ("start", "epoch", "batch", "skip"))
+        self._start, self._skip, self._epoch, self._batch = start, skip, state["epoch"], state["batch"]
         self._continue = self._batch > 0
         self._pass += 1
 

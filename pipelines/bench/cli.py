@@ -92,8 +92,9 @@ def _measure(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
     head = header(arguments, device=chosen.device, threads=chosen.threads, rounds=rounds, starts=chosen.starts)
     python = _python(chosen.peers_python)
     folders = [find_data(root) for root in chosen.root] if chosen.root else embedded()
-    console = Console() if sys.stdout.isatty() else Console(width=150)
-    with Console(stderr=True).status("") as status:
+    # Names of rows and folders are shown as they are, brackets and all.
+    console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 150)
+    with Console(stderr=True, markup=False, emoji=False).status("") as status:
 
         def measured(race: Race, number: int) -> list[Outcome]:
             return run(race, rounds=number, starts=chosen.starts, peers=python, say=status.update)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from rich.console import Console
 
 from pipelines.bench.header import header, lines
 from train.bench.memory import Stretch, run_steps
@@ -20,7 +19,7 @@ from train.data.sources import prepare_sources, read_sources
 from train.files.recipe_file import RecipeFile
 from train.loop.epochs import make_batch
 from train.loop.state import new_state
-from train.machine.command import say
+from train.machine.command import new_console, say
 from train.machine.distributed import open_world
 from train.machine.precision import resolve_precision
 from train.machine.run import Run
@@ -41,7 +40,7 @@ def main(words: Sequence[str]) -> int:
     names, fields = split_words(rest)
     chosen = choose_recipe(*names)
     recipe, run = parse_overrides(" ".join(names), chosen.summary, chosen.stored, fields, chosen.file)
-    console = Console()
+    console = new_console()
     for line in lines(header(words, program=PROGRAM, versions={"torch": torch.__version__})):
         say(console, line)
     for line in measure(recipe, run, steps=own.steps, rounds=own.rounds, file=chosen.file):

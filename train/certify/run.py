@@ -20,11 +20,12 @@ from train.data.images import identify_images, spread
 from train.data.loaders import val_loader
 from train.data.sources import Sources, read_sources
 from train.files import checkpoint
-from train.files.folders import claim_folder
+from train.files.folders import Claim, claim_folder
 from train.files.recipe_file import RecipeFile, file_of
 from train.loop.held_out import to_device
-from train.machine.command import parse, say
-from train.machine.distributed import World, machine, open_world
+from train.machine.circumstances import circumstances
+from train.machine.command import new_console, parse, say
+from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.run import Run
 from train.machine.stop import Stop, Stopped, stop_on_signals
@@ -41,7 +42,7 @@ SECONDS_BETWEEN_SAVES = 10.0
 def main(words: Sequence[str]) -> int:
     """Certify what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     asked = parse(Arguments, words, program="train.certify", summary=SUMMARY)
-    return certify(asked, Console())
+    return certify(asked, new_console())
 
 
 def certify(asked: Arguments, console: Console) -> int:
@@ -53,7 +54,7 @@ def certify(asked: Arguments, console: Console) -> int:
     Raises:
         ValueError, FileNotFoundError: one line for the user.
     """
-    path = asked.checkpoint / "last.pt" if asked.checkpoint.is_dir() else asked.checkpoint
+    path = checkpoint.find(asked.checkpoint)
     with stop_on_signals() as stop, open_world(asked.device) as world:
         if world.size > 1:
             raise ValueError("one process certifies; start it without torchrun")
@@ -64,15 +65,19 @@ def certify(asked: Arguments, console: Console) -> int:
         chosen = sources.held_out.select(choose_images(len(sources.held_out), asked.skip, asked.num_images))
         identity = identify(asked, model, chosen, world)
         name = asked.name or f"certify-{path.resolve().parent.name}"
-        with claim_folder(Path(asked.folder), name, asked=asked.name is not None, identity=identity) as folder:
+        claim = Claim(identity=identity, exact=asked.exact)
+        with claim_folder(Path(asked.folder), name, claim, asked=asked.name is not None) as folder:
             found = Certified.empty(chosen, sources, asked)
             if folder.resumes:
                 found.load(checkpoint.load(folder.last))
             verb = "goes on in" if folder.resumes else "writes to"
-            facts = f"{len(chosen):,} of {len(sources.held_out):,} test images, noise of {asked.sigma:g}"
+            counts = f"{len(chosen):,} of {len(sources.held_out):,} test images, noise of {asked.sigma:g}"
             votes = f"{asked.n:,} votes each, {asked.precision} on {world.kind}"
-            say(console, f"{facts}, {votes}; {verb} {folder.path}")
-            job = Job(asked, recipe, sources, chosen, model, world, found, folder.path, identity, str(path))
+            say(console, f"{counts}, {votes}; {verb} {folder.path}")
+            for note in folder.notes:
+                say(console, note)
+            facts = {"identity": identity, "processes": 1, **folder.facts}
+            job = Job(asked, recipe, sources, chosen, model, world, found, folder.path, facts, str(path))
             finished = job.run(stop, console)
             if finished:
                 console.print(result_table(found))
@@ -93,7 +98,7 @@ class Job:
     world: World
     found: Certified
     path: Path
-    identity: dict[str, Any]
+    facts: dict[str, Any]
     checkpoint: str
 
     def run(self, stop: Stop, console: Console) -> bool:
@@ -125,8 +130,8 @@ class Job:
 
     def save(self) -> None:
         """Write the counts, and what follows from them so far."""
-        content = {"identity": self.identity, "processes": 1, "finished": bool(self.found.done.all())}
-        checkpoint.save(self.path / "last.pt", content | self.found.to_checkpoint())
+        content = {**self.facts, "finished": bool(self.found.done.all()), **self.found.to_checkpoint()}
+        checkpoint.save(self.path / "last.pt", content)
         write_report(self.path, self.found, self.checkpoint)
 
     def _images(self) -> Iterator[tuple[int, Tensor]]:
@@ -186,5 +191,6 @@ def identify(asked: Arguments, model: nn.Module, chosen: Source, world: World) -
         "certify": {name: getattr(asked, name) for name in settings},
         "weights": checkpoint.digest(model),
         "images": identify_images(chosen),
-        **machine(world.device),
+        "processes": world.size,
+        **circumstances(world),
     }

@@ -50,6 +50,9 @@ class Arguments:
     """Where the results lie."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto takes a GPU if there is one."""
+    exact: bool = False
+    """Refuse to go on with what was stopped if it would no longer end with the same bytes: on another device, with
+    another number of torch's threads, or after an upgrade."""
 
     def __post_init__(self) -> None:
         if self.sigma is not None:

@@ -71,12 +71,11 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _train(chosen: Chosen, words: Sequence[str], fields: Sequence[str]) -> int:
     # These load torch, and are not needed to say that a name is wrong.
-    from rich.console import Console
-
     from train.cli.overrides import parse_overrides
     from train.cli.shown import write_recipe
     from train.files.plain import differences, to_plain
     from train.loop.runner import train_recipe
+    from train.machine.command import new_console
     from train.recipe import check_own
 
     title, stored, file = chosen.title, chosen.stored, chosen.file
@@ -88,7 +87,7 @@ def _train(chosen: Chosen, words: Sequence[str], fields: Sequence[str]) -> int:
         print(write_recipe(recipe, [*words, *given], file), end="")
         return 0
     overrides = differences(to_plain(stored), to_plain(recipe))
-    return train_recipe(title, recipe, run, overrides=overrides, console=Console(), file=file)
+    return train_recipe(title, recipe, run, overrides=overrides, console=new_console(), file=file)
 
 
 def _place(error: Exception, file: RecipeFile) -> str | None:

@@ -18,6 +18,7 @@ from train.data.streams import Stream
 from train.files.plain import to_plain
 from train.files.recipe_file import RecipeFile
 from train.machine.command import read_arguments
+from train.machine.numbers import add_numbers
 from train.machine.run import Run
 from train.recipe import FIXED, Recipe, vocabulary
 
@@ -85,19 +86,7 @@ def field_names(value: object) -> list[str]:
 def _registry() -> ConstructorRegistry:
     """tyro's rules, and more: for numbers such as 8/255, for several numbers or None, whose default tyro cannot show by
     itself, and for settings of a mix that are numbers or more than that."""
-    registry = ConstructorRegistry()
-
-    @registry.primitive_rule
-    def number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[float] | None:
-        if info.type is not float:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="FLOAT",
-            instance_from_str=lambda words: parse_number(words[0]),
-            is_instance=lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-            str_from_instance=lambda value: [str(value)],
-        )
+    registry = add_numbers(ConstructorRegistry())
 
     @registry.primitive_rule
     def numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[tuple[float, ...] | None] | None:

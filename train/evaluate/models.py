@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,7 +120,7 @@ def read_source(
 
 
 def _load(path: Path) -> tuple[Path, dict[str, Any]]:
-    path = path / "last.pt" if path.is_dir() else path
+    path = checkpoint.find(path)
     return path, checkpoint.load_classifier(path)
 
 
@@ -158,7 +158,7 @@ def read_function(name: str, root: str | None) -> Subject:
 
 def check_outputs(networks: Networks, images: HeldOutImages) -> None:
     """ValueError unless all networks give logits of the classes, on two of the images; in one line what is wrong."""
-    few = images.spread(min(2, len(images)))
+    few = replace(images.spread(min(2, len(images))), batch_size=2)
     (batch,) = few
     for name, network in networks.items():
         with torch.no_grad():

@@ -29,10 +29,11 @@ from train.evaluate.parts.detection import read_others
 from train.evaluate.report import print_report, summarise_part, write_report
 from train.evaluate.settings import Arguments, radius
 from train.files import checkpoint
-from train.files.folders import claim_folder
+from train.files.folders import Claim, claim_folder
 from train.files.plain import differences
-from train.machine.command import parse, say
-from train.machine.distributed import World, machine, open_world
+from train.machine.circumstances import circumstances
+from train.machine.command import new_console, parse, say
+from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.stop import Stop, Stopped, stop_on_signals
 from train.recipe import Data
@@ -44,7 +45,7 @@ SECONDS_BETWEEN_SAVES = 1.0
 def main(words: Sequence[str]) -> int:
     """Evaluate what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     asked = parse(Arguments, words, program="train.evaluate", summary=SUMMARY)
-    return evaluate(asked, Console())
+    return evaluate(asked, new_console())
 
 
 def evaluate(asked: Arguments, console: Console) -> int:
@@ -65,13 +66,16 @@ def evaluate(asked: Arguments, console: Console) -> int:
         names = choose_parts(asked, setup, console)
         identity = identify(asked, setup, world)
         runs, name = _place(asked)
-        with claim_folder(runs, name, asked=asked.name is not None, identity=identity) as folder:
-            notes = Notes(folder.last, identity)
+        claim = Claim(identity=identity, exact=asked.exact)
+        with claim_folder(runs, name, claim, asked=asked.name is not None) as folder:
+            notes = Notes(folder.last, identity, folder.facts)
             if folder.resumes:
                 notes.load()
             verb = "goes on in" if folder.resumes else "writes to"
             images = f"{len(setup.images):,} of {len(subject.sources.held_out):,} test images"
             say(console, f"{subject.title}: {images}, {asked.precision} on {world.kind}; {verb} {folder.path}")
+            for note in folder.notes:
+                say(console, note)
             finished = _measure(names, setup, notes, folder.path, subject, console)
             print_report(console, notes.results(), len(setup.images))
             end = "" if finished else "Stopped; the same command goes on. "
@@ -152,6 +156,8 @@ class Notes:
 
     path: Path
     identity: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else the folder knows of its past."""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By part its `settings`, its `rows` by name, and its `result`, None while it is not finished."""
     saved: float = 0.0
@@ -161,7 +167,7 @@ class Notes:
 
     def save(self) -> None:
         # Never finished: further parts may be asked for.
-        content = {"identity": self.identity, "processes": 1, "finished": False, "parts": self.parts}
+        content = {"identity": self.identity, **self.facts, "processes": 1, "finished": False, "parts": self.parts}
         checkpoint.save(self.path, content)
         self.saved = time.perf_counter()
 
@@ -208,7 +214,8 @@ def _measure(names: Sequence[str], setup: Setup, notes: Notes, path: Path, subje
         notes.save()
         return False
     finally:
-        write_report(path, subject.title, notes.identity, notes.parts)
+        changed = {"changed": notes.facts["changed"]} if notes.facts.get("changed") else {}
+        write_report(path, subject.title, notes.identity | changed, notes.parts)
     return True
 
 
@@ -221,7 +228,8 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
         "seed": asked.seed,
         "batch_size": asked.batch_size,
         "precision": asked.precision,
-        **machine(world.device),
+        "processes": world.size,
+        **circumstances(world),
     }
 
 

@@ -86,6 +86,9 @@ class Arguments:
     """Where the result lies. None: beside the checkpoint, or in `runs` for a --model."""
     device: Device = "auto"
     """auto takes a GPU if there is one."""
+    exact: bool = False
+    """Refuse to go on with what was stopped if it would no longer end with the same bytes: on another device, with
+    another number of torch's threads, or after an upgrade."""
 
     def __post_init__(self) -> None:
         require(

@@ -29,6 +29,19 @@ def save(path: Path, content: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
+def find(path: Path) -> Path:
+    """The checkpoint that a path names: a file, or the last.pt in the folder of a run.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if path.is_dir() and not (path / "last.pt").is_file():
+        raise FileNotFoundError(f"{path} holds no last.pt; give the folder of a run, or a checkpoint")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    return path / "last.pt" if path.is_dir() else path
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint, with its tensors on the CPU.
 
@@ -36,6 +49,8 @@ def load(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, no checkpoint, or of another version.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the last.pt or best.pt in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:

@@ -28,7 +28,7 @@ class SelectiveTraining(Remembers):
         loss = mean CE(s_n,y_n on class y_n and 1 - s_n,y_n on the extra output, all K + 1 probabilities)
 
     s_n begins as the image's target, and no gradient passes through it. What the extra output says of an image is the
-    score by which `train.selective.run` rejects it.
+    score by which `train.selective` rejects it.
     """
 
     start: int = 150

@@ -76,7 +76,7 @@ def read_networks(
         FileNotFoundError, ValueError: a checkpoint is missing or of something else, or the networks saw other images
             than those in `root`, or images of another size.
     """
-    files = [path / "last.pt" if path.is_dir() else path for path in paths]
+    files = [checkpoint.find(path) for path in paths]
     contents = [checkpoint.load_classifier(file) for file in files]
     own = [
         file_of(file, content, content["recipe"], recipe_file, tell)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
 from train.files.recipe_file import NamedFile
-from train.machine.command import parse, say
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
 from train.predict.measure import Measured, measure, read_networks
 from train.predict.report import draw_prediction, result_table, score
@@ -56,7 +55,7 @@ def main(words: Sequence[str]) -> int:
         raise ValueError(
             f"{FEWEST} or more checkpoints are needed to compare predictions, got {len(asked.checkpoints)}"
         )
-    console = Console()
+    console = new_console()
     with open_world(asked.device) as world:
         if world.size > 1:
             raise ValueError("a prediction is made by one process; start it without torchrun")

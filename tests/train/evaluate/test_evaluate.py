@@ -25,7 +25,7 @@ from train.evaluate.run import evaluate, main
 from train.evaluate.settings import Arguments, radius
 from train.files import checkpoint
 from train.loop.runner import train_recipe
-from train.machine.command import run_command
+from train.machine.command import new_console, run_command
 from train.machine.run import Run
 from train.machine.stop import Stop, Stopped
 from train.objectives import SelectiveTraining
@@ -156,6 +156,36 @@ def test_every_part_has_its_numbers_and_its_lines(home: Path, tmp_path: Path, ca
     assert "Doubts about the robustness of averaged, on 12 images:" in said
     pictures = {path.name for path in (tmp_path / "evaluate-averaged-last").glob("*.png")}
     assert pictures >= {"attacks.png", "radius.png", "fgsm.png", "noise.png", "detection.png", "transfer.png"}
+
+
+@pytest.mark.usefixtures("drawing")
+@pytest.mark.parametrize(("batch_size", "num_images"), [(1, 2), (100, 1)])
+def test_any_number_of_images_passes_in_batches_of_any_size(
+    home: Path, tmp_path: Path, capsys: Any, batch_size: int, num_images: int
+) -> None:
+    parts = [name for name in ALL if name not in ("transfer", "autoattack")]
+    question = asked(home, tmp_path, *parts, "doubts", batch_size=batch_size, num_images=num_images, name="run[1] $a$")
+    assert evaluate(question, new_console()) == 0
+    assert set(results(tmp_path, "run[1] $a$")["parts"]) == {*parts, "doubts"}
+    said = capsys.readouterr().out
+    assert f"{num_images} of 23 test images" in said
+    assert said.splitlines()[-1].startswith(f"{tmp_path}/run[1] $a$: ")
+
+
+def test_with_another_number_of_threads_it_goes_on_and_says_so_or_is_refused(
+    home: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    for number in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=number: number)
+        if number == 2:
+            with pytest.raises(ValueError, match="2 threads instead of 1: no longer equal to the byte"):
+                run_quietly(asked(home, tmp_path, "calibration", exact=True))
+        assert evaluate(asked(home, tmp_path, ("clean", "calibration")[number - 1]), new_console()) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert any(line.startswith("goes on with 2 threads instead of 1: ") for line in said) == (number == 2)
+    found = results(tmp_path)
+    assert list(found["parts"]) == ["clean", "calibration"]
+    assert found["identity"]["changed"] == ["2 threads instead of 1"]
 
 
 @dataclass
