@@ -1,9 +1,14 @@
 """DALI's errors in one clear line, where the cause is known."""
 
+import re
+
 
 def explained(error: RuntimeError) -> Exception | None:
     """The error to raise instead of one that a pipeline raised while it ran; None if it speaks for itself."""
     text = str(error)
+    draw = re.search(r", in ((?:draw|plan\.)\S* .*must be .+)", text)
+    if draw:
+        return ValueError(draw[1])
     if "operator `nvidia.dali.fn.decoders." in text:
         return ValueError(
             "an image cannot be decoded, and DALI does not say which; "

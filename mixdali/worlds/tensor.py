@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of
+from mixdali.draws import FINITE, Law, Line, check_law, check_partner, check_shape
 from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 
@@ -19,7 +20,7 @@ class TensorWorld:
 
     @cached_property
     def size(self) -> Tensor:
-        return torch.tensor(_checked(self.data).shape[2:], dtype=torch.float64)
+        return torch.tensor(_checked(self.data).shape[2:], dtype=torch.float32, device="cpu")
 
     def randomness(self, rng: torch.Generator | None) -> "TensorRandomness":
         if rng is None:
@@ -32,11 +33,15 @@ class TensorWorld:
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
+    def hit(self, condition: Tensor) -> Tensor:
+        return condition.float()
+
     def floor(self, value: Any) -> Any:
         return torch.floor(value)
 
     def sqrt(self, value: Any) -> Any:
-        return torch.sqrt(value)
+        # in float32 torch's is not always the nearest number, which is what other worlds have
+        return torch.sqrt(value.double()).to(value.dtype)
 
     def exp(self, value: Any) -> Any:
         return torch.exp(value)
@@ -45,10 +50,10 @@ class TensorWorld:
         return torch.log(value)
 
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        return torch.minimum(torch.maximum(value, torch.as_tensor(low)), torch.as_tensor(high))
+        return torch.minimum(torch.maximum(value, _here(low)), _here(high))
 
     def pair(self, y: Any, x: Any) -> Tensor:
-        return torch.stack(torch.broadcast_tensors(torch.as_tensor(y), torch.as_tensor(x)), dim=-1)
+        return torch.stack(torch.broadcast_tensors(_here(y), _here(x)), dim=-1)
 
     def at(self, pair: Tensor, place: int) -> Tensor:
         return pair[..., place]
@@ -60,15 +65,13 @@ class TensorWorld:
         return (box[:, 2:] - box[:, :2]).prod(dim=-1) / self.size.prod()
 
     def select(self, hits: Sequence[Tensor], values: Sequence[Any]) -> Tensor:
-        tensors = [torch.as_tensor(value) for value in values]
+        tensors = [_here(value) for value in values]
         ndim = max(tensor.ndim for tensor in tensors)
-        chosen = torch.zeros(())
-        for hit, tensor in zip(hits, tensors, strict=True):
-            chosen = chosen + _trailing(hit, ndim) * tensor
-        return chosen
+        weighed = [_trailing(hit, ndim) * tensor for hit, tensor in zip(hits, tensors, strict=True)]
+        return sum(weighed[1:], weighed[0])
 
     def row(self, axis: int) -> Tensor:
-        return torch.arange(_checked(self.data).shape[2 + axis], dtype=torch.float64).unsqueeze(0)
+        return torch.arange(_checked(self.data).shape[2 + axis], dtype=torch.float32, device="cpu").unsqueeze(0)
 
     def each(self, value: Any, axes: int = 1) -> Any:
         return _trailing(value, 1 + axes) if isinstance(value, Tensor) and value.ndim else value
@@ -76,7 +79,8 @@ class TensorWorld:
     def colour(self, levels: Sequence[float]) -> Tensor:
         if len(levels) not in (1, self.data.shape[1]):
             raise ValueError(f"a colour of {len(levels)} levels does not fit images of {self.data.shape[1]} channels")
-        return torch.tensor(levels).reshape(-1, 1, 1).expand(len(self.data), len(levels), 1, 1)
+        grey = torch.tensor(levels, dtype=torch.float32, device="cpu")
+        return grey.reshape(-1, 1, 1).expand(len(self.data), len(levels), 1, 1)
 
     def mean(self, row: Tensor) -> Tensor:
         return row.mean(dim=-1)
@@ -86,11 +90,12 @@ class TensorWorld:
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> Tensor:
         height, width = _checked(self.data).shape[2:]
-        made: dict[tuple[float, ...], Tensor] = {}
-        keys = list(zip(*(torch.as_tensor(n).expand(len(self.data)).tolist() for n in numbers), strict=True))
-        for key in keys:
+        made: dict[tuple[Any, ...], Tensor] = {}
+        rows = list(zip(*(_columns(number, len(self.data)) for number in numbers), strict=True))
+        keys = [tuple(value if isinstance(value, float) else value.tobytes() for value in row) for row in rows]
+        for key, row in zip(keys, rows, strict=True):
             if key not in made:
-                made[key] = torch.from_numpy(function(height, width, *key))
+                made[key] = torch.from_numpy(function(height, width, *row))
         return torch.stack([made[key] for key in keys])
 
     def finish(self, plan: Plan) -> Plan:
@@ -98,12 +103,19 @@ class TensorWorld:
         number = len(self.data)
         for name, value in plan.parts().items():
             dtype = torch.int64 if is_whole(name) else torch.float32
-            tensor = torch.as_tensor(value).to(self.data.device, dtype)
+            tensor = _on(self.data, value, dtype)
             values[name] = tensor.expand(number, *tensor.shape[1:]) if tensor.ndim else tensor.expand(number)
         return Plan.of_parts(values)
 
     def apply(self, images: Tensor, targets: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor | None]:
+        self._check_partners(plan)
         return self.blend(images, plan), None if targets is None else self.blend_targets(targets, plan)
+
+    def _check_partners(self, plan: Plan) -> None:
+        """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for."""
+        for name, value in plan.parts().items():
+            if name.endswith("partner") and not (isinstance(value, Tensor) and value.device.type != "cpu"):
+                check_partner(f"plan.{name}", _here(value), len(self.data))
 
     def blend(self, images: Tensor, plan: Plan) -> Tensor:
         own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
@@ -188,20 +200,20 @@ class TensorWorld:
 
 
 class TensorRandomness:
+    """Drawn in float64. What is given in float32 is worked on in float32, to the same results as in other worlds."""
+
     def __init__(self, shape: torch.Size, rng: torch.Generator) -> None:
         self.shape = shape
         self.rng = rng
 
     def uniform(self, name: str, per: str) -> Tensor:
-        return self._spread(torch.rand(self._draws(per), generator=self.rng, dtype=torch.float64), per)
+        drawn = torch.rand(self._draws(per), generator=self.rng, dtype=torch.float64, device="cpu")
+        return self._spread(drawn, per)
 
     def beta(self, name: str, a: Any, b: Any, per: str) -> Tensor:
         if isinstance(a, int | float) and isinstance(b, int | float) and a == b == 1:
             return self.uniform(name, per)  # the same law, for a tenth of the work
-        first, second = (
-            log_gamma(torch.as_tensor(value, dtype=torch.float64).expand(self._draws(per)), self.rng)
-            for value in (a, b)
-        )
+        first, second = (log_gamma(_here(value, torch.float64).expand(self._draws(per)), self.rng) for value in (a, b))
         return self._spread(torch.sigmoid(first - second), per)
 
     def _draws(self, per: str) -> int:
@@ -209,17 +221,17 @@ class TensorRandomness:
 
     def _spread(self, draws: Tensor, per: str) -> Tensor:
         if per == "pair":
-            places = torch.arange(self.shape[0])
+            places = torch.arange(self.shape[0], device="cpu")
             return draws[torch.minimum(places, places.flip(0))]
         return draws.expand(self.shape[0])
 
     def partner(self, name: str, rule: str) -> Tensor:
-        places = torch.arange(self.shape[0])
+        places = torch.arange(self.shape[0], device="cpu")
         if rule == "flip":
             return places.flip(0)
         if rule == "roll":
             return places.roll(1)
-        order = torch.randperm(self.shape[0], generator=self.rng)
+        order = torch.randperm(self.shape[0], generator=self.rng, device="cpu")
         if rule == "permutation":
             return order
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
@@ -234,19 +246,74 @@ class TensorRandomness:
 
     def pixels(self, name: str, law: str) -> Tensor:
         draw = torch.rand if law == "uniform" else torch.randn
-        return draw(self.shape, generator=self.rng, dtype=torch.float32)
+        return draw(self.shape, generator=self.rng, dtype=torch.float32, device="cpu")
 
-    def given(self, value: Any) -> Tensor:
-        tensor = torch.as_tensor(value, device="cpu")
-        if tensor.is_floating_point() and not isinstance(value, Tensor):
-            tensor = torch.as_tensor(value, dtype=torch.float64)
-        return tensor.expand(self.shape[0]) if tensor.ndim < 2 else tensor
+    def given(self, name: str, value: Any, law: Law) -> Tensor:
+        values = self._numbers(name, value)
+        values = values if values.is_floating_point() else values.double()
+        check_law(name, values, law)
+        return values
 
-    def given_partner(self, value: Any) -> Tensor:
-        return self.given(value)
+    def given_place(self, name: str, value: Any, line: Line) -> Tensor:
+        values = self._numbers(name, value)
+        numbers = _here(line.number, torch.float64).expand(self.shape[0])
+        if values.is_floating_point():
+            check_law(name, values, line.law)
+            if values.dtype == torch.float64:
+                return values
+            # the pixel that float32 arithmetic finds, whatever this share will be multiplied in
+            found = (values * numbers.float() + (0.5 - line.middle)).floor().double()
+            return (found.minimum(numbers - 2 * line.middle).clamp_min(0) + line.middle) / numbers.clamp_min(1)
+        wrong = ((values < 0) | (values > numbers - 2 * line.middle)).nonzero()
+        if len(wrong):
+            check_law(name, values[wrong[0]], line.pixels(float(numbers[wrong[0]])))
+        return (values.double() + line.middle) / numbers.clamp_min(1)
+
+    def given_partner(self, name: str, value: Any) -> Tensor:
+        values = self._numbers(name, value)
+        check_partner(f"draw {name}", values, self.shape[0])
+        return values.long()
+
+    def given_pixels(self, name: str, value: Any, law: Law) -> Tensor:
+        return self._arrays(name, value, tuple(self.shape), law)
+
+    def given_arrays(self, name: str, value: Any, shape: tuple[Any, ...]) -> Tensor:
+        return self._arrays(name, value, (self.shape[0], *map(int, shape)), FINITE)
+
+    def _arrays(self, name: str, value: Any, shape: tuple[int, ...], law: Law) -> Tensor:
+        """Values of this shape, or of this shape without the batch, on the device where they are."""
+        values = read_draw(name, value)
+        if tuple(values.shape) not in (shape, shape[1:]):
+            raise ValueError(f"draw {name} must be {shape}, or {shape[1:]} for all, got {tuple(values.shape)}")
+        values = values if values.is_floating_point() else values.float()
+        check_law(name, values, law)
+        return values.expand(shape)
+
+    def _numbers(self, name: str, value: Any) -> Tensor:
+        """A number for each image, on the CPU."""
+        values = read_draw(name, value).cpu()
+        check_shape(name, tuple(values.shape), self.shape[0])
+        return values.expand(self.shape[0])
+
+    def constant(self, value: float) -> Tensor:
+        return torch.full((self.shape[0],), value, dtype=torch.float64, device="cpu")
 
     def setting(self, value: Any) -> Tensor:
-        return torch.as_tensor(value, dtype=torch.float64)
+        return _here(value, torch.float64)
+
+
+def read_draw(name: str, value: Any) -> Tensor:
+    """A draw that is given, as a tensor: tensors and arrays as precise as they are, but at least float32, and Python's
+    numbers in float64."""
+    try:
+        tensor = value.detach() if isinstance(value, Tensor) else _here(value)
+        if tensor.is_floating_point() and not hasattr(value, "dtype"):
+            tensor = _here(value, torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        tensor = None
+    if tensor is None or tensor.dtype == torch.bool or tensor.is_complex():
+        raise TypeError(f"draw {name} must be numbers, got {value!r:.80}")
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def log_gamma(alpha: Tensor, generator: torch.Generator) -> Tensor:
@@ -270,7 +337,22 @@ def _checked(images: Tensor) -> Tensor:
 
 
 def _on(data: Tensor, value: Any, dtype: torch.dtype | None = None) -> Tensor:
-    return torch.as_tensor(value).to(data.device, dtype)
+    return _here(value).to(data.device, dtype)
+
+
+def _here(value: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor where it is, and anything else as one on the CPU, whatever torch's default device and type."""
+    if isinstance(value, Tensor):
+        return value.to(dtype=dtype)
+    if dtype is None and isinstance(value, float):
+        dtype = torch.float32
+    return torch.as_tensor(value, dtype=dtype, device="cpu")
+
+
+def _columns(number: Any, batch: int) -> list[Any]:
+    """What each image has of it: a float, or an array of numpy's."""
+    tensor = _here(number)
+    return tensor.expand(batch).tolist() if tensor.ndim < 2 else list(tensor.cpu().numpy())
 
 
 def _trailing(value: Tensor, ndim: int) -> Tensor:

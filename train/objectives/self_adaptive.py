@@ -16,7 +16,7 @@ from mixdali.checks import count, fraction, require
 from train.machine.gather import gather_rows, mean_of_all
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
 
 
 class MovingTargets(nn.Module):
@@ -98,6 +98,7 @@ class SelfAdaptiveTraining(Remembers):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
+        checked_draws(self, batch, draws)
         logits = model(batch.images)
         metrics = {"accuracy": accuracy(logits.detach(), batch.targets).mean()}
         if batch.epoch < self.start:

@@ -4,6 +4,7 @@ These read one node with all numbers of a plan: of every layer what `numbers.TOL
 """
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,21 @@ def kernel_numbers(plan: Plan) -> DataNode:
     return fn.cat(*map(_floats, gathered))
 
 
-def in_batch(partner: Any) -> DataNode:
+def in_batch(partner: Any, name: str = "plan.partner") -> DataNode:
     """The partner, a node () of any numbers, as float32, or DALI's error for one that is not in the batch, which the
     kernels could not give."""
     whole = _whole(partner)
-    # DALI shows the next line with its error
-    return whole + 0.0 * fn.permute_batch(whole, indices=whole)  # a partner must be an image of the batch
+    fits = fn.cast(whole == partner, dtype=types.INT32)
+    indices = (whole + 1) * fits - 1
+    checked = told(f"{name} must be an image of the batch", lambda: fn.permute_batch(whole, indices=indices))
+    return whole + 0.0 * checked
+
+
+def told(rule: str, make: Callable[[], DataNode]) -> DataNode:
+    """What `make` makes, by a function of the name `rule`: DALI's errors show the functions that made an operator."""
+    code = make.__code__.replace(co_name=rule)
+    made: DataNode = FunctionType(code, make.__globals__, rule, None, make.__closure__)()
+    return made
 
 
 def _floats(value: Any) -> DataNode:
