@@ -15,10 +15,13 @@ class Law(NamedTuple):
     closed: bool
     rule: str
     """In words, as in "lam must be RULE"."""
+    whole: bool = False
+    """Whether they are whole numbers."""
 
     def holds(self, values: Any) -> Any:
         """For each value, an array's or a tensor's, whether it fits; not a number does not."""
-        return (values >= self.low) & ((values <= self.high) if self.closed else (values < self.high))
+        within = (values >= self.low) & ((values <= self.high) if self.closed else (values < self.high))
+        return within & (values % 1 == 0) if self.whole else within
 
 
 LARGEST = 3.4e38  # a float32
@@ -29,6 +32,10 @@ FINITE = Law(-LARGEST, LARGEST, True, "finite")
 
 def between(low: float, high: float) -> Law:
     return Law(low, high, True, f"in [{low:.6g}, {high:.6g}]")
+
+
+def whole_between(first: int, last: int) -> Law:
+    return Law(first, last, True, f"a whole number from {first} to {last}", whole=True)
 
 
 class Line(NamedTuple):
@@ -44,8 +51,8 @@ class Line(NamedTuple):
     @property
     def law(self) -> Law:
         """Of shares."""
-        low, high, closed, rule = SHARE if self.middle else WEIGHT
-        return Law(low, high, closed, f"{rule} as a float, or a pixel as an integer")
+        law = SHARE if self.middle else WEIGHT
+        return law._replace(rule=f"{law.rule} as a float, or a pixel as an integer")
 
     def pixels(self, number: float) -> Law:
         """Of whole pixels, where there are `number` to choose from."""
@@ -62,7 +69,7 @@ def check_law(name: str, values: Any, law: Law) -> None:
 
 def check_partner(name: str, values: Any, number: int) -> None:
     """The same, with the whole name, of values that must be images of a batch of this number."""
-    wrong = values[~((values >= 0) & (values < number) & (values % 1 == 0))].reshape(-1)
+    wrong = values[~whole_between(0, number - 1).holds(values)].reshape(-1)
     if len(wrong):
         raise ValueError(f"{name} must be images of the batch, 0 to {number - 1}, got {wrong[0].item():.6g}")
 

@@ -9,14 +9,15 @@ from mixdali.plan import Plan
 def mixed_loss(loss: Callable[[Any, Any], Any], logits: Any, labels: Any, plan: Plan) -> Any:
     """lam * loss(logits, labels) + (1 - lam) * loss(logits, the partners' labels), for any plan.
 
-    Of a plan with further images (`plan.more`, as of `Mosaic` and `DirichletMixUp`) each one's share is that of the loss
-    with its labels, and the first partner gets what is left; without a partner, as of `Cutout`, the loss is that of the
+    Of a plan with further images (`plan.more`, as of `Mosaic` and `DirichletMixUp`) the loss with each one's labels has
+    its share, and the first partner gets what is left; without a partner, as of `Cutout`, the loss is that of the own
     labels. For cross-entropy that is the loss of the soft targets, without a tensor of (N, num_classes); for any other
     loss of class indices (focal, margin, ...) it is what its mixed form is taken to be.
 
-    loss    called as `loss(logits, labels)`, once for each parent. With reduction="none" it returns one number an image,
-            (N,) or (N, ...), and so does this: take the mean. A loss that is one number for the batch can only be
-            weighed if the weights are the same for every image (per="batch"); asking costs a GPU one synchronisation.
+    loss    called as `loss(logits, labels)`, once for each parent. With reduction="none" it returns one number an
+            image, (N,) or (N, ...), and so does this: take the mean. A loss that is one number for the batch can only
+            be weighed if the weights are the same for every image (per="batch"); asking costs a GPU one
+            synchronisation.
     logits  (N, num_classes), of the mixed images.
     labels  (N,) integers, of the images before the mix.
     plan    the plan of the mix.
@@ -66,7 +67,9 @@ def _parents(logits: Any, labels: Any, plan: Plan) -> list[tuple[Any, Any]]:
         raise TypeError(f"labels must be class indices (N,), got {labels.dtype} {tuple(labels.shape)}")
     in_plan = len(labels) if plan.partner is None else len(plan.partner)
     if not len(logits) == len(labels) == in_plan:
-        raise ValueError(f"logits, labels and plan must be of one batch, got {len(logits)}, {len(labels)} and {in_plan}")
+        raise ValueError(
+            f"logits, labels and plan must be of one batch, got {len(logits)}, {len(labels)} and {in_plan}"
+        )
     if plan.partner is None:
         return [(plan.lam * 0.0 + 1.0, labels)]
     rest = 1.0 - plan.lam

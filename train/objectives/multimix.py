@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -108,10 +108,12 @@ class MultiMix(Objective):
         return {"weights": draw_dirichlet(low + (high - low) * uniform, count, generator)}
 
     def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
-        if "lam" in given or "partner" in given:
-            return expected_mix(len(batch.images))
+        of_input = expected_mix(len(batch.images))
+        if not of_input.keys().isdisjoint(given):
+            return of_input
         draws = {"weights": Expected(None, partial(_check_weights, len(batch.images)))}
-        return draws | {"attention": Expected(None, WEIGHT, needed=False)} if self.dense else draws
+        attention = {"attention": Expected(None, WEIGHT, needed=False)} if self.dense else {}
+        return draws | attention | {name: replace(wanted, needed=False) for name, wanted in of_input.items()}
 
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from nvidia.dali import fn, types
+from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline
 
@@ -101,10 +101,8 @@ class GraphRandomness(OperatorRandomness):
 
     def given(self, name: str, value: Any, law: Law) -> Any:
         if isinstance(value, DataNode):
-            return Number("node", value=within(name, _scalar(name, value), law))
-        number = _number(name, value)
-        check_law(name, np.array(number), law)
-        return constant(number)
+            return Number("node", value=given_node(name, value, law))
+        return constant(checked_number(name, value, law))
 
     def given_place(self, name: str, value: Any, line: Line) -> Number:
         if isinstance(value, DataNode):
@@ -119,7 +117,11 @@ class GraphRandomness(OperatorRandomness):
         return Number("node", value=within(name, self.world.nodes([share])[0], line.law))
 
     def given_partner(self, name: str, value: Any) -> Number:
-        node = _scalar(name, value) if isinstance(value, DataNode) else types.Constant(np.float32(_number(name, value)))
+        node = (
+            _scalar(name, value)
+            if isinstance(value, DataNode)
+            else types.Constant(float(_number(name, value)), dtype=types.FLOAT, device="cpu")
+        )
         return Number("node", value=in_batch(node, f"draw {name}"))
 
     def given_pixels(self, name: str, value: Any, law: Law) -> DataNode:
@@ -169,12 +171,28 @@ def _number(name: str, value: Any) -> int | float:
     return value
 
 
+def checked_number(name: str, value: Any, law: Law) -> int | float:
+    number = _number(name, value)
+    check_law(name, np.array(number), law)
+    return number
+
+
+def given_node(name: str, value: Any, law: Law) -> DataNode:
+    """A draw that is given, a number or a node of one number an image, as a node () float32; checked."""
+    if isinstance(value, DataNode):
+        return within(name, _scalar(name, value), law)
+    return types.Constant(float(checked_number(name, value, law)), dtype=types.FLOAT, device="cpu")
+
+
 def within(name: str, value: DataNode, law: Law) -> DataNode:
     """The value, a node () float32, or where the graph runs an error that names the draw."""
 
     def check() -> DataNode:
         below = value <= law.high if law.closed else value < law.high
-        fits = fn.cast((value >= law.low) & below, dtype=types.INT32)
+        fits = (value >= law.low) & below
+        if law.whole:
+            fits = fits & (math.floor(value) == value)
+        fits = fn.cast(fits, dtype=types.INT32)
         return fn.permute_batch(value, indices=fits - 1)
 
     return value + 0.0 * told(f"draw {name} must be {law.rule}", check)

@@ -81,7 +81,9 @@ def test_a_pixel_beyond_the_image_is_refused(mix: Mix) -> None:
 @pytest.mark.parametrize("world", ["torch", "dynamic"])
 def test_a_draw_of_another_shape_is_refused(world: str) -> None:
     for value in (np.zeros(3), np.zeros((N, 1)), np.zeros((1, N))):
-        with pytest.raises(ValueError, match=re.escape("draw lam must be (4,), a number for each image, or one for all")):
+        with pytest.raises(
+            ValueError, match=re.escape("draw lam must be (4,), a number for each image, or one for all")
+        ):
             WORLDS[world](MixUp(), IMAGES, TARGETS, lam=value)
     with pytest.raises(ValueError, match=r"draw spectrum must be \(4, 9, 5, 2\), or \(9, 5, 2\) for all, got"):
         WORLDS[world](FMix(), IMAGES, TARGETS, spectrum=np.zeros((9, 4, 2)))

@@ -141,9 +141,7 @@ def assert_alike_in_all_directions(mix: FMix) -> None:
 
 def test_clouds_fall_off_with_the_frequency() -> None:
     for decay in (1.0, 3.0):
-        power = np.mean(
-            [np.abs(np.fft.fft2(clouds(FMix(decay_power=decay), 32, seed))) ** 2 for seed in range(300)], 0
-        )
+        power = np.mean([np.abs(np.fft.fft2(clouds(FMix(decay_power=decay), 32, seed))) ** 2 for seed in range(300)], 0)
         slope = np.polyfit(np.log(np.arange(1, 12)), np.log(power[1:12, 3]), 1)[0]
         frequency = np.log(np.sqrt(np.arange(1, 12) ** 2 + 9))
         expected = np.polyfit(np.log(np.arange(1, 12)), -2 * decay * frequency, 1)[0]

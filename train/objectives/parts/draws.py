@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mixdali import derive_seed
-from mixdali.draws import FINITE, WEIGHT, Law, check_law, check_partner
+from mixdali.draws import FINITE, WEIGHT, Law, check_law, check_partner, whole_between
 from mixdali.names import nearest
 from mixdali.worlds.tensor import log_gamma, read_draw
 
@@ -40,12 +40,7 @@ def expected_partner(count: int) -> Expected:
 
 def expected_index(count: int) -> Expected:
     """() a whole number from 0 to count - 1."""
-
-    def check(name: str, values: Tensor) -> None:
-        if bool((values != values.floor()) | (values < 0) | (values >= count)):
-            raise ValueError(f"draw {name} must be a whole number from 0 to {count - 1}, got {values.item():.6g}")
-
-    return Expected((), check)
+    return Expected((), whole_between(0, count - 1))
 
 
 def expected_mix(count: int) -> dict[str, Expected]:
