@@ -64,9 +64,12 @@ class Choose(Mix):
     def plan(self, draws: Draws, world: World) -> Plan:
         hits = list(self._hits(draws.uniform("pick"), world))
         plans = [mix.fill(mix.plan(draws.member(i).per(mix.per), world)) for i, mix in enumerate(self.mixes)]
-        whole = world.box(0.0 * world.size, world.size)
-        boxes = [whole if plan.box is None else plan.box for plan in plans]
-        regions = [box if plan.region is None else plan.region for plan, box in zip(plans, boxes, strict=True)]
+        boxes = regions = []
+        # without any the images need have no height and no width
+        if any(plan.box is not None for plan in plans):
+            whole = world.box(0.0 * world.size, world.size)
+            boxes = [whole if plan.box is None else plan.box for plan in plans]
+            regions = [box if plan.region is None else plan.region for plan, box in zip(plans, boxes, strict=True)]
 
         def chosen(values: Sequence[Any]) -> Any:
             return world.select(hits, values)

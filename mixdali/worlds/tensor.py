@@ -1,4 +1,4 @@
-"""Torch tensors: images (N, C, H, W) float. Draws are (N,) float64 on the CPU and reach the images' device once."""
+"""Torch tensors: images (N, C, H, W) float, or, where no place is drawn, (N, ...) of any shape."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of
-from mixdali.draws import FINITE, Law, Line, check_law, check_partner, check_shape
-from mixdali.plan import Plan, is_whole
-from mixdali.worlds.classmates import partners_by_class
+from mixdali.draws import check_partner
+from mixdali.plan import Layer, Plan, is_whole
+from mixdali.worlds.tensor_draws import TensorRandomness, here
 
 
 class TensorWorld:
@@ -20,7 +20,7 @@ class TensorWorld:
 
     @cached_property
     def size(self) -> Tensor:
-        return torch.tensor(_checked(self.data).shape[2:], dtype=torch.float32, device="cpu")
+        return torch.tensor(_images(self.data).shape[2:], dtype=torch.float32, device="cpu")
 
     def randomness(self, rng: torch.Generator | None) -> "TensorRandomness":
         if rng is None:
@@ -50,10 +50,10 @@ class TensorWorld:
         return torch.log(value)
 
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        return torch.minimum(torch.maximum(value, _here(low)), _here(high))
+        return torch.minimum(torch.maximum(value, here(low)), here(high))
 
     def pair(self, y: Any, x: Any) -> Tensor:
-        return torch.stack(torch.broadcast_tensors(_here(y), _here(x)), dim=-1)
+        return torch.stack(torch.broadcast_tensors(here(y), here(x)), dim=-1)
 
     def at(self, pair: Tensor, place: int) -> Tensor:
         return pair[..., place]
@@ -65,16 +65,17 @@ class TensorWorld:
         return (box[:, 2:] - box[:, :2]).prod(dim=-1) / self.size.prod()
 
     def select(self, hits: Sequence[Tensor], values: Sequence[Any]) -> Tensor:
-        tensors = [_here(value) for value in values]
+        tensors = [here(value) for value in values]
         ndim = max(tensor.ndim for tensor in tensors)
         weighed = [_trailing(hit, ndim) * tensor for hit, tensor in zip(hits, tensors, strict=True)]
         return sum(weighed[1:], weighed[0])
 
     def row(self, axis: int) -> Tensor:
-        return torch.arange(_checked(self.data).shape[2 + axis], dtype=torch.float32, device="cpu").unsqueeze(0)
+        return torch.arange(_images(self.data).shape[2 + axis], dtype=torch.float32, device="cpu").unsqueeze(0)
 
     def each(self, value: Any, axes: int = 1) -> Any:
-        return _trailing(value, 1 + axes) if isinstance(value, Tensor) and value.ndim else value
+        ndim = self.data.ndim if axes == 3 else 1 + axes
+        return _trailing(value, ndim) if isinstance(value, Tensor) and value.ndim else value
 
     def colour(self, levels: Sequence[float]) -> Tensor:
         if len(levels) not in (1, self.data.shape[1]):
@@ -89,7 +90,7 @@ class TensorWorld:
         return self.each(base, 2) + rows.unsqueeze(-1) * columns.unsqueeze(-2)
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> Tensor:
-        height, width = _checked(self.data).shape[2:]
+        height, width = _images(self.data).shape[2:]
         made: dict[tuple[Any, ...], Tensor] = {}
         rows = list(zip(*(_columns(number, len(self.data)) for number in numbers), strict=True))
         keys = [tuple(value if isinstance(value, float) else value.tobytes() for value in row) for row in rows]
@@ -108,44 +109,42 @@ class TensorWorld:
         return Plan.of_parts(values)
 
     def apply(self, images: Tensor, targets: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor | None]:
-        self._check_partners(plan)
+        self.check_partners(plan)
         return self.blend(images, plan), None if targets is None else self.blend_targets(targets, plan)
 
-    def _check_partners(self, plan: Plan) -> None:
+    def check_partners(self, plan: Plan) -> None:
         """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for."""
         for name, value in plan.parts().items():
             if name.endswith("partner") and not (isinstance(value, Tensor) and value.device.type != "cpu"):
-                check_partner(f"plan.{name}", _here(value), len(self.data))
+                check_partner(f"plan.{name}", here(value), len(self.data))
 
     def blend(self, images: Tensor, plan: Plan) -> Tensor:
         own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
-        outside = 1.0 if plan.outside is None else plan.outside
-        other = self._shown(own, plan) if plan.fill is None else self._filled(own, plan.fill)
-        if plan.region is not None and plan.box is not None:
+        other = self.shown(own, plan) if plan.fill is None else self._filled(own, plan.fill)
+        if plan.region is not None and plan.box is not None and (plan.outside is not None or plan.mask is not None):
             # another part of the partner is shown in the box alone; around it the partner is in its place
             other = torch.where(_inside(_on(own, plan.box), *own.shape[2:]), other, own[_on(own, plan.partner).long()])
-        kept = self._kept(own, plan.box, plan.weight, outside)
-        if plan.mask is not None:
-            kept = kept * _on(own, plan.mask, own.dtype).unsqueeze(-3)
-        # lerp is exact at both ends, and between two values that are at most 1 it never passes 1
-        mixed = torch.lerp(other, own, kept)
+        mixed = _between(other, own, self.kept(own, plan))
         for layer in plan.more:
-            mixed = torch.lerp(self._shown(own, layer), mixed, self._kept(own, layer.box, layer.weight, 1.0))
+            mixed = _between(self.shown(own, layer), mixed, self.kept(own, layer))
         if plan.scale is not None:
             mixed = mixed * _on(own, plan.scale, own.dtype)
         if plan.noise is not None:
             mixed = mixed + _on(own, plan.noise, own.dtype)
         return mixed.to(images.dtype)
 
-    def _kept(self, images: Tensor, box: Any, weight: Any, outside: Any) -> Tensor:
-        """What is left of the pixels below: (N, 1, H, W), or (N, 1, 1, 1) without a box."""
-        kept = _trailing(_on(images, weight, images.dtype), 4)
-        if box is None:
-            return kept
-        rest = _trailing(_on(images, outside, images.dtype), 4)
-        return torch.where(_inside(_on(images, box), *images.shape[2:]), kept, rest)
+    def kept(self, images: Tensor, layer: Plan | Layer) -> Tensor:
+        """What is left of the pixels below: (N, 1, H, W), or (N, 1, ...) without a box and a mask."""
+        kept = _trailing(_on(images, layer.weight, images.dtype), images.ndim)
+        if layer.box is not None:
+            outside = 1.0 if layer.outside is None else layer.outside
+            rest = _trailing(_on(images, outside, images.dtype), 4)
+            kept = torch.where(_inside(_on(images, layer.box), *_images(images).shape[2:]), kept, rest)
+        if layer.mask is not None:
+            kept = kept * _on(images, layer.mask, images.dtype).unsqueeze(-3)
+        return kept
 
-    def _shown(self, images: Tensor, layer: Any) -> Tensor:
+    def shown(self, images: Tensor, layer: Plan | Layer) -> Tensor:
         """The partner's pixels at the places where they are shown."""
         if layer.partner is None:
             partner = torch.arange(len(images), device=images.device)
@@ -164,12 +163,7 @@ class TensorWorld:
         return _trailing(_on(images, fill, images.dtype), 4).expand_as(images)
 
     def blend_targets(self, targets: Tensor, plan: Plan) -> Tensor:
-        if not isinstance(targets, Tensor) or targets.ndim != 2 or not targets.is_floating_point():
-            got = f"{targets.dtype} {tuple(targets.shape)}" if isinstance(targets, Tensor) else repr(type(targets))
-            raise TypeError(
-                f"targets must be probabilities (N, num_classes), float, got {got}; "
-                "use mixdali.one_hot(labels, num_classes) first"
-            )
+        check_targets(targets)
         if len(targets) != len(self.data):
             raise ValueError(f"targets must have a row for each of the {len(self.data)} images, got {len(targets)}")
         if plan.partner is None:
@@ -184,12 +178,15 @@ class TensorWorld:
 
     def one_hot(self, labels: Tensor, num_classes: int, on: float, off: float) -> Tensor:
         if labels.is_floating_point() or labels.dtype == torch.bool or labels.ndim != 1:
-            raise TypeError(f"labels must be integers (N,), got {labels.dtype} {tuple(labels.shape)}")
+            several = labels.ndim == 2 and labels.shape[1] > 1
+            hint = "; if it is a one-hot already, make it a float one-hot: labels.float()" if several else ""
+            raise TypeError(f"labels must be integers (N,), got {labels.dtype} {tuple(labels.shape)}{hint}")
+        labels = labels.long()
         wrong = labels[(labels < 0) | (labels >= num_classes)]
         if len(wrong):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {int(wrong[0])}")
         targets = torch.full((len(labels), num_classes), off, dtype=torch.float32, device=labels.device)
-        return targets.scatter_(1, labels.long().unsqueeze(1), on)
+        return targets.scatter_(1, labels.unsqueeze(1), on)
 
     def to_float(self, images: Tensor) -> Tensor:
         if images.is_floating_point():
@@ -199,159 +196,68 @@ class TensorWorld:
         return images.to(torch.float32) / 255
 
 
-class TensorRandomness:
-    """Drawn in float64. What is given in float32 is worked on in float32, to the same results as in other worlds."""
-
-    def __init__(self, shape: torch.Size, rng: torch.Generator) -> None:
-        self.shape = shape
-        self.rng = rng
-
-    def uniform(self, name: str, per: str) -> Tensor:
-        drawn = torch.rand(self._draws(per), generator=self.rng, dtype=torch.float64, device="cpu")
-        return self._spread(drawn, per)
-
-    def beta(self, name: str, a: Any, b: Any, per: str) -> Tensor:
-        if isinstance(a, int | float) and isinstance(b, int | float) and a == b == 1:
-            return self.uniform(name, per)  # the same law, for a tenth of the work
-        first, second = (log_gamma(_here(value, torch.float64).expand(self._draws(per)), self.rng) for value in (a, b))
-        return self._spread(torch.sigmoid(first - second), per)
-
-    def _draws(self, per: str) -> int:
-        return {"image": self.shape[0], "batch": 1, "pair": (self.shape[0] + 1) // 2}[per]
-
-    def _spread(self, draws: Tensor, per: str) -> Tensor:
-        if per == "pair":
-            places = torch.arange(self.shape[0], device="cpu")
-            return draws[torch.minimum(places, places.flip(0))]
-        return draws.expand(self.shape[0])
-
-    def partner(self, name: str, rule: str) -> Tensor:
-        places = torch.arange(self.shape[0], device="cpu")
-        if rule == "flip":
-            return places.flip(0)
-        if rule == "roll":
-            return places.roll(1)
-        order = torch.randperm(self.shape[0], generator=self.rng, device="cpu")
-        if rule == "permutation":
-            return order
-        return torch.empty_like(order).scatter_(0, order, order.roll(1))
-
-    def partner_by_class(self, targets: Tensor, mate: Tensor, rule: str) -> Tensor:
-        if not isinstance(targets, Tensor) or targets.ndim not in (1, 2) or len(targets) != self.shape[0]:
-            raise ValueError(f'partner="{rule}" needs targets ({self.shape[0]}, num_classes), a row for each image')
-        return torch.from_numpy(partners_by_class(targets.detach().float().cpu().numpy(), mate.numpy(), rule)).long()
-
-    def follow(self, partner: Tensor, again: Tensor) -> Tensor:
-        return partner.long()[again.long()]
-
-    def pixels(self, name: str, law: str) -> Tensor:
-        draw = torch.rand if law == "uniform" else torch.randn
-        return draw(self.shape, generator=self.rng, dtype=torch.float32, device="cpu")
-
-    def given(self, name: str, value: Any, law: Law) -> Tensor:
-        values = self._numbers(name, value)
-        values = values if values.is_floating_point() else values.double()
-        check_law(name, values, law)
-        return values
-
-    def given_place(self, name: str, value: Any, line: Line) -> Tensor:
-        values = self._numbers(name, value)
-        numbers = _here(line.number, torch.float64).expand(self.shape[0])
-        if values.is_floating_point():
-            check_law(name, values, line.law)
-            if values.dtype == torch.float64:
-                return values
-            # the pixel that float32 arithmetic finds, whatever this share will be multiplied in
-            found = (values * numbers.float() + (0.5 - line.middle)).floor().double()
-            return (found.minimum(numbers - 2 * line.middle).clamp_min(0) + line.middle) / numbers.clamp_min(1)
-        wrong = ((values < 0) | (values > numbers - 2 * line.middle)).nonzero()
-        if len(wrong):
-            check_law(name, values[wrong[0]], line.pixels(float(numbers[wrong[0]])))
-        return (values.double() + line.middle) / numbers.clamp_min(1)
-
-    def given_partner(self, name: str, value: Any) -> Tensor:
-        values = self._numbers(name, value)
-        check_partner(f"draw {name}", values, self.shape[0])
-        return values.long()
-
-    def given_pixels(self, name: str, value: Any, law: Law) -> Tensor:
-        return self._arrays(name, value, tuple(self.shape), law)
-
-    def given_arrays(self, name: str, value: Any, shape: tuple[Any, ...]) -> Tensor:
-        return self._arrays(name, value, (self.shape[0], *map(int, shape)), FINITE)
-
-    def _arrays(self, name: str, value: Any, shape: tuple[int, ...], law: Law) -> Tensor:
-        """Values of this shape, or of this shape without the batch, on the device where they are."""
-        values = read_draw(name, value)
-        if tuple(values.shape) not in (shape, shape[1:]):
-            raise ValueError(f"draw {name} must be {shape}, or {shape[1:]} for all, got {tuple(values.shape)}")
-        values = values if values.is_floating_point() else values.float()
-        check_law(name, values, law)
-        return values.expand(shape)
-
-    def _numbers(self, name: str, value: Any) -> Tensor:
-        """A number for each image, on the CPU."""
-        values = read_draw(name, value).cpu()
-        check_shape(name, tuple(values.shape), self.shape[0])
-        return values.expand(self.shape[0])
-
-    def constant(self, value: float) -> Tensor:
-        return torch.full((self.shape[0],), value, dtype=torch.float64, device="cpu")
-
-    def setting(self, value: Any) -> Tensor:
-        return _here(value, torch.float64)
-
-
-def read_draw(name: str, value: Any) -> Tensor:
-    """A draw that is given, as a tensor: tensors and arrays as precise as they are, but at least float32, and Python's
-    numbers in float64."""
-    try:
-        tensor = value.detach() if isinstance(value, Tensor) else _here(value)
-        if tensor.is_floating_point() and not hasattr(value, "dtype"):
-            tensor = _here(value, torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        tensor = None
-    if tensor is None or tensor.dtype == torch.bool or tensor.is_complex():
-        raise TypeError(f"draw {name} must be numbers, got {value!r:.80}")
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def log_gamma(alpha: Tensor, generator: torch.Generator) -> Tensor:
-    """The logarithms of Gamma(alpha) draws, alpha float64 above 0 on the generator's device.
-
-    As Gamma(alpha + 1) times U ** (1 / alpha): at a small alpha the draws themselves are 0 in floating point, and
-    nothing can be said of the ratio of two zeros.
-    """
-    above = torch._standard_gamma(alpha + 1, generator=generator)
-    uniform = torch.rand(alpha.shape, generator=generator, dtype=torch.float64, device=generator.device)
-    return above.log() + uniform.log() / alpha
-
-
 def _checked(images: Tensor) -> Tensor:
-    if images.ndim != 4 or not images.is_floating_point():
+    """What can be blended: a batch of anything that is float."""
+    if images.ndim < 2 or not images.is_floating_point():
+        if images.dtype in (torch.uint8, torch.float32) or images.is_complex():
+            cure = "mixdali.to_float turns uint8 into floats"
+        else:
+            cure = "integers, as tokens, cannot be blended: mix what they are embedded into"
+        got = f"{images.dtype} {tuple(images.shape)}"
+        raise TypeError(f"images must be a float tensor (N, C, H, W), or (N, ...) for MixUp, got {got}; {cure}")
+    return images
+
+
+def _images(images: Tensor) -> Tensor:
+    """What boxes and masks can be laid on."""
+    if _checked(images).ndim != 4:
         raise TypeError(
-            f"images must be a float tensor (N, C, H, W), got {images.dtype} {tuple(images.shape)}; "
-            "mixdali.to_float turns uint8 into floats"
+            f"images must be a float tensor (N, C, H, W), got {images.dtype} {tuple(images.shape)}; boxes and masks "
+            "need a height and a width, MixUp and DirichletMixUp take any shape"
         )
     return images
 
 
+def check_targets(targets: Any) -> None:
+    """TypeError for what are no targets."""
+    if not isinstance(targets, Tensor):
+        got, cure = repr(type(targets)), "use mixdali.one_hot(labels, num_classes) first"
+    elif targets.ndim == 2 and targets.is_floating_point():
+        return
+    else:
+        got = f"{targets.dtype} {tuple(targets.shape)}"
+        if targets.ndim == 2 and targets.shape[1] > 1:
+            cure = "make it a float one-hot: targets.float()"
+        elif targets.ndim == 1 and targets.is_floating_point():
+            cure = "use mixdali.one_hot(labels, num_classes) first, or for regression a column, targets.unsqueeze(1)"
+        else:
+            cure = "use mixdali.one_hot(labels, num_classes) first"
+    raise TypeError(f"targets must be probabilities (N, num_classes), float, got {got}; {cure}")
+
+
+def _between(other: Tensor, own: Tensor, kept: Tensor) -> Tensor:
+    """kept of the own pixels, and the rest of the other ones. What is shown alone comes as it is: an infinite pixel of
+    the image that is not shown there does not come through."""
+    # lerp is exact at both ends, and between two values that are at most 1 it never passes 1
+    mixed = torch.lerp(other, own, kept)
+    # On the CPU it costs less to look than to choose; a GPU is not waited for.
+    if mixed.device.type == "cpu" and (_is_blended(kept) or bool(mixed.detach().sum().isfinite())):
+        return mixed
+    return torch.where(kept == 1, own, torch.where(kept == 0, other, mixed))
+
+
+def _is_blended(kept: Tensor) -> bool:
+    """Whether there is one weight an image, none of which shows one image alone."""
+    return kept.numel() == len(kept) and not bool(((kept == 0) | (kept == 1)).any())
+
+
 def _on(data: Tensor, value: Any, dtype: torch.dtype | None = None) -> Tensor:
-    return _here(value).to(data.device, dtype)
-
-
-def _here(value: Any, dtype: torch.dtype | None = None) -> Tensor:
-    """A tensor where it is, and anything else as one on the CPU, whatever torch's default device and type."""
-    if isinstance(value, Tensor):
-        return value.to(dtype=dtype)
-    if dtype is None and isinstance(value, float):
-        dtype = torch.float32
-    return torch.as_tensor(value, dtype=dtype, device="cpu")
+    return here(value).to(data.device, dtype)
 
 
 def _columns(number: Any, batch: int) -> list[Any]:
     """What each image has of it: a float, or an array of numpy's."""
-    tensor = _here(number)
+    tensor = here(number)
     return tensor.expand(batch).tolist() if tensor.ndim < 2 else list(tensor.cpu().numpy())
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import fraction, positive_int
-from mixdali.worlds.tensor import read_draw
+from mixdali.worlds.tensor_draws import read_draw
 from train.attacks.attack import Best, Loss, Restarting, entropy, gradient, precise, steepest
 from train.attacks.ball import Ball, norms, per_image
 from train.attacks.images import check_images

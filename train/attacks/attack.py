@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of, positive_int, require
-from mixdali.worlds.tensor import read_draw
+from mixdali.worlds.tensor_draws import read_draw
 from train.attacks.ball import Ball, Norm, norms, per_image
 from train.attacks.images import check_images
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from mixdali.checks import count, fraction, one_of, require
-from mixdali.worlds.tensor import read_draw
+from mixdali.worlds.tensor_draws import read_draw
 from train.attacks.attack import GUARD, Loss, precise
 from train.attacks.ball import norms, per_image
 from train.attacks.ssim import ssim

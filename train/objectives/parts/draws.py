@@ -12,7 +12,7 @@ from torch import Tensor
 from mixdali import derive_seed
 from mixdali.draws import FINITE, WEIGHT, Law, check_law, check_partner, whole_between
 from mixdali.names import nearest
-from mixdali.worlds.tensor import log_gamma, read_draw
+from mixdali.worlds.tensor_draws import log_gamma, read_draw
 
 Draws = dict[str, Tensor]
 """All the randomness of a training step, by name."""
