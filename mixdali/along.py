@@ -45,11 +45,10 @@ def mix_boxes(
     size        height and width of the images.
     min_weight  boxes of this weight and below are left out.
 
-    A box of another image is moved with the part that is shown of it (`Mosaic`, `ResizeMix`: moved, or made smaller) and
-    cut to where it is shown; one of the own image stays as it is, also where it is covered in part. The weight is the mean
-    over the pixels of the box, as it was cut, of what its image weighs there: lam and 1 - lam for `MixUp`; for `CutMix` 1
-    for the partner's, and for the own ones the share that is not covered. The box of `Cutout` and `RandomErasing` covers
-    too.
+    A box of another image is moved with the part that is shown of it (by `ResizeMix` it is made smaller too) and cut to
+    where that is shown; one of the own image stays as it is, also where it is covered in part. The weight is the mean
+    over the pixels of the box, as it was cut, of what its image weighs there: lam and 1 - lam for `MixUp`; for `CutMix`
+    1 for the partner's, and for the own ones the share that is not covered. `Cutout` and `RandomErasing` cover too.
 
     -> for each image boxes (M, 4) float32, labels (M, ...), weights (M,) float32: first the own image's, then the
     partner's, then those of `plan.more` in their order. On the CPU.

@@ -16,8 +16,9 @@ def one_hot(labels: Labels, num_classes: int, smoothing: float = 0.0) -> Labels:
     Inception Architecture for Computer Vision", CVPR 2016, section 7).
 
     num_classes: an int, also numpy's or torch's.
-    labels: a torch tensor of integers of any width, or a node of a DALI graph or a batch of its dynamic mode, one integer an image.
-    A label outside [0, num_classes) is an error: ValueError, but in a graph DALI's own when the graph runs.
+    labels: a torch tensor of integers of any width, or a node of a DALI graph or a batch of its dynamic mode, one
+    integer an image. A label outside [0, num_classes) is an error: ValueError, but in a graph DALI's own when the graph
+    runs.
     """
     num_classes = whole_number("num_classes", num_classes)
     fraction("smoothing", smoothing)

@@ -12,6 +12,8 @@ from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
 
+FLOATS = (ndd.float16, ndd.float32, ndd.float64)
+
 
 class DynamicWorld(OperatorWorld):
     ops, math, float32, int32, nearest = ndd, ndd.math, ndd.float32, ndd.int32, types.INTERP_NN
@@ -53,6 +55,16 @@ class DynamicWorld(OperatorWorld):
         if len(wrong):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {wrong[0]}")
         return labels
+
+    def blend_targets(self, targets: ndd.Batch, plan: Plan) -> ndd.Batch:
+        shapes = {tuple(shape) for shape in targets.shape}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1 or targets.dtype not in FLOATS:
+            raise TypeError(
+                f"targets must be probabilities (num_classes,), float, as many for all of a batch, got {targets.dtype} "
+                f"{', '.join(map(str, sorted(shapes)))}; use mixdali.one_hot(labels, num_classes) first, or for "
+                "regression a column, (1,)"
+            )
+        return super().blend_targets(targets, plan)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)

@@ -119,7 +119,9 @@ class TensorWorld:
                 check_partner(f"plan.{name}", here(value), len(self.data))
 
     def blend(self, images: Tensor, plan: Plan) -> Tensor:
-        own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
+        parts = (part for layer in plan.layers() for part in (layer.box, layer.region, layer.mask))
+        need_sides = plan.fill is not None or any(part is not None for part in parts)
+        own = (_images if need_sides else _checked)(images).to(torch.promote_types(images.dtype, torch.float32))
         other = self.shown(own, plan) if plan.fill is None else self._filled(own, plan.fill)
         if plan.region is not None and plan.box is not None and (plan.outside is not None or plan.mask is not None):
             # another part of the partner is shown in the box alone; around it the partner is in its place
@@ -139,7 +141,7 @@ class TensorWorld:
         if layer.box is not None:
             outside = 1.0 if layer.outside is None else layer.outside
             rest = _trailing(_on(images, outside, images.dtype), 4)
-            kept = torch.where(_inside(_on(images, layer.box), *_images(images).shape[2:]), kept, rest)
+            kept = torch.where(_inside(_on(images, layer.box), *images.shape[2:]), kept, rest)
         if layer.mask is not None:
             kept = kept * _on(images, layer.mask, images.dtype).unsqueeze(-3)
         return kept

@@ -32,7 +32,7 @@ def mixed_masks(plan: Plan, masks: Any, heavier: bool, erased: float | None) -> 
     world = TensorWorld(torch.zeros((), device=maps.device, dtype=torch.float32).expand(maps.shape))
     world.check_partners(plan)
     found, most = maps, shares[0]
-    for layer, share in zip((plan, *plan.more), shares[1:], strict=True):
+    for layer, share in zip(plan.layers(), shares[1:], strict=True):
         found = torch.where((share > most).unsqueeze(1), world.shown(maps, layer), found)
         most = torch.maximum(most, share)
     return found.reshape(masks.shape)
@@ -52,7 +52,7 @@ def weights(plan: Plan, size: tuple[int, int], device: Any) -> Tensor:
     blank = torch.zeros((), device=device, dtype=torch.float32).expand(len(plan.weight), 1, *size)
     world = TensorWorld(blank)
     shares: list[Tensor] = []
-    for layer in (plan, *plan.more):
+    for layer in plan.layers():
         kept = world.kept(blank, layer).squeeze(1).expand(len(blank), *size)
         shares = [share * kept for share in shares] or [kept]
         shares.append(1 - kept)
@@ -71,7 +71,7 @@ def mixed_boxes(
     found = [_checked_boxes(n, *pair) for n, pair in enumerate(zip(boxes, labels, strict=True))]
     TensorWorld(torch.zeros(number, 1, 1, 1, device="cpu", dtype=torch.float32)).check_partners(plan)
     shares = weights(plan, size, "cpu")
-    layers: list[Plan | Layer] = [] if plan.partner is None else [plan, *plan.more]
+    layers = [] if plan.partner is None else plan.layers()
     results: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
     for n in range(number):
         parts = [(*found[n], shares[0, n])]

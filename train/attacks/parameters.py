@@ -16,7 +16,7 @@ from train.attacks.ball import norms, per_image
 from train.attacks.ssim import ssim
 
 # Of a move, tried from the whole to nothing where images must stay alike.
-SHARES = torch.linspace(1, 0, 9).tolist()
+SHARES = torch.linspace(1, 0, 9, device="cpu").tolist()
 
 Moves = dict[str, Tensor]
 """By the name of a tensor of parameters: (N, ...) what is added to it for each image."""

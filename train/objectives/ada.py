@@ -66,7 +66,7 @@ class AdversarialAugment(Objective):
         return Corruptor(load_network(self.network))
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        return {"start_seed": torch.randint(2**62, (), generator=host_generator(generator))}
+        return {"start_seed": torch.randint(2**62, (), generator=host_generator(generator), device="cpu")}
 
     def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
         if "start" in given and "start_seed" not in given:

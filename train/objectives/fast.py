@@ -33,7 +33,7 @@ class Watched(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("pgd_accuracy", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("pgd_accuracy", torch.zeros((), dtype=torch.float64, device="cpu"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,9 +152,9 @@ class Memory(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.densities = Densities()
-        self.register_buffer("features", torch.zeros(num_samples, 0))
-        self.register_buffer("labels", torch.full((num_samples,), -1))
-        self.register_buffer("last_fit", torch.tensor(-1))
+        self.register_buffer("features", torch.zeros(num_samples, 0, dtype=torch.float32, device="cpu"))
+        self.register_buffer("labels", torch.full((num_samples,), -1, device="cpu"))
+        self.register_buffer("last_fit", torch.tensor(-1, device="cpu"))
         self.fitted_before = -1
         """`last_fit`, for the host."""
 

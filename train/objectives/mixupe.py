@@ -63,7 +63,11 @@ class MixupE(Objective):
     def setup(self, model: nn.Module, num_samples: int, num_classes: int) -> nn.Module:
         state = nn.Module()
         normalisers = [module for module in bare(model).modules() if isinstance(module, Normalise)]
-        mean = normalisers[0].mean.detach().clone() if normalisers else torch.zeros(1, 1, 1, 1)
+        mean = (
+            normalisers[0].mean.detach().clone()
+            if normalisers
+            else torch.zeros(1, 1, 1, 1, dtype=torch.float32, device="cpu")
+        )
         state.register_buffer("mean_image", mean)
         return state
 

@@ -101,7 +101,7 @@ class MultiMix(Objective):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         count, host = len(batch.images), host_generator(generator)
-        if float(torch.rand((), generator=host)) < self.input_prob:
+        if float(torch.rand((), generator=host, dtype=torch.float32, device="cpu")) < self.input_prob:
             return {"lam": draw_lam(self.input_alpha, host), "partner": draw_permutation(count, generator)}
         low, high = self.alpha
         uniform = torch.rand(self.num_tuples, generator=generator, dtype=torch.float64, device=generator.device)

@@ -112,7 +112,7 @@ def draw_noise(generator: torch.Generator, shape: tuple[int, ...] = ()) -> Draws
     return {
         "add_scale": draw_beta(2, 5, generator, shape),
         "mult_scale": draw_beta(2, 5, generator, shape),
-        "noise_seed": torch.randint(2**62, (), generator=generator),
+        "noise_seed": torch.randint(2**62, (), generator=generator, device="cpu"),
     }
 
 

@@ -100,7 +100,11 @@ class NoisyMix(Objective):
     def _mix_and_disturb(self, hidden: Tensor, draws: Draws) -> Tensor:
         mixed = torch.cat([mix(view, draws["partner"], draws["lam"]) for view in hidden.chunk(VIEWS)])
         values = mixed.to(torch.promote_types(mixed.dtype, torch.float32))
-        add = pick_level(self.add_levels, draws["layer"]) * draws["add_scale"].cpu() * torch.arange(1, VIEWS + 1)
+        add = (
+            pick_level(self.add_levels, draws["layer"])
+            * draws["add_scale"].cpu()
+            * torch.arange(1, VIEWS + 1, device="cpu")
+        )
         mult = pick_level(self.mult_levels, draws["layer"]) * draws["mult_scale"].cpu()
         factors = 1 + _each_view(mult, values) * self._sparse("mult", 2 * noise("mult_noise", values, draws) - 1, draws)
         added = _each_view(add, values) * self._sparse("add", noise("add_noise", values, draws), draws)

@@ -33,8 +33,10 @@ class MovingTargets(nn.Module):
 
     def __init__(self, num_samples: int, size: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.register_buffer("targets", torch.zeros(num_samples, size, dtype=torch.promote_types(dtype, torch.float32)))
-        self.register_buffer("moved", torch.zeros(num_samples, dtype=torch.bool))
+        self.register_buffer(
+            "targets", torch.zeros(num_samples, size, dtype=torch.promote_types(dtype, torch.float32), device="cpu")
+        )
+        self.register_buffer("moved", torch.zeros(num_samples, dtype=torch.bool, device="cpu"))
 
     @torch.no_grad()
     def move(self, index: Tensor, first: Tensor, towards: Tensor, momentum: float) -> Tensor:
