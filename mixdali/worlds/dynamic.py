@@ -11,6 +11,7 @@ from mixdali.draws import FINITE, Law, Line, check_law, check_partner, check_sha
 from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
+from mixdali.worlds.told import ONE_SIZE
 
 FLOATS = (ndd.float16, ndd.float32, ndd.float64)
 
@@ -55,6 +56,12 @@ class DynamicWorld(OperatorWorld):
         if len(wrong):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {wrong[0]}")
         return labels
+
+    def blend(self, images: ndd.Batch, plan: Plan) -> ndd.Batch:
+        shapes = sorted({tuple(shape) for shape in images.shape})
+        if len(shapes) > 1 and plan.partner is not None:
+            raise ValueError(f"{ONE_SIZE}, got {shapes[0]} and {shapes[1]}")
+        return super().blend(images, plan)
 
     def blend_targets(self, targets: ndd.Batch, plan: Plan) -> ndd.Batch:
         shapes = {tuple(shape) for shape in targets.shape}

@@ -15,6 +15,7 @@ import numpy as np
 
 from mixdali.checks import one_of
 from mixdali.plan import Layer, Plan
+from mixdali.worlds.told import ONE_SIZE, told
 
 # Pixels along a side that a mask can have.
 LONGEST = 1 << 14
@@ -121,7 +122,7 @@ class OperatorWorld(ABC):
         if self.layout == "HWC":
             shown = shown + self.check_uint8(images)
         # Between integers this is exact at both ends, and it never passes 255; w * a + (1 - w) * b does.
-        mixed = images - shown * (images - other)
+        mixed = images - shown * told(ONE_SIZE, lambda: images - other)
         for layer in plan.more:
             mixed = mixed - self.shown(images, layer) * (mixed - self._partner(images, layer))
         return self._scaled(mixed, 0.0) if self.layout == "HWC" else mixed

@@ -13,9 +13,10 @@ from nvidia.dali.pipeline import Pipeline
 from mixdali.draws import Law, Line, check_law
 from mixdali.seeds import derive_seed
 from mixdali.worlds.classmates import partners_by_class
-from mixdali.worlds.graph.plan import in_batch, told
+from mixdali.worlds.graph.plan import in_batch
 from mixdali.worlds.numbers import Draw, Number, constant
 from mixdali.worlds.operators import OperatorRandomness
+from mixdali.worlds.told import told
 
 
 class Nodes(Protocol):

@@ -4,7 +4,6 @@ These read one node with all numbers of a plan: of every layer what `numbers.TOL
 """
 
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from nvidia.dali.data_node import DataNode
 
 from mixdali.plan import WHOLE, Layer, Plan
 from mixdali.worlds.numbers import TOLD, Number, as_number
+from mixdali.worlds.told import told
 
 ITSELF = -1.0  # as a partner
 
@@ -96,13 +96,6 @@ def in_batch(partner: Any, name: str = "plan.partner") -> DataNode:
     indices = (whole + 1) * fits - 1
     checked = told(f"{name} must be an image of the batch", lambda: fn.permute_batch(whole, indices=indices))
     return whole + 0.0 * checked
-
-
-def told(rule: str, make: Callable[[], DataNode]) -> DataNode:
-    """What `make` makes, by a function of the name `rule`: DALI's errors show the functions that made an operator."""
-    code = make.__code__.replace(co_name=rule)
-    made: DataNode = FunctionType(code, make.__globals__, rule, None, make.__closure__)()
-    return made
 
 
 def _floats(value: Any) -> DataNode:
