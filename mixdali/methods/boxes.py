@@ -25,23 +25,23 @@ def place_of(share: Any, size: Any, world: World) -> Any:
     return world.clamp(world.floor(share * size), 0.0, size - 1.0)
 
 
-def place(draws: Draws, number: Any, world: World, names: tuple[str, str] = ("cy", "cx")) -> Any:
+def drawn_place(draws: Draws, number: Any, world: World, names: tuple[str, str] = ("cy", "cx")) -> Any:
     """(N, 2) the draws of a place, shares in [0, 1) that stand for one of so many pixels, `number` (N, 2) or (2,)."""
     return world.pair(*(draws.place(name, world.at(number, axis)) for axis, name in enumerate(names)))
 
 
-def clipped_box(sides: Any, draws: Draws, world: World) -> tuple[Any, Any]:
-    """Two corners (N, 2) of a box around the drawn pixel, y0, x0, and y1, x1, cut off where it leaves the image.
+def clipped_box(sides: Any, centre: Any, world: World) -> Any:
+    """A box (N, 4) around a pixel, y0, x0, y1, x1, half-open, cut off where it leaves the image.
 
-    sides (N, 2) in whole pixels, of which 2 * (side // 2) are used, as CutMix's official code does.
+    sides (N, 2) in whole pixels, of which 2 * (side // 2) are used, as CutMix's official code does; centre (N, 2) in
+    [0, 1).
     """
     half = world.floor(sides * 0.5)
-    middle = place_of(place(draws, world.size, world), world.size, world)
-    return world.clamp(middle - half, 0.0, world.size), world.clamp(middle + half, 0.0, world.size)
+    middle = place_of(centre, world.size, world)
+    return world.box(world.clamp(middle - half, 0.0, world.size), world.clamp(middle + half, 0.0, world.size))
 
 
-def inside_box(sides: Any, draws: Draws, world: World) -> tuple[Any, Any]:
-    """The same of a box of these sides, in whole pixels, wholly inside the image, every place as likely."""
-    choices = world.size - sides + 1.0
-    start = place_of(place(draws, choices, world), choices, world)
-    return start, start + sides
+def inside_box(sides: Any, place: Any, world: World) -> Any:
+    """A box (N, 4) of these sides, in whole pixels, wholly inside the image, every place as likely; place in [0, 1)."""
+    start = place_of(place, world.size - sides + 1.0, world)
+    return world.box(start, start + sides)

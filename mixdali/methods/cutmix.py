@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import boolean, fraction, growing
 from mixdali.draws import Draws
-from mixdali.methods.boxes import BoxMix, clipped_box, inside_box, place, place_of
+from mixdali.methods.boxes import BoxMix, clipped_box, drawn_place, inside_box, place_of
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
 from mixdali.worlds import World
@@ -44,7 +44,10 @@ class CutMix(BoxMix):
         kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
         share = world.sqrt(1.0 - kept)
         sides = world.floor(world.pair(share, share) * world.size)
-        box = world.box(*(inside_box if self.inside else clipped_box)(sides, draws, world))
+        if self.inside:
+            box = inside_box(sides, drawn_place(draws, world.size - sides + 1.0, world), world)
+        else:
+            box = clipped_box(sides, drawn_place(draws, world.size, world), world)
         return Plan(draws.partner(self.partner), 1.0 - world.covered(box) if self.correct_lam else kept, box)
 
 
@@ -76,6 +79,6 @@ class CutMixMinMax(BoxMix):
         mixed = self.mixed(draws, world)
         sides = sides * world.pair(mixed, mixed)
         free = world.clamp(world.size - sides, 1.0, world.size)
-        start = place_of(place(draws, free, world), free, world)
+        start = place_of(drawn_place(draws, free, world), free, world)
         box = world.box(start, start + sides)
         return Plan(draws.partner(self.partner), 1.0 - world.covered(box), box)

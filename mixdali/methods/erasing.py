@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from mixdali.checks import count, fraction, growing, one_of, positive
 from mixdali.draws import Draws, between
-from mixdali.methods.boxes import clipped_box, inside_box
+from mixdali.methods.boxes import clipped_box, drawn_place, inside_box
 from mixdali.mix import Mix
 from mixdali.plan import Plan
 from mixdali.worlds import World
@@ -35,9 +35,9 @@ class Erasing(Mix):
 
     def plan(self, draws: Draws, world: World) -> Plan:
         sides = self.sides(draws, world)
-        start, end = self.corners(sides, draws, world)
+        place = drawn_place(draws, self.places(sides, world), world)
         mixed = self.mixed(draws, world)
-        box = world.box(start, start + (end - start) * world.pair(mixed, mixed))
+        box = self.box(sides * world.pair(mixed, mixed), place, world)
         if isinstance(self.value, str):
             fill = draws.pixels("noise", "uniform")
         else:
@@ -53,8 +53,12 @@ class Erasing(Mix):
         """(N, 2) height and width of the boxes, whole pixels."""
         raise NotImplementedError
 
-    def corners(self, sides: Any, draws: Draws, world: World) -> tuple[Any, Any]:
-        """(N, 2) y0, x0, and (N, 2) y1, x1 of the boxes."""
+    def places(self, sides: Any, world: World) -> Any:
+        """(N, 2) or (2,) how many places of each axis there are to choose from."""
+        raise NotImplementedError
+
+    def box(self, sides: Any, place: Any, world: World) -> Any:
+        """(N, 4) the boxes."""
         raise NotImplementedError
 
 
@@ -79,8 +83,11 @@ class Cutout(Erasing):
     def sides(self, draws: Draws, world: World) -> Any:
         return 0.0 * world.size + float(self.length)
 
-    def corners(self, sides: Any, draws: Draws, world: World) -> tuple[Any, Any]:
-        return clipped_box(sides, draws, world)
+    def places(self, sides: Any, world: World) -> Any:
+        return world.size
+
+    def box(self, sides: Any, place: Any, world: World) -> Any:
+        return clipped_box(sides, place, world)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,5 +139,8 @@ class RandomErasing(Erasing):
         sides = world.floor(world.sqrt(world.pair(area * aspect, area / aspect)) + 0.5)
         return world.clamp(sides, 0.0, world.size - 1.0)
 
-    def corners(self, sides: Any, draws: Draws, world: World) -> tuple[Any, Any]:
-        return inside_box(sides, draws, world)
+    def places(self, sides: Any, world: World) -> Any:
+        return world.size - sides + 1.0
+
+    def box(self, sides: Any, place: Any, world: World) -> Any:
+        return inside_box(sides, place, world)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import pi
 
 from mixdali.draws import Draws
-from mixdali.methods.boxes import place, place_of
+from mixdali.methods.boxes import drawn_place, place_of
 from mixdali.methods.masks import MaskMix, bell
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
@@ -39,7 +39,7 @@ class GMix(MaskMix):
         area = world.at(world.size, 0) * world.at(world.size, 1)
         # a spot of no size would be a division by zero: it is one pixel at the least
         width = world.sqrt(world.clamp(share * area, 1.0, area) * (0.5 / pi))
-        centre = place_of(place(draws, world.size, world), world.size, world)
+        centre = place_of(drawn_place(draws, world.size, world), world.size, world)
         rows, columns = bell(centre, width, world)
         # the own weight is spot where the own image is the smaller and 1 - spot where it is not; unmixed it is 1
         mixed = self.mixed(draws, world)

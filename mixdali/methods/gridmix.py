@@ -5,7 +5,7 @@ from typing import Any
 
 from mixdali.checks import fraction, growing, positive, positive_int
 from mixdali.draws import Draws
-from mixdali.methods.boxes import place
+from mixdali.methods.boxes import drawn_place
 from mixdali.methods.masks import MaskMix
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
@@ -59,7 +59,7 @@ class GridMix(MaskMix):
         hole = world.clamp(world.clamp(hole, 1.0, part_width), 0.0, cell - 1.0)
         sides = world.pair(part_height, part_width)
         room = world.size - sides
-        start = world.floor(room * place(draws, world.clamp(room, 1.0, world.size), world))
+        start = world.floor(room * drawn_place(draws, world.clamp(room, 1.0, world.size), world))
         holes = [
             _holes(world.row(axis) - world.each(world.at(start, axis)), world.at(sides, axis), cell, hole, world)
             for axis in (0, 1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import fraction
 from mixdali.draws import Draws
-from mixdali.methods.boxes import BoxMix, clipped_box
+from mixdali.methods.boxes import BoxMix, clipped_box, drawn_place
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
 from mixdali.worlds import World
@@ -36,7 +36,7 @@ class HMix(BoxMix):
         kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
         share = world.sqrt(1.0 - kept) * self.ratio**0.5
         sides = world.floor(world.pair(share, share) * world.size)
-        box = world.box(*clipped_box(sides, draws, world))
+        box = clipped_box(sides, drawn_place(draws, world.size, world), world)
         around = 1.0 - world.covered(box)
         # with ratio = 1 and no rounding the quotient is 1; a box of the whole image has nothing around it
         outside = world.clamp(kept / world.clamp(around, 1e-6, 1.0), 0.0, 1.0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mixdali.draws import Draws
-from mixdali.methods.boxes import place, place_of
+from mixdali.methods.boxes import drawn_place, place_of
 from mixdali.mix import PairMix
 from mixdali.plan import Layer, Plan
 from mixdali.schedule import Alpha, check_alpha
@@ -69,7 +69,7 @@ class Mosaic(PairMix):
     def _field(self, i: int, start: Any, end: Any, draws: Draws, world: World) -> tuple[Any, Any]:
         """A field and the part of its image that is shown there: two boxes of one size."""
         choices = world.size - (end - start) + 1.0
-        first = place_of(place(draws, choices, world, (f"y{i}", f"x{i}")), choices, world)
+        first = place_of(drawn_place(draws, choices, world, (f"y{i}", f"x{i}")), choices, world)
         return world.box(start, end), world.box(first, first + (end - start))
 
     def fill(self, plan: Plan) -> Plan:

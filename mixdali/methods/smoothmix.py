@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import growing, positive
 from mixdali.draws import Draws
-from mixdali.methods.boxes import place, place_of
+from mixdali.methods.boxes import drawn_place, place_of
 from mixdali.methods.masks import MaskMix, bell
 from mixdali.plan import Plan
 from mixdali.worlds import World
@@ -34,7 +34,7 @@ class SmoothMix(MaskMix):
     def plan(self, draws: Draws, world: World) -> Plan:
         low, high = self.spread
         width = (low + (high - low) * draws.uniform("spread")) * world.at(world.size, 0)
-        centre = place_of(place(draws, world.size, world), world.size, world)
+        centre = place_of(drawn_place(draws, world.size, world), world.size, world)
         rows, columns = bell(centre, width, world)
         mixed = self.mixed(draws, world)
         lam = 1.0 - mixed * (world.mean(rows) * world.mean(columns))
