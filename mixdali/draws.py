@@ -141,6 +141,7 @@ class Draws:
     """Those that may be given."""
 
     def uniform(self, name: str, law: Law = SHARE) -> Any:
+        """(N,) in [0, 1)."""
         return self._once(
             self.prefix + name,
             lambda full: self.source.uniform(full, self.each),
@@ -156,7 +157,7 @@ class Draws:
         )
 
     def beta(self, name: str, a: Any, b: Any, lines: Any = None) -> Any:
-        """`lines`: it stands for one of the lines 0 to `lines` between pixels."""
+        """(N,) ~ Beta(a, b). lines: it stands for one of the lines 0 to `lines` between pixels."""
         return self._once(
             self.prefix + name,
             lambda full: self.source.beta(full, a, b, self.each),
@@ -198,6 +199,7 @@ class Draws:
         return partners
 
     def pixels(self, name: str, law: str) -> Any:
+        """(N, C, H, W) "uniform" in [0, 1) or "normal"."""
         return self._once(
             self.prefix + name,
             lambda full: self.source.pixels(full, law),

@@ -1,12 +1,17 @@
 """Losses and accuracy of mixed images whose labels were left as class indices."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixdali.plan import Plan
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def mixed_loss(loss: Callable[[Any, Any], Any], logits: Any, labels: Any, plan: Plan) -> Any:
+
+def mixed_loss(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, labels: Tensor, plan: Plan) -> Tensor:
     """lam * loss(logits, labels) + (1 - lam) * loss(logits, the partners' labels), for any plan.
 
     Of a plan with further images (`plan.more`, as of `Mosaic` and `DirichletMixUp`) the loss with each one's labels has
@@ -24,18 +29,17 @@ def mixed_loss(loss: Callable[[Any, Any], Any], logits: Any, labels: Any, plan: 
 
     ValueError for a loss of one number with weights that vary, and where N differs.
     """
-    total = None
+    weighed = []
     for weight, of_parent in _parents(logits, labels, plan):
         value = loss(logits, of_parent)
         if value.ndim and len(value) != len(labels):
             got = f"{tuple(value.shape)} for {len(labels)} images"
             raise ValueError(f"the loss must return one number an image, got {got}")
-        weighed = _weight(weight, value) * value
-        total = weighed if total is None else total + weighed
-    return total
+        weighed.append(_weight(weight, value) * value)
+    return sum(weighed[1:], weighed[0])
 
 
-def mixed_accuracy(logits: Any, labels: Any, plan: Plan) -> Any:
+def mixed_accuracy(logits: Tensor, labels: Tensor, plan: Plan) -> Tensor:
     """Share in [0, 1] of the images' weight that was predicted: a tensor of one number.
 
     An image counts lam where the largest logit is its own label's, 1 - lam where it is the partner's, and a further
@@ -48,7 +52,7 @@ def mixed_accuracy(logits: Any, labels: Any, plan: Plan) -> Any:
     return sum(hits[1:], hits[0]).mean()
 
 
-def _weight(weight: Any, value: Any) -> Any:
+def _weight(weight: Tensor, value: Tensor) -> Tensor:
     """(N,) weights, as they meet a loss of each image or of the batch."""
     weight = weight.to(value.device, value.dtype)
     if value.ndim == 0:
@@ -61,7 +65,7 @@ def _weight(weight: Any, value: Any) -> Any:
     return weight.reshape(weight.shape + (1,) * (value.ndim - weight.ndim))
 
 
-def _parents(logits: Any, labels: Any, plan: Plan) -> list[tuple[Any, Any]]:
+def _parents(logits: Tensor, labels: Tensor, plan: Plan) -> list[tuple[Tensor, Tensor]]:
     """Of each parent the weight (N,) and the labels (N,)."""
     if labels.ndim != 1 or labels.is_floating_point():
         raise TypeError(f"labels must be class indices (N,), got {labels.dtype} {tuple(labels.shape)}")
@@ -80,5 +84,5 @@ def _parents(logits: Any, labels: Any, plan: Plan) -> list[tuple[Any, Any]]:
     return [(plan.lam, labels), (rest, _labels_of(plan.partner, labels)), *further]
 
 
-def _labels_of(partner: Any, labels: Any) -> Any:
+def _labels_of(partner: Any, labels: Tensor) -> Tensor:
     return labels if partner is None else labels[partner.to(labels.device).long()]

@@ -32,4 +32,6 @@ def _undecoded(text: str) -> str:
     named = re.search(r"Failed to decode sample #\d+ ?: ?\S.*", text)
     if named:
         return f"an image cannot be decoded: {named[0].strip()}; replace the file or leave it out"
-    return "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
+    return (
+        "an image cannot be decoded, and DALI does not say which; `python -m mixdali.pipelines.check FOLDER` finds it"
+    )

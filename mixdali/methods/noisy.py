@@ -49,7 +49,7 @@ class Noisy(Mix):
         boolean("Noisy: clip", self.clip)
 
     def plan(self, draws: Draws, world: World) -> Plan:
-        inner = redrawn_place(draws, prefix=f"{draws.prefix}mix.", each=self.mix.per)
+        inner = replace(draws, prefix=f"{draws.prefix}mix.", each=self.mix.per)
         plan = self.mix.fill(self.mix.plan(inner, world))
         mixed = self.mixed(draws, world)
         if self.additive:
