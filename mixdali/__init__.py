@@ -6,6 +6,8 @@ The same line works on the nodes of a DALI graph, on the batches of DALI's dynam
 this package loads neither DALI nor torch.
 """
 
+from mixdali.along import mix_boxes as mix_boxes
+from mixdali.along import mix_masks as mix_masks
 from mixdali.draws import Draws as Draws
 from mixdali.loading.dataset import DatasetSource as DatasetSource
 from mixdali.loading.join import Joined as Joined

@@ -79,7 +79,12 @@ class Mix(ABC):
         layout   DALI: what the images are, "HWC" (default) or "CHW".
         given    draws by name that are not to be drawn but taken, (N,) or one for all: `mix.draw(images, lam=lam)`. A
                  method's docstring lists its names. Every method whose prob is not 1 has `coin`, (N,) in [0, 1): an
-                 image is mixed where coin < prob.
+                 image is mixed where coin < prob. With tensors and in dynamic mode numbers, lists, arrays and tensors;
+                 in a graph numbers and nodes on the CPU. A place is a share of the height or width in [0, 1), or, as an
+                 integer, a pixel, which is the share (pixel + 0.5) / height.
+
+        TypeError or ValueError for a name that is not drawn and a draw of another shape or out of its range; of a node
+        a graph sees that when it runs, and DALI's error names the draw.
         """
         world = world_of(images, layout)
         draws = Draws(world.randomness(rng), given, each=self.per, targets=targets, first_epoch=epoch)
@@ -123,11 +128,11 @@ class Mix(ABC):
         mixed: Any = 1.0
         if self.prob != 1:
             prob = self.prob.at(draws.epoch, world) if isinstance(self.prob, Ramp) else self.prob
-            mixed = 1.0 * (draws.uniform("coin") < prob)
+            mixed = world.hit(draws.uniform("coin") < prob)
         if self.start_epoch:
-            mixed = mixed * (1.0 * (draws.epoch >= self.start_epoch))
+            mixed = mixed * world.hit(draws.epoch >= self.start_epoch)
         if self.stop_epoch is not None:
-            mixed = mixed * (1.0 * (draws.epoch < self.stop_epoch))
+            mixed = mixed * world.hit(draws.epoch < self.stop_epoch)
         return mixed
 
     @property
@@ -157,14 +162,14 @@ class Mix(ABC):
         mixed = self.mixed(draws, world)
         return kept if isinstance(mixed, float) else world.select([mixed, 1.0 - mixed], [kept, 1.0])
 
-    def lam(self, draws: Draws, world: World, alpha: Alpha, name: str = "lam") -> Any:
-        """(N,) in [0, 1], the draw of this name, by its law."""
+    def lam(self, draws: Draws, world: World, alpha: Alpha, name: str = "lam", lines: Any = None) -> Any:
+        """(N,) in [0, 1], the draw of this name, by its law. lines: as in `Draws.beta`."""
         if isinstance(alpha, Fixed):
-            return draws.fixed(name, alpha.lam)
+            return draws.fixed(name, alpha.lam, lines)
         if isinstance(alpha, tuple | list):
-            return draws.beta(name, *alpha)
+            return draws.beta(name, *alpha, lines=lines)
         level = alpha.at(draws.epoch, world) if isinstance(alpha, Ramp) else alpha
-        return draws.beta(name, level, level)
+        return draws.beta(name, level, level, lines)
 
 
 @dataclass(frozen=True, kw_only=True)

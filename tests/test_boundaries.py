@@ -41,6 +41,8 @@ ORDER = TABLE.split()
 ALLOWED = {
     "mixdali": set(),
     "mixdali/worlds/tensor.py": {TORCH},
+    "mixdali/worlds/tensor_draws.py": {TORCH},
+    "mixdali/worlds/tensor_along.py": {TORCH},
     "mixdali/worlds/operators.py": {"numpy"},
     "mixdali/worlds/uniforms.py": {"numpy"},
     "mixdali/worlds/dynamic.py": {DALI, "numpy"},

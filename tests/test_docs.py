@@ -197,10 +197,7 @@ def test_every_draw_of_a_method_is_on_its_page(name: str) -> None:
     mix = replace(parse_mix(DRAWING[name]), prob=0.5)
     with pytest.raises(TypeError, match="this mix draws ") as error:
         mix.draw(torch.zeros(4, 3, 8, 8), no_such_draw=0.5)
-    drawn = {
-        draw.partition(".")[0] if draw.startswith("partner") else draw
-        for draw in str(error.value).split("this mix draws ")[1].split(", ")
-    }
+    drawn = set(str(error.value).split("this mix draws ")[1].partition(" (")[0].split(", "))
     (line,) = re.findall(r"^\*\*Draws:\*\* (.*?)\n\n", section_of(name) + "\n\n", flags=re.MULTILINE | re.DOTALL)
     listed = set(re.findall(r"`([\w.]+)`", line)) - {"i.name", "mix.name", "kept_k"}
     if name == "Choose":

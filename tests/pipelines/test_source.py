@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,19 @@ def test_check_names_the_item_the_label_and_the_number_of_classes_it_takes() -> 
 def test_check_refuses_an_empty_source() -> None:
     with pytest.raises(ValueError, match="holds no images"):
         Source([], []).check(10)
+
+
+def test_relative_paths_are_those_of_the_folder_where_they_were_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Source(["a.jpg", Path("sub") / "b.jpg", "/c.jpg"], [0, 1, 2])
+    monkeypatch.chdir("/")
+    assert source.items == (str(tmp_path / "a.jpg"), str(tmp_path / "sub" / "b.jpg"), "/c.jpg")
+
+
+def test_a_file_name_that_is_not_utf8_is_named() -> None:
+    source = Source(["/b\u00e4r.jpg", "/\u718a.jpg"], [0, 1])
+    assert source.items == ("/b\u00e4r.jpg", "/\u718a.jpg")
+    with pytest.raises(ValueError, match=r"the file name b'/b\\xe4r\.jpg' is not UTF-8, which DALI needs; rename it"):
+        Source(["/a.jpg", os.fsdecode(b"/b\xe4r.jpg")], [0, 1])
