@@ -10,6 +10,7 @@ MIXDALI = {
     "Loaders": ("loading", "wrapping"),
     "Plans and laws": ("plan", "schedule", "seeds"),
     "Pixels, targets, losses": ("pixels", "targets", "losses"),
+    "What methods are written in": ("draws", "worlds"),
 }
 
 PIPELINES = {
