@@ -104,9 +104,12 @@ def read_arguments(
 
 def _plain_sentence(boxed: str) -> str:
     """The message in a box that tyro drew, without its frame and its advice."""
-    inner = [line.strip("│ ") for line in boxed.splitlines() if line.strip("│ ")]
-    start = next((i for i, line in enumerate(inner) if line.startswith("╭")), -1) + 1
-    end = next((i for i, line in enumerate(inner) if i > start and line[0] in "─╰"), len(inner))
+    inner = [line.strip("│| ") for line in boxed.splitlines() if line.strip("│| ")]
+    # The frame is of plain hyphens where the output cannot show another.
+    start = next((i for i, line in enumerate(inner) if line.startswith("╭") or line.endswith("---")), -1) + 1
+    end = next(
+        (i for i, line in enumerate(inner) if i > start and (line[0] in "─╰" or not line.strip("-"))), len(inner)
+    )
     sentence = " ".join(inner[start:end])
     # What the rules of `numbers`, or a dataclass itself, have to say names the field.
     return re.sub(r"^Error parsing (?:(--\S+):(?= takes)|[A-Z]\w*: )", r"\1", sentence)

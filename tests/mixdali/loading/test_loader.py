@@ -210,6 +210,29 @@ def test_a_state_of_another_loader_is_refused(files: list[str]) -> None:
         Loader(reading(files, batch_size=2), NAMES).load_state_dict(state)
 
 
+@pytest.mark.parametrize("taken", [0, 2, 5])
+def test_a_state_of_another_version_gives_its_place_where_that_is_enough(files: list[str], taken: int) -> None:
+    loader = shuffling(files, 2)
+    list(loader)
+    iterator = iter(loader)
+    for _ in range(taken):
+        next(iterator)
+    state = loader.state_dict() | {"dali": "0.1", "pipeline": torch.zeros(3, dtype=torch.uint8)}
+    resumed = shuffling(files, 2)
+    with pytest.raises(ValueError, match="the state is of another"):
+        resumed.load_state_dict(state)
+    resumed.load_state_dict(state, exact=False)
+    assert resumed.epoch == 1
+    rest, whole = indices(resumed), indices(resumed)
+    # What is left is of one epoch, and so is what follows.
+    assert [len(rest), len(whole)] == [5 - taken, 5]
+    for epoch in (rest, whole):
+        seen = [index for batch in epoch for index in batch]
+        assert len(seen) == len(set(seen)) == 2 * len(epoch)
+    with pytest.raises(ValueError, match="batch_size is 2, here 3"):
+        shuffling(files, 3).load_state_dict(state, exact=False)
+
+
 def test_a_loader_that_refuses_a_state_goes_on_as_before(files: list[str]) -> None:
     loader, same = shuffling(files, 2), shuffling(files, 2)
     iterator = iter(loader)

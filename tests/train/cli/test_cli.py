@@ -98,6 +98,17 @@ def test_the_wrong_kind_of_data_is_named(capsys: pytest.CaptureFixture[str], dat
     assert "holds CIFAR pickles, the recipe reads image files; pass --data cifar" in said
 
 
+def test_a_wrong_value_is_one_line_where_only_ascii_can_be_shown() -> None:
+    done = subprocess.run(
+        command("demo", "--patience", "abc"),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.stderr == "error: --patience takes a whole number or None, got abc\n"
+
+
 def test_any_field_can_be_set() -> None:
     words = [
         "--lr",

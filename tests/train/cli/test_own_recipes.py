@@ -136,7 +136,7 @@ def test_every_command_reads_the_file_where_it_was_and_says_so(
     assert networks.recipe_files[0] is not None
     capsys.readouterr()
     assert selective([str(last), "--root", data, "--num_calibration", "20", "--device", "cpu"]) == 0
-    assert capsys.readouterr().out.startswith(f"{own} of {last}: read from {file}\n")
+    assert capsys.readouterr().out.startswith(f"own:small_net of {last}: read from {file}\n")
 
 
 def test_predictions_are_made_of_networks_of_a_file(home: Path, data: str) -> None:

@@ -104,7 +104,7 @@ def test_a_part_is_replaced_whole_and_then_by_field(words: list[str], changes: d
         (["--optimizer", "AdamW()", "--optimizer.momentum", "0.5"], "nearest: optimizer.betas, optimizer.eps"),
         (["--claim", "None"], "--claim is no field"),
         (["--shwo"], "nearest: show"),
-        (["--lr", "fast"], "'fast' is no number, such as 0.1 or 8/255"),
+        (["--lr", "fast"], "--lr takes a number, got fast"),
     ],
 )
 def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
