@@ -20,6 +20,7 @@ from mixdali import Loader, Mix, Plan, derive_seed
 from mixdali.checks import fraction
 from mixdali.loading.epochs import epoch_of
 from mixdali.loading.sampling import Shuffled, check_shard
+from mixdali.ranks import share_of
 from pipelines.arguments import Device, Size, height_width, run_settings
 from pipelines.augment.augmix import augmix
 from pipelines.augment.color import color_jitter as jitter
@@ -42,7 +43,7 @@ def train_pipeline(
     size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     smoothing: float = 0.0,
-    shard: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] | None = None,
     augment: bool = True,
     color_jitter: float = 0.0,
     first_epoch: int = 0,
@@ -50,7 +51,7 @@ def train_pipeline(
 ) -> Any:
     """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
 
-    first_epoch  the epoch that it begins with, for a mix that changes with it.
+    first_epoch  the epoch that it begins with. Its order, crops and mixes are those that this seed has in that epoch.
     outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
     batches_per_run
                  batches that a run makes, one after the other; batch_size is that of all together. More than one only
@@ -60,7 +61,7 @@ def train_pipeline(
     random about a batch is drawn for all its images at once by one Python call (`pipelines.resident`), about 0.2 ms for
     128 images and most mixes; pixels are cropped, flipped, converted and mixed by DALI.
     """
-    pipeline = Pipeline.current()
+    pipeline, shard = Pipeline.current(), share_of(shard)
     drawn = _drawn(source, num_classes, mix, size, smoothing, shard, augment, first_epoch, batches_per_run, pipeline)
     parts = _plan_parts(mix)
     names = output_names(outputs, TRAIN, mix)
@@ -111,7 +112,7 @@ def train_loader(
     size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     smoothing: float = 0.0,
-    shard: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] | None = None,
     augment: bool = True,
     color_jitter: float = 0.0,
     seed: int = 0,
@@ -130,7 +131,8 @@ def train_loader(
                  with all its parts; "view1" and "view2" like images: two of AugMix's views of the unmixed images, which
                  are their first (`pipelines.augment.augmix`).
     smoothing    label smoothing in [0, 1].
-    shard        (rank, number of ranks).
+    shard        (rank, number of ranks). None: this process's share, as `mixdali.mixed` finds its rank, when the loader
+                 is made.
     augment      False: no crop and no flip.
     color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1]
                  (`pipelines.augment.color`).
@@ -138,6 +140,7 @@ def train_loader(
     device       "gpu", "cpu", or "auto": a GPU if there is one.
     num_threads  of DALI's; None: one for each core.
     """
+    shard = share_of(shard)
     source = _source(source, "train", num_classes, shard)
     names = output_names(outputs, TRAIN, mix)
     settings, batches_per_run = run_settings(batch_size, num_threads, device), 1
@@ -159,10 +162,21 @@ def train_loader(
         **settings | {"batch_size": batches_per_run * batch_size},
     )
 
-    def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
-        return pipeline(seed=derive_seed(seed, "epoch", epoch), first_epoch=epoch, checkpoint=checkpoint)
+    # Nothing is left to DALI's own generators, and the draws made here know the epoch: so one pipeline serves them all.
+    continuous = not color_jitter and not set(VIEWS) & set(outputs)
 
-    return Loader(make, names, num_samples=len(source) // shard[1], batches_per_run=batches_per_run)
+    def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
+        of_epoch = derive_seed(seed, "epoch", 0 if continuous else epoch)
+        return pipeline(seed=of_epoch, first_epoch=epoch, checkpoint=checkpoint)
+
+    return Loader(
+        make,
+        names,
+        num_samples=len(source) // shard[1],
+        batches_per_run=batches_per_run,
+        continuous=continuous,
+        facts={"augment": augment, "color_jitter": color_jitter},
+    )
 
 
 def val_loader(
@@ -178,7 +192,8 @@ def val_loader(
 ) -> Loader:
     """Batches of validation images, every image once and in order; the last batch may be smaller.
 
-    Arguments as in `train_loader`; a folder stands for its test images. outputs: "images", "targets", "labels" and
+    Arguments as in `train_loader`; a folder stands for its test images, and without a `shard` every process gets them
+    all. outputs: "images", "targets", "labels" and
     "index".
     """
     source = _source(source, "test", num_classes, shard)
@@ -198,6 +213,7 @@ def val_loader(
         names,
         num_samples=len(range(len(source))[shard[0] :: shard[1]]),
         last_batch="partial",
+        continuous=True,
     )
 
 

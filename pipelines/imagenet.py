@@ -19,6 +19,7 @@ from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import Loader, Mix, derive_seed, epoch_counter
 from mixdali.loading.sampling import check_shard
+from mixdali.ranks import share_of
 from pipelines.arguments import Device, Size, height_width, run_settings
 from pipelines.augment.augmix import augmix
 from pipelines.augment.color import color_jitter as jitter
@@ -42,7 +43,7 @@ def train_pipeline(
     size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     smoothing: float = 0.0,
-    shard: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] | None = None,
     augment: bool = True,
     color_jitter: float = 0.0,
     first_epoch: int = 0,
@@ -55,7 +56,7 @@ def train_pipeline(
     The reader pads the last batch of an epoch, so that the next epoch begins at its own first image; that batch is not
     for use. `mixdali.Loader` throws it away, and so does an iterator of DALI's with LastBatchPolicy.DROP.
     """
-    pipeline = Pipeline.current()
+    pipeline, shard = Pipeline.current(), share_of(shard)
     used = needs(outputs, mix)
     encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
@@ -99,7 +100,7 @@ def train_loader(
     size: Size | None = None,
     outputs: Sequence[str] = ("images", "targets"),
     smoothing: float = 0.0,
-    shard: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] | None = None,
     augment: bool = True,
     color_jitter: float = 0.0,
     seed: int = 0,
@@ -116,6 +117,7 @@ def train_loader(
 
     The other arguments as in `pipelines.cifar.train_loader`.
     """
+    shard = share_of(shard)
     source = _source(source, "train", num_classes, shard)
     names = output_names(outputs, TRAIN, mix)
 
@@ -137,7 +139,15 @@ def train_loader(
     def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
         return pipeline(seed=derive_seed(seed, "epoch", epoch), first_epoch=epoch, checkpoint=checkpoint)
 
-    return Loader(make, names, tables={"path": list(source.items)})
+    facts = {
+        "shard": shard,
+        "num_classes": num_classes,
+        "smoothing": smoothing,
+        "size": _sides(size),
+        "augment": augment,
+    }
+    facts |= {"color_jitter": color_jitter, "mix": mix}
+    return Loader(make, names, tables={"path": list(source.items)}, continuous=False, facts=facts)
 
 
 def val_loader(
@@ -153,7 +163,8 @@ def val_loader(
 ) -> Loader:
     """Batches of validation images, every image once and in order; the last batch may be smaller.
 
-    Arguments as in `train_loader`; a folder stands for its `val` images. outputs: "images", "targets", "labels" and
+    Arguments as in `train_loader`; a folder stands for its `val` images, and without a `shard` every process gets them
+    all. outputs: "images", "targets", "labels" and
     "index".
     """
     source = _source(source, "val", num_classes, shard)
@@ -173,6 +184,7 @@ def val_loader(
         names,
         last_batch="partial",
         tables={"path": list(source.items)},
+        continuous=True,
     )
 
 

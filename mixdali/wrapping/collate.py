@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from mixdali.checks import count
 from mixdali.mix import Mix
+from mixdali.ranks import check_rank, rank_of
 from mixdali.seeds import derive_seed
 from mixdali.wrapping.batches import BatchMix, Key
 
@@ -16,7 +16,7 @@ def collate(
     smoothing: float = 0.0,
     with_plan: bool = False,
     seed: int = 0,
-    rank: int = 0,
+    rank: int | None = None,
     images: Key = 0,
     targets: Key = 1,
     collate_fn: Callable[[list[Any]], Any] | None = None,
@@ -29,22 +29,26 @@ def collate(
     A collate function is told neither the epoch nor the number of its batch. So the draws follow from seed, rank and,
     in a worker, the seed torch gave that worker and how many batches it has collated: they differ for every batch,
     worker and epoch, and they repeat for the same `generator` of the DataLoader (or torch.manual_seed before each run)
-    and the same num_workers, unless in_order=False. With num_workers=0 they follow from the count of batches since the
+    and the same num_workers, unless in_order=False. rank=None is found as in `mixdali.mixed`, when the first batch is
+    collated or the workers are started. With num_workers=0 they follow from the count of batches since the
     function was made. They cannot be resumed within an epoch. Where the draws must not hang on any of this, use
     `mixdali.mixed` around the DataLoader.
     """
-    count("rank", rank)
+    check_rank(rank)
+    derive_seed(seed)
     if isinstance(mix, Mix) and mix.uses_epoch:
         raise ValueError(
             "a collate function is not told the epoch, with which this mix changes; use mixdali.mixed around the loader"
         )
     mix_batch = BatchMix(mix, num_classes, smoothing, with_plan, images, targets)
-    return _Collate(mix_batch, collate_fn, derive_seed(seed, "collate", rank))
+    return _Collate(mix_batch, collate_fn, seed, rank)
 
 
 class _Collate:
-    def __init__(self, mix_batch: BatchMix, collate_fn: Callable[[list[Any]], Any] | None, seed: int) -> None:
-        self._mix_batch, self._collate_fn, self._seed = mix_batch, collate_fn, seed
+    def __init__(
+        self, mix_batch: BatchMix, collate_fn: Callable[[list[Any]], Any] | None, seed: int, rank: int | None
+    ) -> None:
+        self._mix_batch, self._collate_fn, self._seed, self._rank = mix_batch, collate_fn, seed, rank
         self._stream: int | str = ""
         self._count = 0
 
@@ -56,6 +60,10 @@ class _Collate:
         if stream != self._stream:
             # also in a worker that was forked from a process where this function had been called
             self._stream, self._count = stream, 0
-        seed = derive_seed(self._seed, stream, self._count)
+        seed = derive_seed(derive_seed(self._seed, "collate", rank_of(self._rank)), stream, self._count)
         self._count += 1
         return self._mix_batch((self._collate_fn or default_collate)(samples), seed, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker that is spawned knows nothing of torch.distributed.
+        return {**self.__dict__, "_rank": rank_of(self._rank)}
