@@ -175,7 +175,7 @@ def train_loader(
         num_samples=len(source) // shard[1],
         batches_per_run=batches_per_run,
         continuous=continuous,
-        facts={"augment": augment, "color_jitter": color_jitter},
+        facts={"size": _sides(source, size), "augment": augment, "color_jitter": color_jitter},
     )
 
 

@@ -28,6 +28,23 @@ class EpochSampler:
         return getattr(self._behind, name)
 
 
+class BatchSampler:
+    """The `batch_sampler` of a loader: it holds the sampler, and whoever makes another loader of it is told what to do.
+
+    instead  what that is.
+    """
+
+    def __init__(self, sampler: EpochSampler, number: int, batch_size: int | None, instead: str) -> None:
+        self.sampler, self.batch_size = sampler, batch_size
+        self._number, self._instead = number, instead
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError(f"a loader made anew of this one's parts would not be the same: {self._instead}")
+
+
 class Images:
     """The `dataset` of a `mixdali.Loader`: a length, and nothing to read one by one."""
 

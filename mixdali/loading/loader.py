@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from mixdali.checks import count, one_of, positive_int
-from mixdali.loading.clients import EpochSampler, Images
+from mixdali.loading.clients import BatchSampler, EpochSampler, Images
 from mixdali.loading.epochs import Epoch, Place, epoch_of_pipeline
 from mixdali.loading.facts import check_alike, graph_facts, is_random, python_samples
 from mixdali.loading.handover import Fields
@@ -181,6 +181,11 @@ class Loader:
 
         return EpochSampler(self.set_epoch, number)
 
+    @property
+    def batch_sampler(self) -> BatchSampler:
+        """Holds the sampler; no other loader can be made of it."""
+        return BatchSampler(self.sampler, len(self), self.batch_size, "iterate the mixdali.Loader")
+
     def _begins_anywhere(self) -> bool:
         """Whether the function makes a pipeline for any epoch."""
         if self._bare is not None:
@@ -346,10 +351,10 @@ class ResumableLoader(Loader):
         return {
             "outputs": list(self.outputs),
             "batch_size": pipeline.max_batch_size // self.batches_per_run,
+            "facts": self.facts | graph_facts(pipeline),
             "batches_per_run": self.batches_per_run,
             "seed": pipeline.seed,
             "dali": nvidia.dali.__version__,
-            "facts": self.facts | graph_facts(pipeline),
         }
 
     def _length(self) -> dict[str, int]:

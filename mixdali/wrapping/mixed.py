@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mixdali.checks import count
-from mixdali.loading.clients import EpochSampler, has_state
+from mixdali.loading.clients import BatchSampler, EpochSampler, has_state
 from mixdali.loading.epochs import Place
 from mixdali.mix import Mix
 from mixdali.ranks import check_rank, find_ranks, rank_of
@@ -53,8 +53,8 @@ def mixed(
 
     What is returned has the loader's `len()` and its other attributes, and `set_epoch`, also on its `sampler`. Epochs
     are counted from 0, one for each pass, unless `set_epoch` says which one is next, here or on the loader's own
-    DistributedSampler. It has `state_dict` and `load_state_dict` where the loader has them. It has no `batch_sampler`
-    and no `collate_fn`: from these frameworks make a loader anew, which would not mix.
+    DistributedSampler. It has `state_dict` and `load_state_dict` where the loader has them. Its
+    `batch_sampler` cannot be iterated: of that frameworks make a loader anew, which would not mix.
 
     Errors: TypeError and ValueError for arguments and batches that cannot be right, naming the entry.
     """
@@ -88,11 +88,8 @@ class MixedLoader:
         # copy and pickle look for methods of their own before there is a loader to ask
         if name in self._own or name.startswith("__"):
             raise AttributeError(name)
-        if name in ("batch_sampler", "collate_fn"):
-            raise AttributeError(
-                f"what mixdali.mixed returns has no {name}: a loader made of it anew would not mix. To go on in the "
-                "middle of an epoch call its skip_first_batches(n); to shard, shard the loader and mix it then"
-            )
+        if name == "collate_fn":
+            raise AttributeError("what mixdali.mixed returns has no collate_fn: it mixes what the loader has collated")
         if name in ("state_dict", "load_state_dict"):
             raise AttributeError(
                 f"a mixed {type(self.loader).__name__} has no {name}, since the loader has none that can be taken; "
@@ -147,6 +144,18 @@ class MixedLoader:
         """The loader's sampler, if it has one; who tells it the epoch tells the mixing too."""
         sampler = self.loader.sampler
         return EpochSampler(self.set_epoch, lambda: len(sampler), sampler)
+
+    @property
+    def batch_sampler(self) -> BatchSampler:
+        """Holds the sampler; no other loader can be made of it, since that one would not mix."""
+        self.loader.batch_sampler  # noqa: B018
+        return BatchSampler(
+            self.sampler,
+            len(self),
+            getattr(self.loader, "batch_size", None),
+            "it would not mix. To go on in the middle of an epoch call skip_first_batches(n) of what mixdali.mixed "
+            "returns; to shard, shard the loader and mix it then",
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """The next pass is this epoch. Told to the loader too, or else to its sampler, batch sampler and dataset.

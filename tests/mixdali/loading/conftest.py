@@ -1,6 +1,5 @@
 """What the tests of loaders share."""
 
-
 import numpy as np
 import pytest
 from PIL import Image

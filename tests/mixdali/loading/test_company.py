@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from nvidia.dali import fn, pipeline_def
+from torch.utils.data import DataLoader
 
 import mixdali
 from mixdali import CutMix, DatasetSource, Joined, Loader, MixUp, derive_seed, one_hot
@@ -226,8 +227,9 @@ def test_clients_find_what_they_read_of_a_loader(files: Files) -> None:
         loader.dataset[0]
     with pytest.raises(TypeError, match="iterate the loader"):
         list(loader.sampler)
-    for name in ("batch_sampler", "collate_fn"):
-        assert not hasattr(loader, name)
+    with pytest.raises(TypeError, match="would not be the same: iterate the mixdali"):
+        next(iter(DataLoader(loader.dataset, batch_sampler=loader.batch_sampler)))
+    assert not hasattr(loader, "collate_fn")
 
 
 def test_the_length_of_a_dataset_source_is_found_and_checked() -> None:

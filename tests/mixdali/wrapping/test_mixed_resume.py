@@ -89,7 +89,7 @@ def test_a_state_of_another_loader_is_refused() -> None:
         with pytest.raises(ValueError, match="another seed or rank"):
             stateful(**other).load_state_dict(state)
     for other, told in (
-        ({"mix": mixdali.MixUp(alpha=0.5)}, "mix is 'Choose"),
+        ({"mix": mixdali.MixUp(alpha=0.5)}, "mix is .Choose"),
         ({"smoothing": 0.1}, "smoothing is 0.0, here 0.1"),
         ({"num_classes": K + 1}, "num_classes is 5, here 6"),
     ):
