@@ -4,8 +4,9 @@ BIN := $(VENV)/bin
 # The DALI wheel's extra: cuda13 or cuda12. Both run on a machine without a GPU.
 CUDA ?= cuda13
 PEERS ?= .venv-peers
+CLIENTS ?= .venv-clients
 
-.PHONY: setup demo test test-long lint format bench-peers clean
+.PHONY: setup demo test test-long test-clients lint format bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -23,6 +24,15 @@ test: setup lint
 # About half an hour on one core: full attacks by AutoAttack's authors' package, and memory over 1,000 steps.
 test-long: setup
 	$(BIN)/python -m pytest -m long --timeout=7200
+
+# Other people's training loops, in an environment of their own; about ten minutes.
+test-clients: $(CLIENTS)/.installed
+	$(CLIENTS)/bin/python -m pytest tests/clients -m clients
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt constraints.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/clients/requirements.txt
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -47,4 +57,4 @@ $(PEERS)/.installed: pipelines/bench/peers.txt constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(CLIENTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
