@@ -1,4 +1,4 @@
-"""What a pipeline is made of, as plain values, so that two can be told apart.
+"""What a pipeline is made of, as plain values: so that two can be told apart, and mistakes of its author be found.
 
 DALI does not serialise a pipeline with a compiled or a Python function in it, so it is read operator by operator, in
 the form in which DALI shows an operator's arguments.
@@ -6,8 +6,11 @@ the form in which DALI shows an operator's arguments.
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from mixdali.ranks import find_ranks
 
 LONGEST = 40  # characters of a value that is kept as it is; of a longer one the digest is
 # Where functions lie in memory and where in a program an operator was made, which is another place in every process;
@@ -62,6 +65,36 @@ def python_samples(pipeline: Any) -> list[tuple[int, int]]:
     sources = {id(source): source for source in map(_python_of, getattr(pipeline, "_ops", None) or [])}
     told = [source for source in sources.values() if isinstance(getattr(source, "num_samples", None), int)]
     return [(source.num_samples, getattr(source, "num_items", source.num_samples)) for source in told]
+
+
+def check_counts(pipeline: Any, start: int | None, run: int) -> None:
+    """ValueError if the epoch counters of a pipeline were told another first epoch or other batches of an epoch.
+
+    start  the epoch it was made for; None: a bare pipeline, which may begin where it likes.
+    run    batches that it runs in an epoch.
+    """
+    sources = map(_python_of, getattr(pipeline, "_ops", None) or [])
+    for first, batches in [source.counts for source in sources if hasattr(source, "counts")]:
+        if start is not None and first != start:
+            raise ValueError(
+                f"the pipeline made for epoch {start} counts its epochs from {first}: pass "
+                "epoch_counter(..., first=epoch), with the epoch that the function is told"
+            )
+        if batches is not None and batches != run:
+            raise ValueError(f"epoch_counter's batches must be those that the pipeline runs, {run}, got {batches}")
+
+
+def warn_unless_sharded(pipeline: Any) -> bool:
+    """Warns if several processes run and a reader gives each of them all images. -> whether it did."""
+    ranks = find_ranks()[1]
+    alone = ranks > 1 and any(meta["number_of_shards"] == 1 for meta in pipeline.reader_meta().values())
+    if alone:
+        warnings.warn(
+            f"{ranks} processes run, and the pipeline's reader is not sharded: each of them sees all images. Give it "
+            "shard_id and num_shards",
+            stacklevel=2,
+        )
+    return alone
 
 
 def check_alike(state: Mapping[str, Any], here: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from mixdali.checks import count, one_of, positive_int
 from mixdali.loading.clients import BatchSampler, EpochSampler, Images
 from mixdali.loading.epochs import Epoch, Place, epoch_of_pipeline
-from mixdali.loading.facts import check_alike, graph_facts, is_random, python_samples
+from mixdali.loading.facts import check_alike, check_counts, graph_facts, is_random, python_samples, warn_unless_sharded
 from mixdali.loading.handover import Fields
 from mixdali.loading.runs import Runs, build
 
@@ -102,6 +102,7 @@ class Loader:
             self._make = lambda epoch, checkpoint: pipeline
         self._same: bool | None = None  # whether the function makes one pipeline for all epochs; None: not known yet
         self._random: bool | None = None  # whether epochs may differ
+        self._warned = False
         self._runs: Runs | None = None
         self._process = 0  # the one that built the pipeline
         self._shape: Epoch | None = None
@@ -229,6 +230,9 @@ class Loader:
             pipeline.reader_meta(), python_samples(pipeline), self.num_samples, runs.batch_size, self.last_batch
         )
         self._process = os.getpid()
+        check_counts(pipeline, None if self._bare else start, self._shape.batches + self._shape.discarded)
+        if self.last_batch == "drop" and not self._warned:
+            self._warned = warn_unless_sharded(pipeline)
         return runs
 
     def _go_to(self, epoch: int) -> None:

@@ -82,8 +82,7 @@ def own_loader() -> mixdali.Loader:
     def make(epoch: int, checkpoint: bytes | None) -> Any:
         seed = mixdali.derive_seed(0, epoch)
         source = mixdali.DatasetSource(Pixels(), batch_size=BATCH, seed=seed)
-        mixing = mixdali.derive_seed(seed, mixdali.ranks.find_ranks()[0])
-        return pipeline(source, epoch, seed=mixing, checkpoint=checkpoint)
+        return pipeline(source, epoch, seed=seed, checkpoint=checkpoint)
 
     return mixdali.Loader(make, ("images", "targets", "index"))
 

@@ -294,3 +294,40 @@ def test_joined_loaders_have_a_state_only_if_all_have_one(files: Files) -> None:
     assert not hasattr(both, "state_dict")
     with pytest.raises(ValueError, match="loader 1, a Plain, cannot go to epoch 2"):
         both.set_epoch(2)
+
+
+def counting(batches: int, forgets: bool = False) -> Loader:
+    @pipeline_def(batch_size=2, num_threads=1, device_id=None)
+    def pipeline(source: DatasetSource, first: int) -> Any:
+        images, labels, index = fn.external_source(source=source, num_outputs=3, batch=True)
+        epoch = mixdali.epoch_counter(batches=batches, first=first)
+        return *MixUp(stop_epoch=2)(images, one_hot(labels, 3), epoch=epoch), index
+
+    def make(epoch: int, checkpoint: bytes | None) -> Any:
+        source = DatasetSource(numbers(), batch_size=2, seed=epoch)
+        return pipeline(source, 0 if forgets else epoch, seed=epoch)
+
+    return Loader(make, NAMES)
+
+
+def test_a_pipeline_that_miscounts_its_epochs_is_refused() -> None:
+    loader = counting(6)
+    mixed = [any(bool(batch.targets.max() < 1) for batch in loader) for _ in range(4)]
+    assert mixed == [True, True, False, False]
+    with pytest.raises(ValueError, match="batches must be those that the pipeline runs, 6, got 5"):
+        list(counting(5))
+    forgetful = counting(6, forgets=True)
+    list(forgetful)
+    with pytest.raises(ValueError, match=r"made for epoch 1 counts its epochs from 0: pass epoch_counter\(..., first"):
+        list(forgetful)
+
+
+def test_a_mix_in_a_graph_draws_apart_on_every_rank(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def targets(rank: int) -> torch.Tensor:
+        monkeypatch.setenv("RANK", str(rank))
+        return next(iter(Loader(reading(files, MixUp(), batch_size=4, seed=0), NAMES))).targets
+
+    assert torch.equal(targets(0), targets(0))
+    with pytest.warns(UserWarning, match="2 processes run, and the pipeline's reader is not sharded"):
+        other = targets(1)
+    assert not torch.equal(other, targets(0))
