@@ -5,8 +5,8 @@ images come as they are.
 """
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -48,6 +48,7 @@ def train_pipeline(
     color_jitter: float = 0.0,
     first_epoch: int = 0,
     batches_per_run: int = 1,
+    pixels: Callable[[], np.ndarray] | None = None,
 ) -> Any:
     """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
 
@@ -56,13 +57,17 @@ def train_pipeline(
     batches_per_run
                  batches that a run makes, one after the other; batch_size is that of all together. More than one only
                  where one compiled operator makes them (`is_fused`), else ValueError: DALI's would mix across them.
+    pixels       gives what `padded_pixels` makes of the source, which pipelines can share; None: it is made here.
 
     The pipeline never ends: each of its epochs is another order of the source, without its last partial batch. What is
     random about a batch is drawn for all its images at once by one Python call (`pipelines.resident`), about 0.2 ms for
     128 images and most mixes; pixels are cropped, flipped, converted and mixed by DALI.
     """
     pipeline, shard = Pipeline.current(), share_of(shard)
-    drawn = _drawn(source, num_classes, mix, size, smoothing, shard, augment, first_epoch, batches_per_run, pipeline)
+    padded = padded_pixels(source, augment) if pixels is None else pixels()
+    drawn = _drawn(
+        source, padded, num_classes, mix, size, smoothing, shard, augment, first_epoch, batches_per_run, pipeline
+    )
     parts = _plan_parts(mix)
     names = output_names(outputs, TRAIN, mix)
     asked = [name for name in names if name in ("targets", "labels", "index")]
@@ -158,6 +163,7 @@ def train_loader(
         augment=augment,
         color_jitter=color_jitter,
         batches_per_run=batches_per_run,
+        pixels=cache(partial(padded_pixels, source, augment)),
         **graph_settings(outputs),
         **settings | {"batch_size": batches_per_run * batch_size},
     )
@@ -233,8 +239,21 @@ def _pixels(source: Source) -> np.ndarray:
 
 
 @do_not_convert
+def padded_pixels(source: Source, augment: bool) -> np.ndarray:
+    """The images of `pipelines.resident.TrainBatches`: padded and also mirrored, or as they are."""
+    pixels = _pixels(source)
+    if augment:
+        padded = np.zeros((2, len(pixels), *(side + 2 * PADDING for side in pixels.shape[1:3]), 3), np.uint8)
+        padded[0, :, PADDING:-PADDING, PADDING:-PADDING] = pixels
+        padded[1] = padded[0, :, :, ::-1]
+        pixels = padded.reshape(-1, *padded.shape[2:])
+    return np.ascontiguousarray(pixels)
+
+
+@do_not_convert
 def _drawn(
     source: Source,
+    pixels: np.ndarray,
     num_classes: int,
     mix: Mix | None,
     size: Size | None,
@@ -246,16 +265,10 @@ def _drawn(
     pipeline: Pipeline,
 ) -> TrainBatches:
     fraction("smoothing", smoothing)
-    pixels = _pixels(source)
-    if augment:
-        padded = np.zeros((2, len(pixels), *(side + 2 * PADDING for side in pixels.shape[1:3]), 3), np.uint8)
-        padded[0, :, PADDING:-PADDING, PADDING:-PADDING] = pixels
-        padded[1] = padded[0, :, :, ::-1]
-        pixels = padded.reshape(-1, *padded.shape[2:])
     batch_size = pipeline.max_batch_size // batches_per_run
     order = Shuffled(len(source), batch_size, shard, pipeline.seed)
     return TrainBatches(
-        pixels=np.ascontiguousarray(pixels),
+        pixels=pixels,
         labels=source.labels,
         index=source.index,
         num_classes=num_classes,
