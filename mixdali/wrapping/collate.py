@@ -21,7 +21,7 @@ def collate(
     images: Key = 0,
     targets: Key = 1,
     collate_fn: Callable[[list[Any]], Any] | None = None,
-) -> Callable[[list[Any]], Any]:
+) -> "Collate":
     """A `collate_fn` for torch's DataLoader that mixes the batch it has collated; one for each DataLoader.
 
     collate_fn  makes the batch; None: torch's default_collate. The other arguments, the form of what comes out and the
@@ -45,10 +45,12 @@ def collate(
             "a collate function is not told the epoch, with which this mix changes; use mixdali.mixed around the loader"
         )
     mix_batch = BatchMix(mix, num_classes, smoothing, with_plan, images, targets)
-    return _Collate(mix_batch, collate_fn, seed, rank)
+    return Collate(mix_batch, collate_fn, seed, rank)
 
 
-class _Collate:
+class Collate:
+    """What `collate` returns."""
+
     def __init__(
         self, mix_batch: BatchMix, collate_fn: Callable[[list[Any]], Any] | None, seed: int, rank: int | None
     ) -> None:
