@@ -25,7 +25,7 @@ test: setup lint
 test-long: setup
 	$(BIN)/python -m pytest -m long --timeout=7200
 
-# Other people's training loops, in an environment of their own; about ten minutes.
+# Other people's training loops, in an environment of their own.
 test-clients: $(CLIENTS)/.installed
 	$(CLIENTS)/bin/python -m pytest tests/clients -m clients
 
