@@ -1,11 +1,13 @@
 """Pixels without a mix."""
 
-from typing import Any
+from typing import TypeVar
 
 from mixdali.worlds import world_of
 
+Images = TypeVar("Images")
 
-def to_float(images: Any) -> Any:
+
+def to_float(images: Images) -> Images:
     """What a mix does to pixels when it mixes nothing.
 
     DALI, both modes: uint8 HWC -> float32 CHW in [0, 1].

@@ -1,12 +1,92 @@
 """The arguments that all loaders share: what they may be, and what they mean to DALI."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+from mixdali import Mix
 from mixdali.checks import positive_int
+from mixdali.ranks import share_of
 
 Device = Literal["auto", "cpu", "gpu"]
 Size = int | tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """How batches are made.
+
+    batch_size   images in a batch of this shard.
+    device       "gpu", "cpu", or "auto": a GPU if there is one.
+    num_threads  of DALI's; None: one for each core.
+    """
+
+    batch_size: int
+    device: Device = "auto"
+    num_threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValGraph:
+    """What a pipeline of images is to give.
+
+    num_classes  labels are 0 to num_classes - 1.
+    size         (height, width) of what comes out, or one number for a square.
+    outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
+                 "index" (N,) int32 (the place in the full data set); from files also "path", a list of their names. In
+                 training also "unmixed" like images, "plan" a `mixdali.Plan` with all its parts; "view1" and "view2"
+                 like images: two of AugMix's views of the unmixed images, which are their first
+                 (`pipelines.augment.augmix`).
+    shard        (rank, number of ranks). None: this process's share, as `mixdali.mixed` finds its rank, when the loader
+                 is made. That is so in training unless it is told; validation gives every process all images.
+    """
+
+    num_classes: int
+    size: Size | None = None
+    outputs: Sequence[str] = ("images", "targets")
+    shard: tuple[int, int] | None = (0, 1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shard", self.share)
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """The shard, found if it was not told."""
+        return share_of(self.shard)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainGraph(ValGraph):
+    """What is random about it, and mixed.
+
+    mix          `mixdali.MixUp()`, ...; None: no mixing.
+    smoothing    label smoothing in [0, 1].
+    augment      False: no random crop and no flip.
+    color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1]
+                 (`pipelines.augment.color`).
+    """
+
+    shard: tuple[int, int] | None = None
+    mix: Mix | None = None
+    smoothing: float = 0.0
+    augment: bool = True
+    color_jitter: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValArguments(ValGraph, Feed):
+    """Those of `val_loader`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments(TrainGraph, Feed):
+    """Those of `train_loader`.
+
+    seed         the same seed gives the same bytes, whatever the number of threads.
+    """
+
+    seed: int = 0
 
 
 def device_id(device: Device) -> int | None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from nvidia.dali import fn, pipeline_def, types
@@ -19,59 +19,54 @@ import mixdali
 from mixdali import Loader, Mix, Plan, derive_seed
 from mixdali.checks import fraction
 from mixdali.loading.epochs import epoch_of
-from mixdali.loading.sampling import Shuffled, check_shard
-from mixdali.ranks import share_of
-from pipelines.arguments import Device, Size, height_width, run_settings
-from pipelines.augment.augmix import augmix
-from pipelines.augment.color import color_jitter as jitter
-from pipelines.augment.resize import resize
-from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
-from pipelines.resident import InOrder, TrainBatches, most_per_run
-from pipelines.sources.files import read_cifar
-from pipelines.sources.source import Source
+from mixdali.loading.sampling import Shuffled
+
+from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
+from .augment.augmix import augmix
+from .augment.color import color_jitter as jitter
+from .augment.resize import resize
+from .loaders import check_source, make_train_loader, make_val_loader
+from .named import loader_of, pipeline_of
+from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .resident import InOrder, TrainBatches, most_per_run
+from .sources.files import read_cifar
+from .sources.source import Source
 
 PADDING = 4
 SEVERITY = 3.0  # of AugMix
 
 
+@pipeline_of(TrainGraph)
 @pipeline_def(enable_checkpointing=True, seed=0)
 def train_pipeline(
     source: Source,
+    graph: TrainGraph,
     *,
-    num_classes: int,
-    mix: Mix | None = None,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    smoothing: float = 0.0,
-    shard: tuple[int, int] | None = None,
-    augment: bool = True,
-    color_jitter: float = 0.0,
     first_epoch: int = 0,
     batches_per_run: int = 1,
     pixels: Callable[[], np.ndarray] | None = None,
 ) -> Any:
-    """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
-
-    first_epoch  the epoch that it begins with. Its order, crops and mixes are those that this seed has in that epoch.
-    outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
-    batches_per_run
-                 batches that a run makes, one after the other; batch_size is that of all together. More than one only
-                 where one compiled operator makes them (`is_fused`), else ValueError: DALI's would mix across them.
-    pixels       gives what `padded_pixels` makes of the source, which pipelines can share; None: it is made here.
+    """What `train_loader` runs; it takes those of every DALI pipeline too: batch_size, num_threads, device_id, seed.
 
     The pipeline never ends: each of its epochs is another order of the source, without its last partial batch. What is
     random about a batch is drawn for all its images at once by one Python call (`pipelines.resident`), about 0.2 ms for
     128 images and most mixes; pixels are cropped, flipped, converted and mixed by DALI.
+
+    first_epoch  the epoch that it begins with. Its order, crops and mixes are those that this seed has in that epoch.
+    batches_per_run
+                 batches that a run makes, one after the other; batch_size is that of all together. More than one only
+                 where one compiled operator makes them (`is_fused`), else ValueError: DALI's would mix across them.
+    pixels       gives what `padded_pixels` makes of the source, which pipelines can share; None: it is made here.
+    outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
     """
-    pipeline, shard = Pipeline.current(), share_of(shard)
-    padded = padded_pixels(source, augment) if pixels is None else pixels()
-    drawn = _drawn(
-        source, padded, num_classes, mix, size, smoothing, shard, augment, first_epoch, batches_per_run, pipeline
-    )
-    parts = _plan_parts(mix)
-    names = output_names(outputs, TRAIN, mix)
+    pipeline = Pipeline.current()
+    outputs = graph.outputs
+    padded = padded_pixels(source, graph.augment) if pixels is None else pixels()
+    drawn = _drawn(source, padded, graph, first_epoch, batches_per_run, pipeline)
+    parts = _plan_parts(graph.mix)
+    names = output_names(outputs, TRAIN, graph.mix)
     asked = [name for name in names if name in ("targets", "labels", "index")]
-    if is_fused(source, mix, size, outputs, color_jitter, pipeline.device_id):
+    if is_fused(source, graph, pipeline.device_id):
         used = [name for name in parts if "plan" in outputs or name == "plan.mask"]
         nodes = _read(drawn, ("crops", *asked, *used))
         made = nodes | _fused(drawn, nodes, outputs)
@@ -80,161 +75,76 @@ def train_pipeline(
     else:
         parts = [name for name in parts if "plan" in outputs or not name.endswith(("lam", "share", "method"))]
         nodes = _read(drawn, ("images", *asked, *parts))
-        seed = derive_seed(pipeline.seed, "shard", shard[0])
-        images = jitter(_resized(nodes["images"], source, size), color_jitter, seed=derive_seed(seed, "color"))
+        seed = derive_seed(pipeline.seed, "shard", graph.share[0])
+        images = jitter(_resized(nodes["images"], source, graph), graph.color_jitter, seed=derive_seed(seed, "color"))
         plan = Plan.of_parts({name.partition(".")[2]: nodes[name] for name in parts}) if parts else None
         made = nodes | {"unmixed": mixdali.to_float(images)}
-        made["images"] = made["unmixed"] if mix is None or plan is None else mix.apply(images, None, plan)[0]
+        made["images"] = (
+            made["unmixed"] if graph.mix is None or plan is None else graph.mix.apply(images, None, plan)[0]
+        )
         for view in VIEWS:
             if view in outputs:
                 made[view] = augmix(images, severity=SEVERITY, seed=derive_seed(seed, view))
     return tuple(made[name].gpu() if pipeline.device_id is not None else made[name] for name in names)
 
 
+@pipeline_of(ValGraph)
 @pipeline_def(enable_checkpointing=True)
-def val_pipeline(
-    source: Source,
-    *,
-    num_classes: int,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    shard: tuple[int, int] = (0, 1),
-) -> Any:
-    """Arguments as in `val_loader`, and those of every DALI pipeline. It never ends but starts again."""
+def val_pipeline(source: Source, graph: ValGraph) -> Any:
+    """What `val_loader` runs; it takes those of every DALI pipeline too. It never ends but starts again."""
     batch_size = Pipeline.current().max_batch_size
     arrays = {"images": _pixels(source), "labels": source.labels, "index": source.index}
-    nodes = _read(InOrder(arrays, batch_size, shard), needs(outputs))
-    nodes["images"] = _resized(nodes["images"], source, size)
-    return output_nodes(output_names(outputs, VAL), nodes, num_classes=num_classes)
+    nodes = _read(InOrder(arrays, batch_size, graph.share), needs(graph.outputs))
+    nodes["images"] = _resized(nodes["images"], source, graph)
+    return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes)
 
 
-def train_loader(
-    source: Source | str | os.PathLike[str],
-    *,
-    batch_size: int,
-    num_classes: int,
-    mix: Mix | None = None,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    smoothing: float = 0.0,
-    shard: tuple[int, int] | None = None,
-    augment: bool = True,
-    color_jitter: float = 0.0,
-    seed: int = 0,
-    device: Device = "auto",
-    num_threads: int | None = None,
-) -> Loader:
+@loader_of(TrainArguments)
+def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments) -> Loader:
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
     source       a folder with the python pickles of CIFAR-10 or CIFAR-100, or a `Source` of (N, H, W, 3) uint8 images.
-    batch_size   images in a batch of this shard.
-    mix          `mixdali.MixUp()`, ...; None: no mixing.
-    size         (height, width) of what comes out, or one number for a square; None: the images' own. Any other size is
-                 resized to after the crop.
-    outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
-                 "index" (N,) int32 (the place in the full data set), "unmixed" like images, "plan" a `mixdali.Plan`
-                 with all its parts; "view1" and "view2" like images: two of AugMix's views of the unmixed images, which
-                 are their first (`pipelines.augment.augmix`).
-    smoothing    label smoothing in [0, 1].
-    shard        (rank, number of ranks). None: this process's share, as `mixdali.mixed` finds its rank, when the loader
-                 is made.
-    augment      False: no crop and no flip.
-    color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1]
-                 (`pipelines.augment.color`).
-    seed         the same seed gives the same bytes, whatever the number of threads.
-    device       "gpu", "cpu", or "auto": a GPU if there is one.
-    num_threads  of DALI's; None: one for each core.
+    size         None: the images' own. Any other is resized to after the crop.
     """
-    shard = share_of(shard)
-    source = _source(source, "train", num_classes, shard)
-    names = output_names(outputs, TRAIN, mix)
-    settings, batches_per_run = run_settings(batch_size, num_threads, device), 1
-    if is_fused(source, mix, size, outputs, color_jitter, settings["device_id"]):
-        batches_per_run = most_per_run(batch_size, _pixels(source).shape[1:])
-    pipeline = partial(
-        train_pipeline,
+    source = _source(source, "train", asked)
+    gpu, batches_per_run = run_settings(asked.batch_size, asked.num_threads, asked.device)["device_id"], 1
+    if is_fused(source, asked, gpu):
+        batches_per_run = most_per_run(asked.batch_size, _pixels(source).shape[1:])
+    return make_train_loader(
+        partial(train_pipeline, pixels=cache(partial(padded_pixels, source, asked.augment))),
         source,
-        num_classes=num_classes,
-        mix=mix,
-        size=size,
-        outputs=outputs,
-        smoothing=smoothing,
-        shard=shard,
-        augment=augment,
-        color_jitter=color_jitter,
+        asked,
+        _sides(source, asked),
+        # Nothing is left to DALI's own generators, and the draws made here know the epoch: so one pipeline serves all.
+        continuous=not asked.color_jitter and not set(VIEWS) & set(asked.outputs),
+        num_samples=len(source) // asked.share[1],
         batches_per_run=batches_per_run,
-        pixels=cache(partial(padded_pixels, source, augment)),
-        **graph_settings(outputs),
-        **settings | {"batch_size": batches_per_run * batch_size},
-    )
-
-    # Nothing is left to DALI's own generators, and the draws made here know the epoch: so one pipeline serves them all.
-    continuous = not color_jitter and not set(VIEWS) & set(outputs)
-
-    def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
-        of_epoch = derive_seed(seed, "epoch", 0 if continuous else epoch)
-        return pipeline(seed=of_epoch, first_epoch=epoch, checkpoint=checkpoint)
-
-    return Loader(
-        make,
-        names,
-        num_samples=len(source) // shard[1],
-        batches_per_run=batches_per_run,
-        continuous=continuous,
-        facts={"size": _sides(source, size), "augment": augment, "color_jitter": color_jitter},
     )
 
 
-def val_loader(
-    source: Source | str | os.PathLike[str],
-    *,
-    batch_size: int,
-    num_classes: int,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    shard: tuple[int, int] = (0, 1),
-    device: Device = "auto",
-    num_threads: int | None = None,
-) -> Loader:
+@loader_of(ValArguments)
+def val_loader(source: Source | str | os.PathLike[str], asked: ValArguments) -> Loader:
     """Batches of validation images, every image once and in order; the last batch may be smaller.
 
-    Arguments as in `train_loader`; a folder stands for its test images, and without a `shard` every process gets them
-    all. outputs: "images", "targets", "labels" and
-    "index".
+    source       as in `train_loader`; a folder stands for its test images.
+    size         None: the images' own.
     """
-    source = _source(source, "test", num_classes, shard)
-    names = output_names(outputs, VAL)
-
-    pipeline = partial(
-        val_pipeline,
-        source,
-        num_classes=num_classes,
-        size=size,
-        outputs=outputs,
-        shard=shard,
-        **run_settings(batch_size, num_threads, device),
-    )
-    return Loader(
-        lambda epoch, checkpoint: pipeline(checkpoint=checkpoint),
-        names,
-        num_samples=len(range(len(source))[shard[0] :: shard[1]]),
-        last_batch="partial",
-        continuous=True,
+    source = _source(source, "test", asked)
+    return make_val_loader(
+        val_pipeline, source, asked, num_samples=len(range(len(source))[asked.share[0] :: asked.share[1]])
     )
 
 
-def _source(source: Source | str | os.PathLike[str], split: Any, num_classes: int, shard: tuple[int, int]) -> Source:
+def _source(source: Source | str | os.PathLike[str], split: Literal["train", "test"], asked: ValGraph) -> Source:
     if not isinstance(source, Source):
         source = read_cifar(source, split)
     _pixels(source)
-    source.check(num_classes)
-    check_shard(shard, len(source))
-    return source
+    return check_source(source, asked)
 
 
 def _pixels(source: Source) -> np.ndarray:
     if not isinstance(source.items, np.ndarray):
-        raise TypeError("pipelines.cifar reads images in memory, got a source of files; use pipelines.imagenet")
+        raise TypeError(f"{__name__} reads images in memory, got a source of files; use {__package__}.imagenet")
     return source.items
 
 
@@ -252,35 +162,25 @@ def padded_pixels(source: Source, augment: bool) -> np.ndarray:
 
 @do_not_convert
 def _drawn(
-    source: Source,
-    pixels: np.ndarray,
-    num_classes: int,
-    mix: Mix | None,
-    size: Size | None,
-    smoothing: float,
-    shard: tuple[int, int],
-    augment: bool,
-    first_epoch: int,
-    batches_per_run: int,
-    pipeline: Pipeline,
+    source: Source, pixels: np.ndarray, graph: TrainGraph, first_epoch: int, batches_per_run: int, pipeline: Pipeline
 ) -> TrainBatches:
-    fraction("smoothing", smoothing)
+    fraction("smoothing", graph.smoothing)
     batch_size = pipeline.max_batch_size // batches_per_run
-    order = Shuffled(len(source), batch_size, shard, pipeline.seed)
+    order = Shuffled(len(source), batch_size, graph.share, pipeline.seed)
     return TrainBatches(
         pixels=pixels,
         labels=source.labels,
         index=source.index,
-        num_classes=num_classes,
-        smoothing=smoothing,
-        mix=mix,
-        padding=PADDING if augment else 0,
-        size=_sides(source, size),
+        num_classes=graph.num_classes,
+        smoothing=graph.smoothing,
+        mix=graph.mix,
+        padding=PADDING if graph.augment else 0,
+        size=_sides(source, graph),
         order=order,
         batches=epoch_of(order.num_samples, batch_size, "drop").batches,
         batches_per_run=batches_per_run,
         first=first_epoch,
-        seed=derive_seed(pipeline.seed, "shard", shard[0]),
+        seed=derive_seed(pipeline.seed, "shard", graph.share[0]),
     )
 
 
@@ -315,16 +215,14 @@ _KINDS = {
 
 
 @do_not_convert
-def is_fused(
-    source: Source, mix: Mix | None, size: Size | None, outputs: Sequence[str], color_jitter: float, gpu: int | None
-) -> bool:
+def is_fused(source: Source, graph: TrainGraph, gpu: int | None) -> bool:
     """Whether one compiled operator does it all: on the CPU, with numba, and where nothing happens in between.
 
     gpu  DALI's device_id.
     """
-    plain = gpu is None and find_spec("numba") is not None and _sides(source, size) == _pixels(source).shape[1:3]
-    apart = {"plan.fill", "plan.scale", "plan.noise", *VIEWS} & {*_plan_parts(mix), *outputs}
-    return plain and not color_jitter and not apart
+    plain = gpu is None and find_spec("numba") is not None and _sides(source, graph) == _pixels(source).shape[1:3]
+    apart = {"plan.fill", "plan.scale", "plan.noise", *VIEWS} & {*_plan_parts(graph.mix), *graph.outputs}
+    return plain and not graph.color_jitter and not apart
 
 
 @do_not_convert
@@ -343,12 +241,12 @@ def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], outputs: Sequence[st
     return made
 
 
-def _resized(images: DataNode, source: Source, size: Size | None) -> DataNode:
+def _resized(images: DataNode, source: Source, graph: ValGraph) -> DataNode:
     height, width, channels = _pixels(source).shape[1:]
-    sides = _sides(source, size)
+    sides = _sides(source, graph)
     return images if sides == (height, width) else resize(images, sides, channels=channels)
 
 
-def _sides(source: Source, size: Size | None) -> tuple[int, int]:
+def _sides(source: Source, graph: ValGraph) -> tuple[int, int]:
     height, width = _pixels(source).shape[1:3]
-    return (height, width) if size is None else height_width(size)
+    return (height, width) if graph.size is None else height_width(graph.size)

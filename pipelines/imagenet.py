@@ -10,23 +10,24 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from nvidia.dali import fn, math, pipeline_def, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
-from mixdali import Loader, Mix, derive_seed, epoch_counter
-from mixdali.loading.sampling import check_shard
-from mixdali.ranks import share_of
-from pipelines.arguments import Device, Size, height_width, run_settings
-from pipelines.augment.augmix import augmix
-from pipelines.augment.color import color_jitter as jitter
-from pipelines.augment.resize import FULL, resize
-from pipelines.outputs import TRAIN, VAL, VIEWS, graph_settings, needs, output_names, output_nodes
-from pipelines.sources.files import read_folder
-from pipelines.sources.source import Source
+from mixdali import Loader, derive_seed, epoch_counter
+
+from .arguments import Size, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width
+from .augment.augmix import augmix
+from .augment.color import color_jitter as jitter
+from .augment.resize import FULL, resize
+from .loaders import check_source, make_train_loader, make_val_loader
+from .named import loader_of, pipeline_of
+from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .sources.files import read_folder
+from .sources.source import Source
 
 SIZE = 224
 CROP_SHARE = 7 / 8
@@ -34,170 +35,79 @@ SEVERITY = 1.0  # of AugMix
 AS_IT_IS_OR_MIRRORED = np.array([FULL, (0.0, 1.0, 1.0, 0.0)], dtype=np.float32)
 
 
+@pipeline_of(TrainGraph)
 @pipeline_def(enable_checkpointing=True, seed=0)
-def train_pipeline(
-    source: Source,
-    *,
-    num_classes: int,
-    mix: Mix | None = None,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    smoothing: float = 0.0,
-    shard: tuple[int, int] | None = None,
-    augment: bool = True,
-    color_jitter: float = 0.0,
-    first_epoch: int = 0,
-) -> Any:
-    """Arguments as in `train_loader`, and those of every DALI pipeline: batch_size, num_threads, device_id, seed.
-
-    first_epoch  the epoch that it begins with, for a mix that changes with it.
-    outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
+def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -> Any:
+    """What `train_loader` runs; it takes those of every DALI pipeline too: batch_size, num_threads, device_id, seed.
 
     The reader pads the last batch of an epoch, so that the next epoch begins at its own first image; that batch is not
     for use. `mixdali.Loader` throws it away, and so does an iterator of DALI's with LastBatchPolicy.DROP.
+
+    first_epoch  the epoch that it begins with, for a mix that changes with it.
+    outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
     """
-    pipeline, shard = Pipeline.current(), share_of(shard)
-    used = needs(outputs, mix)
+    pipeline = Pipeline.current()
+    mix, shard = graph.mix, graph.share
+    used = needs(graph.outputs, mix)
     encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
-    crop = partial(_random_crop, seed=seed) if augment else _centre_crop
-    nodes["images"] = jitter(crop(encoded, _sides(size)), color_jitter, seed=derive_seed(seed, "color"))
+    crop = partial(_random_crop, seed=seed) if graph.augment else _centre_crop
+    images = crop(encoded, _sides(graph.size))
+    nodes["images"] = jitter(images, graph.color_jitter, seed=derive_seed(seed, "color"))
     for view in VIEWS:
-        if view in outputs:
+        if view in graph.outputs:
             nodes[view] = augmix(nodes["images"], severity=SEVERITY, seed=derive_seed(seed, view))
     return output_nodes(
-        output_names(outputs, TRAIN, mix),
+        output_names(graph.outputs, TRAIN, mix),
         nodes,
-        num_classes=num_classes,
-        smoothing=smoothing,
+        num_classes=graph.num_classes,
+        smoothing=graph.smoothing,
         mix=mix,
         epoch=_epoch(len(source), shard, first_epoch) if mix is not None and mix.uses_epoch else None,
         seed=derive_seed(seed, "mix"),
     )
 
 
+@pipeline_of(ValGraph)
 @pipeline_def(enable_checkpointing=True)
-def val_pipeline(
-    source: Source,
-    *,
-    num_classes: int,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    shard: tuple[int, int] = (0, 1),
-) -> Any:
-    """Arguments as in `val_loader`, and those of every DALI pipeline. The reader pads the last batch of an epoch."""
-    encoded, nodes = _read(source, needs(outputs), shard, stick_to_shard=True)
-    nodes["images"] = _centre_crop(encoded, _sides(size))
-    return output_nodes(output_names(outputs, VAL), nodes, num_classes=num_classes)
+def val_pipeline(source: Source, graph: ValGraph) -> Any:
+    """What `val_loader` runs; it takes those of every DALI pipeline too. The reader pads the last batch of an epoch."""
+    encoded, nodes = _read(source, needs(graph.outputs), graph.share, stick_to_shard=True)
+    nodes["images"] = _centre_crop(encoded, _sides(graph.size))
+    return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes)
 
 
-def train_loader(
-    source: Source | str | os.PathLike[str],
-    *,
-    batch_size: int,
-    num_classes: int,
-    mix: Mix | None = None,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    smoothing: float = 0.0,
-    shard: tuple[int, int] | None = None,
-    augment: bool = True,
-    color_jitter: float = 0.0,
-    seed: int = 0,
-    device: Device = "auto",
-    num_threads: int | None = None,
-) -> Loader:
+@loader_of(TrainArguments)
+def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments) -> Loader:
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
     source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file
-                 that cannot be decoded stops the run; `python -m pipelines.check FOLDER` finds such files.
-    size         (height, width) of what comes out, or one number for a square; None: 224.
-    augment      False: the crop of the validation images and no flip.
-    outputs      also "path", a list of the files' names.
-
-    The other arguments as in `pipelines.cifar.train_loader`.
+                 that cannot be decoded stops the run; `python -m mixdali.pipelines.check FOLDER` finds such files.
+    size         None: 224.
+    augment      False: the crop of the validation images.
     """
-    shard = share_of(shard)
-    source = _source(source, "train", num_classes, shard)
-    names = output_names(outputs, TRAIN, mix)
-
-    pipeline = partial(
-        train_pipeline,
-        source,
-        num_classes=num_classes,
-        mix=mix,
-        size=size,
-        outputs=outputs,
-        smoothing=smoothing,
-        shard=shard,
-        augment=augment,
-        color_jitter=color_jitter,
-        **graph_settings(outputs),
-        **run_settings(batch_size, num_threads, device),
-    )
-
-    def make(epoch: int, checkpoint: bytes | None) -> Pipeline:
-        return pipeline(seed=derive_seed(seed, "epoch", epoch), first_epoch=epoch, checkpoint=checkpoint)
-
-    facts = {
-        "shard": shard,
-        "num_classes": num_classes,
-        "smoothing": smoothing,
-        "size": _sides(size),
-        "augment": augment,
-    }
-    facts |= {"color_jitter": color_jitter, "mix": mix}
-    return Loader(make, names, tables={"path": list(source.items)}, continuous=False, facts=facts)
+    source = _source(source, "train", asked)
+    tables = {"path": list(source.items)}
+    return make_train_loader(train_pipeline, source, asked, _sides(asked.size), continuous=False, tables=tables)
 
 
-def val_loader(
-    source: Source | str | os.PathLike[str],
-    *,
-    batch_size: int,
-    num_classes: int,
-    size: Size | None = None,
-    outputs: Sequence[str] = ("images", "targets"),
-    shard: tuple[int, int] = (0, 1),
-    device: Device = "auto",
-    num_threads: int | None = None,
-) -> Loader:
+@loader_of(ValArguments)
+def val_loader(source: Source | str | os.PathLike[str], asked: ValArguments) -> Loader:
     """Batches of validation images, every image once and in order; the last batch may be smaller.
 
-    Arguments as in `train_loader`; a folder stands for its `val` images, and without a `shard` every process gets them
-    all. outputs: "images", "targets", "labels" and
-    "index".
+    source       as in `train_loader`; a folder stands for its `val` images.
+    size         None: 224.
     """
-    source = _source(source, "val", num_classes, shard)
-    names = output_names(outputs, VAL)
-
-    pipeline = partial(
-        val_pipeline,
-        source,
-        num_classes=num_classes,
-        size=size,
-        outputs=outputs,
-        shard=shard,
-        **run_settings(batch_size, num_threads, device),
-    )
-    return Loader(
-        lambda epoch, checkpoint: pipeline(checkpoint=checkpoint),
-        names,
-        last_batch="partial",
-        tables={"path": list(source.items)},
-        continuous=True,
-    )
+    source = _source(source, "val", asked)
+    return make_val_loader(val_pipeline, source, asked, tables={"path": list(source.items)})
 
 
-def _source(source: Source | str | os.PathLike[str], split: Any, num_classes: int, shard: tuple[int, int]) -> Source:
+def _source(source: Source | str | os.PathLike[str], split: Literal["train", "val"], asked: ValGraph) -> Source:
     if not isinstance(source, Source):
         source = read_folder(source, split)
     if isinstance(source.items, np.ndarray):
-        raise TypeError(
-            "pipelines.imagenet reads files, got a source of images in memory; use pipelines.cifar for them"
-        )
-    source.check(num_classes)
-    check_shard(shard, len(source))
-    return source
+        raise TypeError(f"{__name__} reads files, got a source of images in memory; use {__package__}.cifar for them")
+    return check_source(source, asked)
 
 
 @do_not_convert

@@ -19,6 +19,9 @@ LEFT_OUT = re.compile(
     "_origin_stack_.*|run_fn|setup_fn|function_id|_display_name|_module|preserve_name|bytes_per_sample_hint|no_copy|"
     "prefetch_queue_depth|read_ahead|dont_use_mmap|use_o_direct|.*_memory_padding.*"
 )
+# Of a reader and in a state, what says which data and how many of them, not how they are drawn or made into batches.
+OF_THE_DATA = re.compile("shard_id|num_shards|files|file_root|file_list|path|index_path")
+ONLY_BYTES = ("dali", "seed", "batches_per_run")
 
 
 def graph_facts(pipeline: Any) -> dict[str, Any]:
@@ -97,20 +100,40 @@ def warn_unless_sharded(pipeline: Any) -> bool:
     return alone
 
 
-def check_alike(state: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+def check_alike(state: Mapping[str, Any], here: Mapping[str, Any], *, exact: bool = True) -> None:
     """ValueError if a state is another loader's, naming the first fact that differs.
+
+    exact  False: what makes only other bytes of the same data may differ, such as versions, seeds and operators.
 
     States from before there were `facts` and `images` tell neither: they are told by their outputs, sizes, seed and
     length, and by what DALI's checkpoint itself refuses.
     """
     for name, value in here.items():
-        if name not in state and name in ("facts", "images"):
+        if (name not in state and name in ("facts", "images")) or (not exact and name in ONLY_BYTES):
             continue
-        told, found = ({"": state.get(name)}, {"": value}) if name != "facts" else (state[name], value)
+        told: Mapping[str, Any] = state[name] if name == "facts" else {"": state.get(name)}
+        found: Mapping[str, Any] = value if name == "facts" else {"": value}
+        if name == "facts" and not exact:
+            told, found = _of_the_data(told), _of_the_data(found)
         for fact in [*told, *found]:
             if told.get(fact) != found.get(fact):
                 was, is_here = told.get(fact), found.get(fact)
                 raise ValueError(f"the state is of another loader: its {fact or name} is {was!r}, here {is_here!r}")
+
+
+def _of_the_data(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The facts that do not depend on the operators, by names that do not tell the place in the graph.
+
+    They are the loader's own, those that Python sources tell, but for their seeds, and which data a reader reads.
+    """
+    found: dict[str, list[Any]] = {}
+    for name, value in facts.items():
+        operator, _, argument = name.rpartition(": ")
+        kind = operator.rpartition(" ")[0]
+        told = argument != "seed" and (not operator or kind == "source")
+        if told or ("reader" in kind.lower() and OF_THE_DATA.fullmatch(argument)):
+            found.setdefault(f"{kind}: {argument}" if kind else argument, []).append(value)
+    return found
 
 
 def _arguments(spec: str, names: Mapping[str, str]) -> tuple[str, Iterator[tuple[str, str]]]:

@@ -254,8 +254,10 @@ class ResumableJoined(Joined):
             "loaders": [loader.state_dict() for loader in self.loaders],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None:
         """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
+
+        exact  False: each loader is asked for no more than that, as in `mixdali.Loader.load_state_dict`.
 
         ValueError if the state is one of other loaders; this object is then not to be used any more.
         """
@@ -271,7 +273,7 @@ class ResumableJoined(Joined):
         check_alike(state, {name: value for name, value in here.items() if name in state})
         for number, (loader, own) in enumerate(zip(self.loaders, kept, strict=True)):
             try:
-                loader.load_state_dict(own)
+                loader.load_state_dict(own, **({} if exact else {"exact": False}))
             except ValueError as error:
                 raise ValueError(f"loader {number}: {error}") from error
         self._place.move(state["epoch"], state["batch"])

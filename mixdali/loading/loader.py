@@ -321,25 +321,30 @@ class ResumableLoader(Loader):
             else torch.empty(0, dtype=torch.uint8),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None:
         """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
+
+        exact  False takes also a state of another version of DALI or of a pipeline of other operators, such as those of
+               another device: only its epoch and its place there, as many batches are still to come. They, and all
+               epochs after them, may come in a new order. The data, the shard and the sizes must be the same.
 
         ValueError if the state is another loader's (another shard's, or of other images, settings or seeds), which then
         stays as it was.
         """
-        checkpoint = bytes(state["pipeline"].numpy()) or None
-        check_alike(state, self._signature(self._make(state["start"], None)))
+        start, skip = (state["start"], state["skip"]) if exact else (state["epoch"], state["batch"])
+        checkpoint = (bytes(state["pipeline"].numpy()) or None) if exact else None
+        check_alike(state, self._signature(self._make(state["start"], None)), exact=exact)
         before = self._shape, self._images, self._process
         try:
-            runs = self._new(state["start"], checkpoint)
-            check_alike(state, self._length())
+            runs = self._new(start, checkpoint)
+            check_alike(state, self._length(), exact=exact)
         except (RuntimeError, ValueError) as error:
             self._shape, self._images, self._process = before
             if isinstance(error, ValueError):
                 raise
             raise ValueError("the state is of another pipeline: DALI cannot restore this one from it") from error
         self._runs = runs
-        self._start, self._skip, self._left = state["start"], state["skip"], None
+        self._start, self._skip, self._left = start, skip, None
         self._place.move(state["epoch"], state["batch"])
         if self._place.batch == self._epoch_shape().batches:  # of a version that ended an epoch with its next batch
             self._place.move(state["epoch"] + 1)

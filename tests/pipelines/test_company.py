@@ -131,3 +131,23 @@ def test_a_state_of_other_settings_is_refused_by_name(
     state = make(folder, shard=(0, 2)).state_dict()
     with pytest.raises(ValueError, match=rf"the state is of another loader: its [\w :]*\b{told} is"):
         make(folder, **{"shard": (0, 2)} | other).load_state_dict(state)
+
+
+@pytest.mark.parametrize("make", [small, large])
+def test_a_state_that_need_not_go_on_to_the_byte_still_needs_its_data(
+    make: Callable[..., mixdali.Loader], folder: Path
+) -> None:
+    loader = make(folder, shard=(0, 2))
+    next(iter(loader))
+    state = loader.state_dict() | {"dali": "another"}
+    with pytest.raises(ValueError, match="its dali is 'another'"):
+        make(folder, shard=(0, 2)).load_state_dict(state)
+    others: list[dict[str, Any]] = [{"shard": (1, 2)}, {"size": 12}, {"batch_size": 3}, {"mix": CutMix()}]
+    for other in others + [{"number": 13}] * (make is small):
+        with pytest.raises(ValueError, match="the state is of another loader"):
+            make(folder, **{"shard": (0, 2)} | other).load_state_dict(state, exact=False)
+    for seed in (0, 1):
+        resumed = make(folder, shard=(0, 2), seed=seed)
+        resumed.load_state_dict(state, exact=False)
+        assert len(list(resumed)) == len(loader) - 1
+        assert (resumed.epoch, len(list(resumed))) == (1, len(loader))

@@ -1,14 +1,17 @@
 """Batches, epochs, lengths and resuming, for pipelines of one's own."""
 
 import gc
+import re
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from nvidia.dali import fn, pipeline_def, types
+from PIL import Image
 
 import mixdali
 from mixdali import Choose, CutMix, Loader, MixUp, Mosaic, Plan, SmoothMix, one_hot
@@ -335,6 +338,27 @@ def test_the_operators_refuse_float_images_as_the_kernel_does(files: list[str]) 
     for mixed in (True, False):
         with pytest.raises(TypeError, match="takes uint8 HWC images"):
             next(iter(Loader(pipeline(mixed), ("images",), num_samples=2)))
+
+
+def test_a_damaged_file_is_named_where_dali_names_it(tmp_path: Path) -> None:
+    half = tmp_path / "half.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(half)
+    whole = half.read_bytes()
+
+    def reading_half() -> Any:
+        @pipeline_def(num_threads=1, device_id=None, batch_size=1)
+        def pipeline():
+            encoded, labels = fn.readers.file(files=[str(half)])
+            return mixdali.to_float(fn.decoders.image(encoded)), one_hot(labels, 2)
+
+        return Loader(pipeline())
+
+    half.write_bytes(whole[: len(whole) // 2])
+    cause = rf"^an image cannot be decoded: Failed to decode sample #0 : {re.escape(str(half))}; replace the file"
+    with pytest.raises(ValueError, match=cause) as caught:
+        next(iter(reading_half()))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_label_outside_its_classes_is_refused(files: list[str]) -> None:

@@ -75,6 +75,13 @@ def test_a_mistyped_name_is_answered_with_its_neighbours(capsys: pytest.CaptureF
         (["--device", "cpu", "--precision", "float16"], "float16 needs a GPU"),
         (["--batch_size", "7000"], "7000"),
         (["--name", "a/b"], "one folder"),
+        (["--patience", "abc"], "--patience takes a whole number or None, got abc"),
+        (["--num_threads", "1.5"], "--num_threads takes a whole number or None, got 1.5"),
+        (["--ema_decay", "x"], "--ema_decay takes a number or None, got x"),
+        (["--size", "24"], "--size takes 2 whole numbers or None, got 24"),
+        (["--schedule.warmup", "x"], "--schedule.warmup takes a number, got x"),
+        (["--weights", "/tmp"], "/tmp holds no last.pt"),
+        (["--resume", "/no/such/run"], "/no/such/run does not exist"),
     ],
 )
 def test_a_wrong_value_is_one_line(
