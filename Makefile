@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 CUDA ?= cuda13
 PINS := constraints.txt constraints-$(CUDA).txt
 PEERS ?= .venv-peers
+CLIENTS ?= .venv-clients
 DOCS ?= .venv-docs
 
-.PHONY: setup demo test test-long lint format docs bench-peers clean
+.PHONY: setup demo test test-long test-clients lint format docs bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -25,6 +26,15 @@ test: setup lint
 # About half an hour on one core: full attacks by AutoAttack's authors' package, and memory over 1,000 steps.
 test-long: setup
 	$(BIN)/python -m pytest -m long --timeout=7200
+
+# Other people's training loops, in an environment of their own.
+test-clients: $(CLIENTS)/.installed
+	$(CLIENTS)/bin/python -m pytest tests/clients -m clients
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt constraints.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/clients/requirements.txt
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -58,4 +68,4 @@ $(PEERS)/.installed: pipelines/bench/peers.txt $(PINS)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(DOCS) site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(CLIENTS) $(DOCS) site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

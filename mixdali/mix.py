@@ -73,7 +73,8 @@ class Mix(ABC):
                  on the CPU.
         rng      torch: a CPU torch.Generator; None takes fresh entropy (never the global generator), so the draws
                  cannot be repeated. DALI graph: an int seed; None derives one from the pipeline's seed, another for
-                 every mix. Dynamic mode: an RNG of its `random`; None takes fresh entropy.
+                 every mix and, as `mixdali.mixed` finds it, every rank. Dynamic mode: an RNG of its `random`; None
+                 takes fresh entropy.
         epoch    counted from 0, for settings that change with it; in a graph a node, such as
                  `mixdali.epoch_counter(...)`, or a number that holds for the whole life of the pipeline.
         layout   DALI: what the images are, "HWC" (default) or "CHW".

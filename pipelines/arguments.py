@@ -7,6 +7,7 @@ from typing import Literal
 
 from mixdali import Mix
 from mixdali.checks import positive_int
+from mixdali.ranks import share_of
 
 Device = Literal["auto", "cpu", "gpu"]
 Size = int | tuple[int, int]
@@ -37,13 +38,22 @@ class ValGraph:
                  training also "unmixed" like images, "plan" a `mixdali.Plan` with all its parts; "view1" and "view2"
                  like images: two of AugMix's views of the unmixed images, which are their first
                  (`pipelines.augment.augmix`).
-    shard        (rank, number of ranks).
+    shard        (rank, number of ranks). None: this process's share, as `mixdali.mixed` finds its rank, when the loader
+                 is made. That is so in training unless it is told; validation gives every process all images.
     """
 
     num_classes: int
     size: Size | None = None
     outputs: Sequence[str] = ("images", "targets")
-    shard: tuple[int, int] = (0, 1)
+    shard: tuple[int, int] | None = (0, 1)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shard", self.share)
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """The shard, found if it was not told."""
+        return share_of(self.shard)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +67,7 @@ class TrainGraph(ValGraph):
                  (`pipelines.augment.color`).
     """
 
+    shard: tuple[int, int] | None = None
     mix: Mix | None = None
     smoothing: float = 0.0
     augment: bool = True

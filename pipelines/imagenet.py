@@ -47,7 +47,7 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
     outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
     """
     pipeline = Pipeline.current()
-    mix, shard = graph.mix, graph.shard
+    mix, shard = graph.mix, graph.share
     used = needs(graph.outputs, mix)
     encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
@@ -72,7 +72,7 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
 @pipeline_def(enable_checkpointing=True)
 def val_pipeline(source: Source, graph: ValGraph) -> Any:
     """What `val_loader` runs; it takes those of every DALI pipeline too. The reader pads the last batch of an epoch."""
-    encoded, nodes = _read(source, needs(graph.outputs), graph.shard, stick_to_shard=True)
+    encoded, nodes = _read(source, needs(graph.outputs), graph.share, stick_to_shard=True)
     nodes["images"] = _centre_crop(encoded, _sides(graph.size))
     return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes)
 
@@ -87,7 +87,8 @@ def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments)
     augment      False: the crop of the validation images.
     """
     source = _source(source, "train", asked)
-    return make_train_loader(train_pipeline, source, asked, tables={"path": list(source.items)})
+    tables = {"path": list(source.items)}
+    return make_train_loader(train_pipeline, source, asked, _sides(asked.size), continuous=False, tables=tables)
 
 
 @loader_of(ValArguments)

@@ -15,6 +15,7 @@ DALI, TORCH = "nvidia.dali", "torch"
 # without its subfolders; of a room's files the table may place some on their own.
 TABLE = """
     mixdali/checks.py mixdali/names.py mixdali/seeds.py
+    mixdali/ranks.py
     mixdali/plan.py mixdali/draws.py mixdali/worlds/classmates.py
     mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph
     mixdali/schedule.py mixdali/targets.py mixdali/pixels.py mixdali/mix.py

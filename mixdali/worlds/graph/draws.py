@@ -11,6 +11,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline
 
 from mixdali.draws import Law, Line, check_law
+from mixdali.ranks import find_ranks
 from mixdali.seeds import derive_seed
 from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.graph.plan import in_batch
@@ -207,6 +208,8 @@ def epoch_counter(batches: int | None, first: int) -> DataNode:
         epoch = first + info.epoch_idx + (info.iteration // batches if batches else 0)
         return np.full(size, epoch, np.float32)
 
+    # for `mixdali.Loader`, which knows both; the first epoch is no part of what a pipeline is
+    source.counts, source.facts = (first, batches), {"batches": batches}  # type: ignore[attr-defined]
     return fn.external_source(source=source, batch=True, batch_info=True, dtype=types.FLOAT, ndim=0)
 
 
@@ -218,8 +221,10 @@ def _current_pipeline() -> Pipeline:
 
 
 def _pipeline_seed(pipeline: Pipeline) -> int:
-    """The pipeline's seed, told apart by how many mixes the pipeline already has; fresh entropy if it has none."""
+    """The pipeline's seed, told apart by how many mixes the pipeline already has, and by the rank, since the same
+    pipeline runs on all of them; fresh entropy if it has none."""
     earlier = getattr(pipeline, "_mixdali_mixes", 0)
     pipeline._mixdali_mixes = earlier + 1
     seed = secrets.randbits(62) if pipeline.seed is None else pipeline.seed
-    return derive_seed(seed, "mix", earlier)
+    rank = find_ranks()[0]
+    return derive_seed(seed, "mix", earlier, *(("rank", rank) if rank else ()))
