@@ -113,9 +113,7 @@ def test_cutmix_of_the_joined_batch_is_the_authors(lam: float, centre: tuple[int
     assert labels is not None
     targets = joined(images, labels, 5)
     partner = torch.tensor([5, 1, 7, 0, 2, 3, 6, 4])
-    plan = CUTMIX.draw(
-        images, lam=lam, cy=(centre[0] + 0.5) / 12, cx=(centre[1] + 0.5) / 12, **{"partner.permutation": partner}
-    )
+    plan = CUTMIX.draw(images, lam=lam, cy=(centre[0] + 0.5) / 12, cx=(centre[1] + 0.5) / 12, partner=partner)
     found = CUTMIX.apply(images, targets, plan)
     for ours, theirs in zip(found, cut(images, targets, lam, centre, partner), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
