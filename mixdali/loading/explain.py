@@ -8,11 +8,15 @@ def explained(error: RuntimeError) -> Exception | None:
         return ValueError(
             "an image cannot be decoded, and DALI does not say which; `python -m pipelines.check FOLDER` finds it"
         )
-    if "in check_uint8" in text or ("KeptOperator" in text and "float != uint8" in text):
+    if "a mix takes uint8 HWC images" in text and ("!= uint8" in text or "_tensor_subscript" in text):
         return TypeError(
-            "a mix in a DALI graph takes uint8 HWC images, got floats: leave the conversion to the mix, or pass "
-            'layout="CHW" for float CHW images'
+            "a mix in a DALI graph takes uint8 HWC images, got others: leave the conversion to the mix, and mean and std "
+            'too, or pass layout="CHW" for float32 CHW images'
         )
+    if "number of per-channel arguments should match" in text or (
+        "negative size: mean, std of other channels" in text and "negative" in text.partition("encountered")[2]
+    ):
+        return ValueError("mean and std must be one number for each channel of the images, or one for all")
     if "all images of a batch that is mixed must be of one size" in text:
         return ValueError("all images of a batch that is mixed must be of one size, got several; resize or crop them")
     if "targets of a mix must be float32 (num_classes,)" in text:

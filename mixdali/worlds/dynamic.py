@@ -1,7 +1,7 @@
 """Batches of DALI's dynamic mode, where operators run at once. The only file that imports it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
@@ -14,6 +14,7 @@ from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_o
 
 class DynamicWorld(OperatorWorld):
     ops, math, float32, int32, nearest = ndd, ndd.math, ndd.float32, ndd.int32, types.INTERP_NN
+    dtypes: ClassVar[dict[str, Any]] = {"float32": ndd.float32, "float16": ndd.float16, "uint8": ndd.uint8}
 
     def randomness(self, rng: ndd.random.RNG | None) -> "DynamicRandomness":
         rng = ndd.random.RNG() if rng is None else rng
@@ -37,13 +38,13 @@ class DynamicWorld(OperatorWorld):
     def is_on_gpu(self, data: ndd.Batch) -> bool:
         return data.device.device_type == "gpu"
 
-    def check_uint8(self, images: ndd.Batch) -> float:
+    def pixels(self, images: ndd.Batch) -> tuple[ndd.Batch, float]:
         if images.dtype != ndd.uint8:
             raise TypeError(
-                f"a mix of DALI batches takes uint8 HWC images, got {images.dtype}: leave the conversion to the mix, "
-                'or pass layout="CHW" for float CHW images'
+                f"a mix of DALI batches takes uint8 HWC images, got {images.dtype}: leave the conversion to the mix, and "
+                'mean and std too, or pass layout="CHW" for float32 CHW images'
             )
-        return 0.0
+        return ndd.reshape(images, layout="HWC"), 0.0
 
     def check_labels(self, labels: ndd.Batch, num_classes: int) -> ndd.Batch:
         labels = ndd.reshape(labels, shape=[])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 
@@ -102,10 +103,12 @@ class TensorWorld:
             values[name] = tensor.expand(number, *tensor.shape[1:]) if tensor.ndim else tensor.expand(number)
         return Plan.of_parts(values)
 
-    def apply(self, images: Tensor, targets: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor | None]:
-        return self.blend(images, plan), None if targets is None else self.blend_targets(targets, plan)
+    def apply(
+        self, images: Tensor, targets: Tensor | None, plan: Plan, output: Output = UNCHANGED
+    ) -> tuple[Tensor, Tensor | None]:
+        return self.blend(images, plan, output), None if targets is None else self.blend_targets(targets, plan)
 
-    def blend(self, images: Tensor, plan: Plan) -> Tensor:
+    def blend(self, images: Tensor, plan: Plan, output: Output = UNCHANGED) -> Tensor:
         own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
         outside = 1.0 if plan.outside is None else plan.outside
         other = self._shown(own, plan) if plan.fill is None else self._filled(own, plan.fill)
@@ -123,7 +126,7 @@ class TensorWorld:
             mixed = mixed * _on(own, plan.scale, own.dtype)
         if plan.noise is not None:
             mixed = mixed + _on(own, plan.noise, own.dtype)
-        return mixed.to(images.dtype)
+        return _handed_out(mixed, output, images.dtype)
 
     def _kept(self, images: Tensor, box: Any, weight: Any, outside: Any) -> Tensor:
         """What is left of the pixels below: (N, 1, H, W), or (N, 1, 1, 1) without a box."""
@@ -179,12 +182,15 @@ class TensorWorld:
         targets = torch.full((len(labels), num_classes), off, dtype=torch.float32, device=labels.device)
         return targets.scatter_(1, labels.long().unsqueeze(1), on)
 
-    def to_float(self, images: Tensor) -> Tensor:
-        if images.is_floating_point():
+    def to_float(self, images: Tensor, output: Output = UNCHANGED) -> Tensor:
+        if not images.is_floating_point():
+            if images.dtype != torch.uint8:
+                raise TypeError(f"images must be uint8 or float, got {images.dtype}")
+            return _handed_out(images.to(torch.float32) / 255, output, torch.float32)
+        if output == UNCHANGED:
             return images
-        if images.dtype != torch.uint8:
-            raise TypeError(f"images must be uint8 or float, got {images.dtype}")
-        return images.to(torch.float32) / 255
+        own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
+        return _handed_out(own, output, images.dtype)
 
 
 class TensorRandomness:
@@ -258,6 +264,19 @@ def log_gamma(alpha: Tensor, generator: torch.Generator) -> Tensor:
     above = torch._standard_gamma(alpha + 1, generator=generator)
     uniform = torch.rand(alpha.shape, generator=generator, dtype=torch.float64, device=generator.device)
     return above.log() + uniform.log() / alpha
+
+
+def _handed_out(images: Tensor, output: Output, dtype: torch.dtype) -> Tensor:
+    """Floats (N, C, H, W) in the form that is asked for; `dtype` where none is."""
+    if output.normalises:
+        if output.channels not in (1, images.shape[1]):
+            raise ValueError(f"mean and std are for {output.channels} channels, images have {images.shape[1]}")
+        mean, std = (images.new_tensor(values).reshape(-1, 1, 1) for values in (output.mean, output.std))
+        images = (images - mean) / std
+    if output.dtype == "uint8":
+        images = (images * 255 + 0.5).floor().clamp(0, 255)
+    images = images.to(getattr(torch, output.dtype) if output.dtype else dtype)
+    return images.permute(0, 2, 3, 1).contiguous() if output.layout == "HWC" else images
 
 
 def _checked(images: Tensor) -> Tensor:
