@@ -79,6 +79,7 @@ def _levels(name: str, values: Any) -> tuple[float, ...]:
         raise TypeError(f"{name} must be a number, or one for each channel, got {values!r}")
     if any(not 0 <= one <= 1 for one in numbers):
         raise ValueError(
-            f"{name} is in units of images in [0, 1], got {values!r}; divide what is meant for pixels from 0 to 255 by 255"
+            f"{name} is in units of images in [0, 1], got {values!r}; if it is meant for pixels from 0 to 255, divide "
+            "it by 255"
         )
     return tuple(float(one) for one in numbers)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mixdali import Mix
 from mixdali.checks import positive_int
@@ -35,12 +35,26 @@ class ValGraph:
     outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
                  "index" (N,) int32 (the place in the full data set); from files also "path", a list of their names.
     shard        (rank, number of ranks).
+    mean, std    one number for each channel, or one for all, in units of images in [0, 1]: all images come as
+                 (pixel - mean) / std. None: in [0, 1].
+    dtype        "float32", "float16", or "uint8" for pixels from 0 to 255; None: float32.
+    output_layout
+                 "HWC": all images come as (N, H, W, 3).
     """
 
     num_classes: int
     size: Size | None = None
     outputs: Sequence[str] = ("images", "targets")
     shard: tuple[int, int] = (0, 1)
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    dtype: Any = None
+    output_layout: Literal["CHW", "HWC"] = "CHW"
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The last four, as `mixdali.to_float` and mixes take them."""
+        return {name: getattr(self, name) for name in ("mean", "std", "dtype", "output_layout")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader, derive_seed
 from mixdali.loading.sampling import check_shard
+from mixdali.output import Output
 from pipelines.arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
 from pipelines.outputs import TRAIN, VAL, graph_settings, output_names
 from pipelines.sources.source import Source
@@ -40,7 +41,11 @@ def make_val_loader(pipeline: Callable[..., Pipeline], source: Source, asked: Va
 
 
 def check_source(source: Source, graph: ValGraph) -> Source:
-    """ValueError for a source without images, with labels outside the classes, or too small for the ranks."""
+    """ValueError for a source without images, with labels outside the classes, or too small for the ranks; and for a
+    form of images that cannot be had."""
+    form = Output.of(**graph.form)
+    if form.channels not in (1, 3):
+        raise ValueError(f"mean and std must be 3 numbers, one for each channel, or one for all, got {form.channels}")
     source.check(graph.num_classes)
     check_shard(graph.shard, len(source))
     return source

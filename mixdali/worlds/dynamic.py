@@ -41,8 +41,8 @@ class DynamicWorld(OperatorWorld):
     def pixels(self, images: ndd.Batch) -> tuple[ndd.Batch, float]:
         if images.dtype != ndd.uint8:
             raise TypeError(
-                f"a mix of DALI batches takes uint8 HWC images, got {images.dtype}: leave the conversion to the mix, and "
-                'mean and std too, or pass layout="CHW" for float32 CHW images'
+                f"a mix of DALI batches takes uint8 HWC images, got {images.dtype}: leave the conversion to the mix, "
+                'with mean and std, or pass layout="CHW" for float32 CHW images'
             )
         return ndd.reshape(images, layout="HWC"), 0.0
 

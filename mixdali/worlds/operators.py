@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class OperatorWorld(ABC):
     math: Any
     float32: Any  # types, as `ops` names them
     int32: Any
-    dtypes: dict[str, Any]  # those of `mixdali.output`
+    dtypes: ClassVar[dict[str, Any]]  # those of `mixdali.output`
     nearest: Any  # the interpolation
 
     def __init__(self, data: Any, layout: str | None = None) -> None:
@@ -169,6 +169,9 @@ class OperatorWorld(ABC):
 
     def shown(self, images: Any, layer: Plan | Layer) -> Any:
         """The partner's share of every pixel: a number for each image, or a map (H, W, 1) or (1, H, W)."""
+        if layer.box is None and layer.mask is not None:
+            # made where the mask is, and moved once
+            return self.beside(images, 1.0 - layer.weight * self._with_channels(layer.mask))
         if layer.box is None:
             kept = self.beside(images, layer.weight)
         else:
@@ -184,10 +187,13 @@ class OperatorWorld(ABC):
                 fill_value=layer.weight,
             )
         if layer.mask is not None:
-            mask = self.ops.reshape(layer.mask, layout="HW")
-            mask = self.ops.expand_dims(mask, axes=self.layout.index("C"), new_axis_names="C")
-            kept = kept * self.beside(images, mask)
+            kept = kept * self.beside(images, self._with_channels(layer.mask))
         return 1.0 - kept
+
+    def _with_channels(self, mask: Any) -> Any:
+        """(H, W) -> (H, W, 1) or (1, H, W)."""
+        mask = self.ops.reshape(mask, layout="HW")
+        return self.ops.expand_dims(mask, axes=self.layout.index("C"), new_axis_names="C")
 
     def blend_targets(self, targets: Any, plan: Plan) -> Any:
         if plan.partner is None:

@@ -104,4 +104,4 @@ def _slightly_less(world: Any, weight: Any) -> Any:
     """By so little that the sum of white ones never passes white; 0 and 1 stay."""
     if isinstance(weight, float):
         return weight - min(abs(weight), abs(1.0 - weight), LESS)
-    return weight - world.math.min(world.math.min(world.math.abs(weight), world.math.abs(1.0 - weight)), LESS)
+    return weight - world.math.clamp(world.math.min(weight, 1.0 - weight), 0.0, LESS)

@@ -55,7 +55,7 @@ def _as_in(value: Any, out: Any) -> Any:
 
 
 @overload(_as_in)
-def _(value: Any, out: Any) -> Any:
+def _(value, out):  # type: ignore[no-untyped-def]
     if out.dtype == types.float32:
         return lambda value, out: value
     if out.dtype == types.uint16:

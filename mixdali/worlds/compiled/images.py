@@ -43,7 +43,12 @@ BAND = 1 << 12  # pixels on which several layers are laid before the next ones: 
 
 
 def blend(
-    images: DataNode, others: DataNode, numbers: DataNode, mask: DataNode | None, output: Output, layers: int
+    images: DataNode,
+    others: DataNode,
+    numbers: DataNode,
+    mask: DataNode | None,
+    output: Output = UNCHANGED,
+    layers: int = 1,
 ) -> DataNode:
     """Images mixed with others of their batch.
 

@@ -7,7 +7,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-inner: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_NOT_FOR_PYTHON: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner: Any = njit(**_NOT_FOR_PYTHON)
 """The decorator of what compiled functions are made of, which Python cannot call: half of the time to compile a small
 function goes into its being called from Python."""
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 INSTANT = 0.5  # seconds
 TEXT = (
-    "mixdali: compiling the mix for this machine, which takes some seconds and is kept; `python -m mixdali.prepare` does "
-    "it ahead"
+    "mixdali: compiling for this machine, which takes some seconds and is kept; `python -m mixdali.prepare` does it "
+    "ahead"
 )
 _said = threading.Event()
 

@@ -88,10 +88,10 @@ def _run_both(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, 
 def _like_the_first(shapes: Any, sample: Any, ndim: Any) -> Any:
     """Whether a sample has the shape of the first of its batch; shapes: where those of all lie."""
     first, own = carray(pointer(shapes[0]), ndim, np.int64), carray(pointer(shapes[sample]), ndim, np.int64)
+    same = True
     for axis in range(ndim):
-        if own[axis] != first[axis]:
-            return False
-    return True
+        same = same and own[axis] == first[axis]
+    return same
 
 
 @compiled(SETUP)

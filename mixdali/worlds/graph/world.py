@@ -62,9 +62,7 @@ class GraphWorld(OperatorWorld):
         pixels = fn.reinterpret(images, dtype=types.UINT8, layout="HWC")
         more = fn.reductions.sum(pixels.shape() - images.shape())
         # a place outside of a table is an error, and DALI shows the next line with it
-        return pixels, types.Constant([0.0])[
-            more
-        ]  # a mix takes uint8 HWC images: leave it the conversion, or say layout="CHW"
+        return pixels, types.Constant([0.0])[more]  # a mix takes uint8 HWC images: or say layout="CHW"
 
     def check_labels(self, labels: DataNode, num_classes: int) -> DataNode:
         # DALI's one_hot gives a label out of range no class at all; reading a table of num_classes entries stops there.
