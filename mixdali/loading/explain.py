@@ -13,6 +13,10 @@ def explained(error: RuntimeError) -> Exception | None:
             "a mix in a DALI graph takes uint8 HWC images, got others: leave the conversion to the mix, with mean and "
             'std, or pass layout="CHW" for float32 CHW images'
         )
+    if "on the CPU float images must be float32" in text and "not supported" in text:
+        return TypeError(
+            'on the CPU float images of a mix must be float32, got others; dtype="float16" is for what comes out of it'
+        )
     if "number of per-channel arguments should match" in text or (
         "negative size: mean, std of other channels" in text and "negative" in text.partition("encountered")[2]
     ):

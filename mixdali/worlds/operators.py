@@ -125,7 +125,9 @@ class OperatorWorld(ABC):
             images, nothing = self.pixels(images)
             if self.is_on_gpu(images) and (mixed := scaled.blend(self, images, nothing, plan, output)) is not None:
                 return mixed
-        shown, other = self.shown(images, plan), self.partner(images, plan) * 1.0
+        shown, other = self.shown(images, plan), self.partner(images, plan)
+        # DALI shows the next line with its error
+        other = other * 1.0  # on the CPU float images must be float32; dtype="float16" is for what comes out of a mix
         if plan.region is not None and (plan.outside is not None or plan.mask is not None):
             # Another part of the partner is shown in the box alone; around it the partner is in its place.
             in_place = self.partner(images, replace(plan, region=None)) * 1.0

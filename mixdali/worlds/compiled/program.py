@@ -52,8 +52,9 @@ def run(numbers: list[Number], images: DataNode | None, shape: DataNode | None, 
     ]
     function = _run_shapes if images is None else _run_images
     made = operator(function, like_the_first, [form for _, form in inputs], NUMBERS, batch=True)
+    nodes = [node for node, _ in inputs]
     # DALI shows the next line with its error
-    return made(*(node for node, _ in inputs))  # a mix takes uint8 HWC images: or say layout="CHW"
+    return made(*nodes)  # a mix takes uint8 HWC images: leave it the conversion, or pass layout="CHW"
 
 
 def outer(numbers: list[Number], images: DataNode) -> DataNode:
@@ -65,7 +66,7 @@ def outer(numbers: list[Number], images: DataNode) -> DataNode:
     found = run(known, images, None, 0) if known else types.Constant(np.zeros(1, np.float32))
     program = _written(numbers, in_order(numbers, known), known, 0)
     made = operator(_run_outer, _sides_of_images, [GRID, NUMBERS, IMAGE], GRID)
-    return made(program, found, images)  # a mix takes uint8 HWC images: or say layout="CHW"
+    return made(program, found, images)  # a mix takes uint8 HWC images: leave it the conversion, or pass layout="CHW"
 
 
 def _stacked(drawn: list[Number]) -> DataNode:

@@ -61,8 +61,9 @@ class GraphWorld(OperatorWorld):
         # CPU wherever the images are, and no pixel is read.
         pixels = fn.reinterpret(images, dtype=types.UINT8, layout="HWC")
         more = fn.reductions.sum(pixels.shape() - images.shape())
-        # a place outside of a table is an error, and DALI shows the next line with it
-        return pixels, types.Constant([0.0])[more]  # a mix takes uint8 HWC images: or say layout="CHW"
+        table = types.Constant([0.0])
+        # a place outside of it is an error, and DALI shows the next line with that
+        return pixels, table[more]  # a mix takes uint8 HWC images: leave it the conversion, or pass layout="CHW"
 
     def check_labels(self, labels: DataNode, num_classes: int) -> DataNode:
         # DALI's one_hot gives a label out of range no class at all; reading a table of num_classes entries stops there.
