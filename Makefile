@@ -12,6 +12,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(CUDA),fast,train,dev]'
+	$(BIN)/python -m mixdali.prepare pipelines.augment.resampling
 	@touch $@
 
 demo: setup

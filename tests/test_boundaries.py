@@ -15,7 +15,7 @@ DALI, TORCH = "nvidia.dali", "torch"
 # without its subfolders; of a room's files the table may place some on their own.
 TABLE = """
     mixdali/checks.py mixdali/names.py mixdali/seeds.py
-    mixdali/plan.py mixdali/draws.py mixdali/worlds/classmates.py
+    mixdali/plan.py mixdali/output.py mixdali/draws.py mixdali/worlds/classmates.py
     mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph
     mixdali/schedule.py mixdali/targets.py mixdali/pixels.py mixdali/mix.py
     mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping
@@ -48,7 +48,7 @@ ALLOWED = {
     "mixdali/worlds/compiled": {DALI, "llvmlite", "numba", "numpy"},
     **{
         f"mixdali/worlds/compiled/{name}.py": {"llvmlite", "numba", "numpy"}
-        for name in ("memory", "pixels", "boxes", "layers", "machine")
+        for name in ("memory", "pixels", "forms", "boxes", "layers", "machine")
     },
     "pipelines": {DALI, "numpy", "PIL"},
     "pipelines/show/pictures.py": {"matplotlib", "numpy"},

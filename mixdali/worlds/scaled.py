@@ -15,6 +15,7 @@ from mixdali.plan import Layer, Plan
 
 MOST = 4  # images of a sum: beyond them arithmetic on maps of weights is the lesser work
 LESS = 5 * 2.0**-24
+LARGEST = 3e38  # float32
 
 
 class Term(NamedTuple):
@@ -94,7 +95,9 @@ def _sum(world: Any, terms: list[Term], nothing: Any, output: Output) -> Any:
     for image, weight in terms:
         if not output.normalises:
             weight = _slightly_less(world, weight)
-        scaled = world.normalised(image, nothing, shift, world.constant(np.array(size, np.float32)) / weight, floats)
+        # divided by infinity DALI's images are not numbers, and by this they are less than 1e-36
+        sizes = world.math.min(world.constant(np.array(size, np.float32)) / weight, LARGEST)
+        scaled = world.normalised(image, nothing, shift, sizes, floats)
         total = scaled if total is None else total + scaled
     kind = output.dtype or "float32"
     return total if kind == "float32" else world.ops.cast(total, dtype=world.dtypes[kind])

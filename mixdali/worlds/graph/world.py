@@ -246,7 +246,8 @@ def _before_the_copy(data: DataNode) -> DataNode | None:
 
 
 def _scalar(value: float) -> DataNode:
-    return types.Constant(np.array(value, dtype=np.float32))
+    # without a device it is no node, and arithmetic does not take two that are none
+    return types.Constant(np.array(value, dtype=np.float32), device="cpu")
 
 
 def _draw(kind: str, draw: Draw) -> DataNode:
