@@ -43,6 +43,7 @@ ALLOWED = {
     "mixdali/worlds/tensor.py": {TORCH},
     "mixdali/worlds/operators.py": {"numpy"},
     "mixdali/worlds/uniforms.py": {"numpy"},
+    "mixdali/worlds/scaled.py": {"numpy"},
     "mixdali/worlds/dynamic.py": {DALI, "numpy"},
     "mixdali/worlds/graph": {DALI, "numpy"},
     "mixdali/worlds/compiled": {DALI, "llvmlite", "numba", "numpy"},

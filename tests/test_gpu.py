@@ -111,7 +111,7 @@ def gpu_operators(mix: mixdali.Mix | None, **form: object) -> Counter[str]:
     ids=str,
 )
 def test_a_gpu_graph_stays_small(mix: mixdali.Mix | None, most: int) -> None:
-    """The resize is one of them. A scaled conversion of each image and a sum; what boxes show is put together as bytes."""
+    """The resize is one of them. One converts and scales an image, one adds two; boxes are put together as bytes."""
     operators = gpu_operators(mix)
     assert operators.total() <= most
     normalised = gpu_operators(mix, mean=(0.5, 0.4, 0.3), std=0.2, output_layout="HWC")

@@ -5,20 +5,22 @@ overriding two of its private methods; what those functions receive is the form 
 for some seconds once and keeps the result on disk.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import carray, cfunc, types
+from numba.core import event
 from numba.core.caching import FunctionCache
 from nvidia.dali.plugin.numba import NumbaFunction
 from nvidia.dali.types import DALIDataType
 
 from mixdali.worlds.compiled.memory import inner, pointer
-from mixdali.worlds.compiled.notice import notice
 
 _address, _count = types.uint64, types.int32
 # outputs: data, shapes, ndims, number; the same of the inputs
@@ -41,6 +43,12 @@ IMAGE, LABEL, FLAT, NUMBER, NUMBERS, GRID, PIXELS = (
     (DALIDataType.FLOAT, 2),
     (DALIDataType.FLOAT, 3),
 )
+INSTANT = 0.5  # seconds
+COMPILING = (
+    "mixdali: compiling for this machine, which takes some seconds and is kept; `python -m mixdali.prepare` does it "
+    "ahead"
+)
+_said = threading.Event()
 ADDRESS = SHAPE = (DALIDataType.INT64, 1)
 
 
@@ -99,13 +107,41 @@ class Compiled:
         folder = self.folder
         if folder is not None:
             _forget_outdated(folder)
-        with notice():
+        with _notice():
             return cfunc(self.signature, cache=folder is not None, error_model="numpy")(self.function)
 
 
 def compiled(signature: Any) -> Callable[[Any], Compiled]:
     """The decorator of a function that DALI calls, with the signature RUN, RUN_BATCH or SETUP."""
     return lambda function: Compiled(function, signature)
+
+
+@contextmanager
+def _notice() -> Iterator[None]:
+    """One line for each process, once something has really been compiled for longer than an instant."""
+    going_on: list[Any] = []
+
+    def say() -> None:
+        if going_on and not _said.is_set():
+            _said.set()
+            print(COMPILING, file=sys.stderr, flush=True)
+
+    class Listener(event.Listener):
+        def on_start(self, one: Any) -> None:
+            going_on.append(one)
+
+        def on_end(self, one: Any) -> None:
+            pass
+
+    timer = threading.Timer(INSTANT, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        # what is only read from disk goes through none of the compiler's passes
+        with event.install_listener("numba:run_pass", Listener()):
+            yield
+    finally:
+        timer.cancel()
 
 
 @cache
