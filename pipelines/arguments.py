@@ -35,11 +35,11 @@ class ValGraph:
     outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
                  "index" (N,) int32 (the place in the full data set); from files also "path", a list of their names.
     shard        (rank, number of ranks).
-    mean, std    one number for each channel, or one for all, in units of images in [0, 1]: all images come as
-                 (pixel - mean) / std. None: in [0, 1].
+    mean         one number for each channel, or one for all, in units of images in [0, 1]: all images come as
+                 (pixel - mean) / std. None: 0.
+    std          likewise; None: 1.
     dtype        "float32", "float16", or "uint8" for pixels from 0 to 255; None: float32.
-    output_layout
-                 "HWC": all images come as (N, H, W, 3).
+    output_layout "HWC": all images come as (N, H, W, 3).
     """
 
     num_classes: int

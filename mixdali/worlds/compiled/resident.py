@@ -20,9 +20,9 @@ from mixdali.worlds.compiled.memory import copy_rows, inner, pointer
 from mixdali.worlds.compiled.operator import (
     FLAT,
     GRID,
+    NUMBERS,
     PIXELS,
     RUN_BATCH,
-    SHAPE,
     compiled,
     of_batch,
     of_shape,
@@ -55,9 +55,9 @@ def crop_and_mix(
         raise ValueError(f"mean and std are for {output.channels} channels, images have {channels}")
     kind = KINDS[output.dtype]
     setup = of_shape(*(shape if output.layout == "CHW" else (height, width, channels)))
-    forms = [FLAT, *[GRID] * len(masks), GRID, SHAPE]
+    forms = [FLAT, *[GRID] * len(masks), GRID, NUMBERS]
     made = operator(_formed(kind, mask is not None), setup, forms, (TYPES[kind], 3), batch=True)
-    form, sides = types.Constant(form_of(output, 255.0)), types.Constant(np.array(shape, np.int64))
+    form, sides = types.Constant(form_of(output, 255.0)), types.Constant(np.array(shape, np.float32))
     images = made(crops, *masks, form, sides)
     if output.dtype == "float16":
         return fn.reinterpret(images, dtype=types.FLOAT16, layout=output.layout)
@@ -156,8 +156,8 @@ def _formed(kind: Any, masked: bool) -> Any:
     def run(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs, samples):  # type: ignore[no-untyped-def]
         data, shapes = of_batch(inputs, count, samples), of_batch(in_shapes, count, samples)
         made = of_batch(outputs, 1, samples)[0]
-        shape = carray(pointer(data[count - 1, 0]), 3, np.int64)
-        channels, height, width = shape[0], shape[1], shape[2]
+        shape = carray(pointer(data[count - 1, 0]), 3, np.float32)
+        channels, height, width = int(shape[0]), int(shape[1]), int(shape[2])
         rows = carray(pointer(shapes[count - 2, 0]), 2, np.int64)
         form = carray(pointer(data[count - 2, 0]), (rows[0], rows[1]), np.float32)
         pixels, floats = _source(data), np.empty((channels, height * width), np.float32)
