@@ -10,8 +10,8 @@ def explained(error: RuntimeError) -> Exception | None:
         )
     if "a mix takes uint8 HWC images" in text and ("!= uint8" in text or "_tensor_subscript" in text):
         return TypeError(
-            "a mix in a DALI graph takes uint8 HWC images, got others: leave the conversion to the mix, with mean and "
-            'std, or pass layout="CHW" for float32 CHW images'
+            "a mix in a DALI graph takes uint8 HWC images, got floats or others: leave the conversion to the mix, with "
+            'mean and std, or pass layout="CHW" for float32 CHW images'
         )
     if "on the CPU float images must be float32" in text and "not supported" in text:
         return TypeError(

@@ -138,7 +138,7 @@ def check(batch: Any, settings: dict[str, Any]) -> None:
     if settings.get("output") == "uint8":
         _check_kind("images", images, (number, size, size, 3), "torch.uint8")
         return
-    form = settings.get("form", {})
+    form = settings.get("handed_out", {})
     shape = (number, size, size, 3) if form.get("output_layout") == "HWC" else (number, 3, size, size)
     _check_kind("images", images, shape, f"torch.{form.get('dtype', 'float32')}")
     _check_kind("targets", targets, (number, settings["num_classes"]), "torch.float32")

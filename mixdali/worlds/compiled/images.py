@@ -49,6 +49,7 @@ def blend(
     mask: DataNode | None,
     output: Output = UNCHANGED,
     layers: int = 1,
+    moved: bool = True,
 ) -> DataNode:
     """Images mixed with others of their batch.
 
@@ -56,11 +57,14 @@ def blend(
     others   (layers,) int64, where they lie (`worlds/compiled/others.py`).
     numbers  (at least TOLD * layers,)
     mask     (H, W) float32.
+    moved    whether a box may show another part than the one at its place.
     """
     inputs = [(images, IMAGE), (others, ADDRESS), (numbers, NUMBERS), *([] if mask is None else [(mask, GRID)])]
     if output != UNCHANGED:
         return _made(_formed_blend(KINDS[output.dtype], mask is not None), inputs, output, 255.0)
-    return _made(_run_one if layers == 1 and mask is None else _run_several if mask is None else _run_masked, inputs)
+    if mask is not None:
+        return _made(_run_masked, inputs)
+    return _made(_run_several if layers > 1 else _run_moved if moved else _run_one, inputs)
 
 
 def erase(images: DataNode, numbers: DataNode, fill: DataNode, output: Output) -> DataNode:
@@ -121,7 +125,7 @@ def _layers_of(inputs: Any, shapes: Any) -> Any:
 @inner
 def _blend_rows(own: Any, others: Any, numbers: Any, mask: Any, out: Any, top: Any, bottom: Any, at: Any) -> None:
     """Rows top to bottom, from 0 to 255, into `out`, which begins with row `at`."""
-    first_layer(own, _other(others, 0, own.shape), out, numbers, mask, np.float32(1), top, bottom, at)
+    first_layer(own, _other(others, 0, own.shape), out, numbers, mask, np.float32(1), top, bottom, at, True)
     for layer in range(1, len(others)):
         next_layer(_other(others, layer, own.shape), out, numbers[TOLD * layer :], top, bottom, at)
 
@@ -185,7 +189,16 @@ def _run_one(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, 
     others, numbers = _layers_of(inputs, in_shapes)
     first, height = np.int64(0), own.shape[0]
     out = _output(outputs, own.shape)
-    first_layer(own, _other(others, first, own.shape), out, numbers, None, SCALE, first, height, first)
+    first_layer(own, _other(others, first, own.shape), out, numbers, None, SCALE, first, height, first, None)
+
+
+@compiled(RUN)
+def _run_moved(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, _in_ndims, _num_inputs):  # type: ignore[no-untyped-def]
+    own = image_of(inputs, in_shapes, 0)
+    others, numbers = _layers_of(inputs, in_shapes)
+    first, height = np.int64(0), own.shape[0]
+    out = _output(outputs, own.shape)
+    first_layer(own, _other(others, first, own.shape), out, numbers, None, SCALE, first, height, first, True)
 
 
 @compiled(RUN)
@@ -206,7 +219,7 @@ def _run_masked(outputs, _out_shapes, _out_ndims, _num_outputs, inputs, in_shape
     if len(others) == 1:
         first, height = np.int64(0), own.shape[0]
         out = _output(outputs, own.shape)
-        first_layer(own, _other(others, first, own.shape), out, numbers, mask, SCALE, first, height, first)
+        first_layer(own, _other(others, first, own.shape), out, numbers, mask, SCALE, first, height, first, True)
     else:
         _blend(outputs, inputs, in_shapes, mask)
 

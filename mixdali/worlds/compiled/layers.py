@@ -19,20 +19,32 @@ ROWS = 1 << 13  # bytes that are put together at a time: they stay in the neares
 
 @inner
 def first_layer(
-    own: Any, other: Any, out: Any, numbers: Any, mask: Any, scale: Any, first_row: Any, last_row: Any, at: Any
+    own: Any,
+    other: Any,
+    out: Any,
+    numbers: Any,
+    mask: Any,
+    scale: Any,
+    first_row: Any,
+    last_row: Any,
+    at: Any,
+    moved: Any,
 ) -> None:
     """The own image and another one in the rows first_row to last_row.
 
-    mask  flat, one weight for each pixel of the image, or None.
-    at    the row of the image that `out` begins with.
+    mask   flat, one weight for each pixel of the image, or None.
+    at     the row of the image that `out` begins with.
+    moved  None where a box shows the part at its own place, so that nothing else has to be compiled; or anything else.
     """
     height, width, channels = own.shape
     y0, x0, y1, x1 = within(box_of(numbers, height, width), first_row, last_row)
     inside, outside = numbers[4], numbers[5]
     mine, others = own.reshape(-1), other.reshape(-1)
     line = width * channels
-    resized, shift = placed(numbers, height, width)
-    shift *= channels
+    resized, shift = False, 0
+    if moved is not None:
+        resized, shift = placed(numbers, height, width)
+        shift *= channels
     wide = not resized and x1 - x0 == width
     # one call in a loop and not several: whatever it is made of is compiled once
     for part in range(3):
@@ -47,15 +59,15 @@ def first_layer(
         convert_segment(mine[first:last], others[first + move : last + move], out, start, kept, weights, scale)
     if wide:
         return
-    columns = columns_of(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    columns = None if moved is None else _columns(numbers, x0, x1, width, resized)
     in_place = not resized and shift == 0
     if mask is None and inside == 0 and (outside == 1 or in_place):
         _paste(own, other, out, (y0, x0, y1, x1), columns, shift, numbers, scale, at)
         return
-    gathered = np.empty(len(columns) * channels, np.uint8)
+    gathered = mine if columns is None else np.empty(len(columns) * channels, np.uint8)
     for y in range(y0, y1):
-        if resized:
-            gather(other, y, columns, numbers, gathered)
+        if columns is not None:
+            _gather_if(resized, other, y, columns, numbers, gathered)
         for within_box in range(2):
             first, last, kept, move = 0, width, outside, 0
             if within_box == 1:
@@ -65,6 +77,18 @@ def first_layer(
             first, last = y * line + first * channels, y * line + last * channels
             shown = gathered if within_box == 1 and resized else others[first + move : last + move]
             convert_segment(mine[first:last], shown, out, start, kept, weights, scale)
+
+
+@inner
+def _columns(numbers: Any, x0: Any, x1: Any, width: Any, resized: Any) -> Any:
+    """None of them where the box is not resized."""
+    return columns_of(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+
+
+@inner
+def _gather_if(resized: Any, other: Any, y: Any, columns: Any, numbers: Any, row: Any) -> None:
+    if resized:
+        gather(other, y, columns, numbers, row)
 
 
 @inner
@@ -84,7 +108,7 @@ def next_layer(other: Any, out: Any, numbers: Any, first_row: Any, last_row: Any
     shift *= channels
     flat = other.reshape(-1)
     line = width * channels
-    columns = columns_of(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    columns = _columns(numbers, x0, x1, width, resized)
     gathered = np.empty(len(columns) * channels, np.uint8)
     # all rows of a box as wide as the image in one go
     step = y1 - y0 if not resized and x1 - x0 == width else 1
@@ -103,7 +127,7 @@ def cover_rows(other: Any, rows: Any, numbers: Any, top: Any, bottom: Any) -> No
     if numbers[4] == 1 or y0 == y1:
         return
     resized, shift = placed(numbers, height, width)
-    columns = columns_of(numbers, x0, x1, width) if resized else np.empty(0, np.int64)
+    columns = _columns(numbers, x0, x1, width, resized)
     _cover(other, rows, (y0, x0, y1, x1), top, columns, shift * channels, numbers)
 
 
@@ -137,15 +161,19 @@ def _paste(
 
 @inner
 def _cover(other: Any, rows: Any, box: Any, top: Any, columns: Any, shift: Any, numbers: Any) -> None:
-    """Into `rows`, which are those from `top` on as bytes, what the box shows of the other image."""
+    """Into `rows`, which are those from `top` on as bytes, what the box shows of the other image.
+
+    columns  `columns_of`, none of them where it is not resized; None where that never is.
+    """
     y0, x0, y1, x1 = box
     width, channels = other.shape[1], other.shape[2]
     line, first, last = width * channels, x0 * channels, x1 * channels
-    if len(columns):
-        for y in range(y0, y1):
-            place = (y - top) * line + first
-            gather(other, y, columns, numbers, rows[place : place + last - first])
-    else:
-        source = other.ctypes.data + y0 * line + shift + first
-        target = rows.ctypes.data + (y0 - top) * line + first
-        copy_rows(source, line, target, line, last - first, y1 - y0)
+    if columns is not None:  # noqa: SIM102 on its own it decides what is compiled
+        if len(columns):
+            for y in range(y0, y1):
+                place = (y - top) * line + first
+                gather(other, y, columns, numbers, rows[place : place + last - first])
+            return
+    source = other.ctypes.data + y0 * line + shift + first
+    target = rows.ctypes.data + (y0 - top) * line + first
+    copy_rows(source, line, target, line, last - first, y1 - y0)

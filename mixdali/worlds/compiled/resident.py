@@ -94,7 +94,7 @@ def _mixed_crop(pixels: Any, crops: Any, mask: Any, own: Any, other: Any, out: A
         numbers = crops[start + CROP : start + CROP + LAYER].astype(np.float32)
         if layer == 0:
             at_once = scale if layers == 1 else np.float32(1)
-            first_layer(own, other, out, numbers, mask, at_once, first, height, first)
+            first_layer(own, other, out, numbers, mask, at_once, first, height, first, True)
         else:
             next_layer(other, out, numbers, first, height, first)
     if layers > 1 and scale != 1:

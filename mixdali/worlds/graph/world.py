@@ -194,7 +194,7 @@ class GraphWorld(OperatorWorld):
     def _fused(self, images: DataNode, others: DataNode, numbers: DataNode, plan: Plan, output: Output) -> DataNode:
         from mixdali.worlds.compiled.images import blend
 
-        return blend(images, others, numbers, plan.mask, output, layers=1 + len(plan.more))
+        return blend(images, others, numbers, plan.mask, output, 1 + len(plan.more), plan.region is not None)
 
     def blend_targets(self, targets: DataNode, plan: Plan) -> DataNode:
         before = _before_the_copy(targets)

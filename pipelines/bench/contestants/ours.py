@@ -1,6 +1,6 @@
 """mixdali: the pipelines of this repository. mix: its name in `pipelines.bench.mixes`, or None.
 
-form: what images are handed out in, if not float32 CHW in [0, 1].
+handed_out: what images are handed out in, if not float32 CHW in [0, 1].
 files: how many of the repeated files are in the list; all of them by default.
 """
 
@@ -24,7 +24,7 @@ def batches(settings: dict[str, Any]) -> Iterator[Any]:
         "seed": settings["seed"],
         "device": settings["device"],
         "num_threads": settings["threads"],
-        **settings.get("form", {}),
+        **settings.get("handed_out", {}),
     }
     if settings["kind"] == "files":
         source = read_folder(settings["folder"], "train")
