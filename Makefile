@@ -1,17 +1,20 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The DALI wheel's extra: cuda13 or cuda12. Both run on a machine without a GPU.
+# What DALI and torch are made for, cuda13 or cuda12. Both run on a machine without a GPU.
 CUDA ?= cuda13
+PINS := constraints.txt constraints-$(CUDA).txt
 PEERS ?= .venv-peers
+CLIENTS ?= .venv-clients
+DOCS ?= .venv-docs
 
-.PHONY: setup demo test test-long lint format bench-peers clean
+.PHONY: setup demo test test-long test-clients lint format docs bench-peers clean
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml $(PINS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(CUDA),fast,train,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS:%=--constraint %) --editable '.[$(CUDA),fast,train,dev]'
 	$(BIN)/python -m mixdali.prepare pipelines.augment.resampling
 	@touch $@
 
@@ -25,6 +28,15 @@ test: setup lint
 test-long: setup
 	$(BIN)/python -m pytest -m long --timeout=7200
 
+# Other people's training loops, in an environment of their own.
+test-clients: $(CLIENTS)/.installed
+	$(CLIENTS)/bin/python -m pytest tests/clients -m clients
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt constraints.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement tests/clients/requirements.txt
+	@touch $@
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,12 +46,21 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The site, from the Markdown and the docstrings, which are read and not run: its environment needs neither DALI nor torch.
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/python docs/building/build.py
+
+$(DOCS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 # The loaders that `python -m pipelines.bench` compares with, in an environment of their own. FFCV has to be compiled.
 bench-peers: $(PEERS)/.installed
 
-$(PEERS)/.installed: pipelines/bench/peers.txt constraints.txt
+$(PEERS)/.installed: pipelines/bench/peers.txt $(PINS)
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement pipelines/bench/peers.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PINS:%=--constraint %) --requirement pipelines/bench/peers.txt
 	@command -v c++ >/dev/null && pkg-config --exists opencv4 libturbojpeg || { \
 	  echo "torchvision and timm are ready in $(PEERS); FFCV is not: it is compiled, with OpenCV and TurboJPEG." >&2; \
 	  echo "Debian, Ubuntu: apt-get install g++ python3-dev pkg-config libopencv-dev libturbojpeg0-dev" >&2; \
@@ -48,4 +69,4 @@ $(PEERS)/.installed: pipelines/bench/peers.txt constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(PEERS) $(CLIENTS) $(DOCS) site .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

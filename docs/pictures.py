@@ -1,22 +1,22 @@
 """Draw the pictures of docs/methods, from the embedded digits: python -m docs.pictures
 
-Two for each method: `NAME.png` is what `python -m pipelines.preview` draws; `NAME-row.png` is six images, whose own
-images and partners are the same for every method.
+Two for each method: `NAME.png` is what `python -m mixdali.pipelines.preview` draws; `NAME-row.png` is six images, whose
+own images and partners are the same for every method.
 """
 
 from pathlib import Path
 
 import torch
+from mixdali.pipelines.expressions import parse_mix
+from mixdali.pipelines.preview import mixed_batch
+from mixdali.pipelines.show.pictures import draw_batch
+from mixdali.pipelines.sources import digits
+from mixdali.pipelines.sources.files import read_folder
+from mixdali.pipelines.sources.source import Source
 from PIL import Image
 
 from mixdali import Mix
-from pipelines import imagenet
-from pipelines.expressions import parse_mix
-from pipelines.preview import mixed_batch
-from pipelines.show.pictures import draw_batch
-from pipelines.sources import digits
-from pipelines.sources.files import read_folder
-from pipelines.sources.source import Source
+from mixdali.pipelines import imagenet
 
 FOLDER = Path(__file__).parent / "methods"
 

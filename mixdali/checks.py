@@ -1,6 +1,7 @@
 """Checks at the door, in one line each."""
 
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 
@@ -12,6 +13,17 @@ def fraction(name: str, value: Any) -> None:
 def positive(name: str, value: Any, instead: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise ValueError(f"{name} must be a number above 0, got {value!r}{instead}")
+
+
+def whole_number(name: str, value: Any) -> int:
+    """An int above 0 of one of Python's, numpy's or torch's."""
+    try:
+        number = 0 if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool") else index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
+    return number
 
 
 def positive_int(name: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from mixdali.checks import count, fraction, one_of
 from mixdali.draws import Draws
@@ -14,6 +14,9 @@ from mixdali.worlds import World, world_of
 Per = Literal["image", "batch", "pair"]
 Partner = Literal["cycle", "permutation", "flip", "roll", "same_class", "other_class"]
 Layout = Literal["HWC", "CHW"]
+# What goes in comes out: torch tensors, nodes of a DALI graph, batches of its dynamic mode.
+Images = TypeVar("Images")
+Targets = TypeVar("Targets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,8 @@ class Mix(ABC):
 
     def __call__(
         self,
-        images: Any,
-        targets: Any,
+        images: Images,
+        targets: Targets,
         *,
         rng: Any = None,
         epoch: Any = None,
@@ -60,7 +63,7 @@ class Mix(ABC):
         std: Any = None,
         dtype: Any = None,
         output_layout: Layout | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Images, Targets]:
         """Draw and apply: images and targets, mixed. Arguments as in `draw` and `apply`."""
         output = Output.of(mean, std, dtype, output_layout)
         plan = self.draw(images, targets=targets, rng=rng, epoch=epoch, layout=layout)
@@ -82,13 +85,19 @@ class Mix(ABC):
                  on the CPU.
         rng      torch: a CPU torch.Generator; None takes fresh entropy (never the global generator), so the draws
                  cannot be repeated. DALI graph: an int seed; None derives one from the pipeline's seed, another for
-                 every mix. Dynamic mode: an RNG of its `random`; None takes fresh entropy.
+                 every mix and, as `mixdali.mixed` finds it, every rank. Dynamic mode: an RNG of its `random`; None
+                 takes fresh entropy.
         epoch    counted from 0, for settings that change with it; in a graph a node, such as
                  `mixdali.epoch_counter(...)`, or a number that holds for the whole life of the pipeline.
         layout   DALI: what the images are, "HWC" (default) or "CHW".
         given    draws by name that are not to be drawn but taken, (N,) or one for all: `mix.draw(images, lam=lam)`. A
                  method's docstring lists its names. Every method whose prob is not 1 has `coin`, (N,) in [0, 1): an
-                 image is mixed where coin < prob.
+                 image is mixed where coin < prob. With tensors and in dynamic mode numbers, lists, arrays and tensors;
+                 in a graph numbers and nodes on the CPU. A place is a share of the height or width in [0, 1), or, as an
+                 integer, a pixel, which is the share (pixel + 0.5) / height.
+
+        TypeError or ValueError for a name that is not drawn and a draw of another shape or out of its range; of a node
+        a graph sees that when it runs, and DALI's error names the draw.
         """
         world = world_of(images, layout)
         draws = Draws(world.randomness(rng), given, each=self.per, targets=targets, first_epoch=epoch)
@@ -96,8 +105,8 @@ class Mix(ABC):
 
     def apply(
         self,
-        images: Any,
-        targets: Any,
+        images: Images,
+        targets: Targets,
         plan: Plan,
         *,
         layout: Layout | None = None,
@@ -105,7 +114,7 @@ class Mix(ABC):
         std: Any = None,
         dtype: Any = None,
         output_layout: Layout | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Images, Targets]:
         """Mix as the plan says; nothing is drawn. Targets of None stay None.
 
         DALI, both modes: images uint8 HWC -> float32 CHW in [0, 1], so that the mix is the conversion too. With
@@ -121,7 +130,9 @@ class Mix(ABC):
         """
         return self._apply(images, targets, plan, layout, Output.of(mean, std, dtype, output_layout))
 
-    def _apply(self, images: Any, targets: Any, plan: Plan, layout: Layout | None, output: Output) -> tuple[Any, Any]:
+    def _apply(
+        self, images: Images, targets: Targets, plan: Plan, layout: Layout | None, output: Output
+    ) -> tuple[Images, Targets]:
         world = world_of(images, layout)
         return world.call(self._applied, images, targets, plan, world, output)
 
@@ -151,11 +162,11 @@ class Mix(ABC):
         mixed: Any = 1.0
         if self.prob != 1:
             prob = self.prob.at(draws.epoch, world) if isinstance(self.prob, Ramp) else self.prob
-            mixed = 1.0 * (draws.uniform("coin") < prob)
+            mixed = world.hit(draws.uniform("coin") < prob)
         if self.start_epoch:
-            mixed = mixed * (1.0 * (draws.epoch >= self.start_epoch))
+            mixed = mixed * world.hit(draws.epoch >= self.start_epoch)
         if self.stop_epoch is not None:
-            mixed = mixed * (1.0 * (draws.epoch < self.stop_epoch))
+            mixed = mixed * world.hit(draws.epoch < self.stop_epoch)
         return mixed
 
     @property
@@ -185,14 +196,14 @@ class Mix(ABC):
         mixed = self.mixed(draws, world)
         return kept if isinstance(mixed, float) else world.select([mixed, 1.0 - mixed], [kept, 1.0])
 
-    def lam(self, draws: Draws, world: World, alpha: Alpha, name: str = "lam") -> Any:
-        """(N,) in [0, 1], the draw of this name, by its law."""
+    def lam(self, draws: Draws, world: World, alpha: Alpha, name: str = "lam", lines: Any = None) -> Any:
+        """(N,) in [0, 1], the draw of this name, by its law. lines: as in `Draws.beta`."""
         if isinstance(alpha, Fixed):
-            return draws.fixed(name, alpha.lam)
+            return draws.fixed(name, alpha.lam, lines)
         if isinstance(alpha, tuple | list):
-            return draws.beta(name, *alpha)
+            return draws.beta(name, *alpha, lines=lines)
         level = alpha.at(draws.epoch, world) if isinstance(alpha, Ramp) else alpha
-        return draws.beta(name, level, level)
+        return draws.beta(name, level, level, lines)
 
 
 @dataclass(frozen=True, kw_only=True)

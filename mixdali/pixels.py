@@ -1,20 +1,22 @@
 """Pixels without a mix."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from mixdali.output import Output
 from mixdali.worlds import world_of
 
+Images = TypeVar("Images")
+
 
 def to_float(
-    images: Any,
+    images: Images,
     *,
     layout: str | None = None,
     mean: Any = None,
     std: Any = None,
     dtype: Any = None,
     output_layout: str | None = None,
-) -> Any:
+) -> Images:
     """What a mix does to pixels when it mixes nothing.
 
     DALI, both modes: uint8 HWC -> float32 CHW in [0, 1]. With layout="CHW" images are float32 CHW already.

@@ -66,6 +66,10 @@ class Plan:
     noise: Any = None
     method: Any = None
 
+    def layers(self) -> "list[Plan | Layer]":
+        """What is laid on the own image, one after the other."""
+        return [self, *self.more]
+
     def parts(self) -> dict[str, Any]:
         """What is not None, under names such as "lam" and "more.0.share"."""
         named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "more"}

@@ -76,7 +76,8 @@ def epoch_counter(*, batches: int | None = None, first: int = 0) -> Any:
 
     batches  batches that the pipeline runs in an epoch, for pipelines with a reader, which go on from epoch to epoch;
              None for pipelines whose source ends an epoch, so that they are reset.
-    first    the epoch that the pipeline begins with.
+    first    the epoch that the pipeline begins with: what a function that makes a `mixdali.Loader`'s pipelines is told.
+             The loader checks both numbers.
 
     It is an external source: one Python call a batch. It is resumed with the pipeline.
     """

@@ -1,9 +1,12 @@
 """DALI pipelines written out plainly: CIFAR pickles and folders of images, decoded, augmented and mixed.
 
-from pipelines import cifar
+from mixdali.pipelines import cifar
 loader = cifar.train_loader("cifar-10-batches-py", batch_size=128, num_classes=10, mix=mixdali.MixUp())
 for images, targets in loader:
     ...
+
+An installed mixdali has this package as `mixdali.pipelines`. In a checkout it lies beside mixdali as `pipelines`, and
+answers to both names.
 """
 
 try:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mixdali import Mix
 from mixdali.checks import positive_int
+from mixdali.ranks import share_of
 
 Device = Literal["auto", "cpu", "gpu"]
 Size = int | tuple[int, int]
@@ -31,10 +32,14 @@ class ValGraph:
     """What a pipeline of images is to give.
 
     num_classes  labels are 0 to num_classes - 1.
-    size         (height, width) of what comes out, or one number for a square; None: the pipeline's own.
+    size         (height, width) of what comes out, or one number for a square.
     outputs      any of "images" (N, 3, H, W) float32 in [0, 1], "targets" (N, num_classes) float32, "labels" (N,) and
-                 "index" (N,) int32 (the place in the full data set); from files also "path", a list of their names.
-    shard        (rank, number of ranks).
+                 "index" (N,) int32 (the place in the full data set); from files also "path", a list of their names. In
+                 training also "unmixed" like images, "plan" a `mixdali.Plan` with all its parts; "view1" and "view2"
+                 like images: two of AugMix's views of the unmixed images, which are their first
+                 (`pipelines.augment.augmix`).
+    shard        (rank, number of ranks). None: this process's share, as `mixdali.mixed` finds its rank, when the loader
+                 is made. That is so in training unless it is told; validation gives every process all images.
     mean         one number for each channel, or one for all, in units of images in [0, 1]: all images come as
                  (pixel - mean) / std. None: 0.
     std          likewise; None: 1.
@@ -45,11 +50,19 @@ class ValGraph:
     num_classes: int
     size: Size | None = None
     outputs: Sequence[str] = ("images", "targets")
-    shard: tuple[int, int] = (0, 1)
+    shard: tuple[int, int] | None = (0, 1)
     mean: float | Sequence[float] | None = None
     std: float | Sequence[float] | None = None
     dtype: Any = None
     output_layout: Literal["CHW", "HWC"] = "CHW"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shard", self.share)
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """The shard, found if it was not told."""
+        return share_of(self.shard)
 
     @property
     def form(self) -> dict[str, Any]:
@@ -66,11 +79,9 @@ class TrainGraph(ValGraph):
     augment      False: no random crop and no flip.
     color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1]
                  (`pipelines.augment.color`).
-    outputs      also "unmixed" like images, "plan" a `mixdali.Plan` with all its parts; "view1" and "view2" like
-                 images: two of AugMix's views of the unmixed images, which are their first
-                 (`pipelines.augment.augmix`).
     """
 
+    shard: tuple[int, int] | None = None
     mix: Mix | None = None
     smoothing: float = 0.0
     augment: bool = True

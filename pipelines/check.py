@@ -1,4 +1,4 @@
-"""Find the images that DALI cannot decode: python -m pipelines.check FOLDER
+"""Find the images that DALI cannot decode: python -m mixdali.pipelines.check FOLDER
 
 DALI stops at such a file without saying which one it is, and cannot skip it.
 """
@@ -12,8 +12,8 @@ from typing import Any
 
 from nvidia.dali import fn, pipeline_def, types
 
-from pipelines.arguments import thread_count
-from pipelines.sources.files import EXTENSIONS
+from .arguments import thread_count
+from .sources.files import EXTENSIONS
 
 TOGETHER = 64
 
@@ -47,7 +47,8 @@ def _decodes(files: Sequence[str]) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.check", description=(__doc__ or "").partition(":")[0])
+    description = "Find the images that DALI cannot decode"
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}.check", description=description)
     parser.add_argument("folder", type=Path, help="decoded with all its subfolders")
     folder = parser.parse_args().folder
     if not folder.is_dir():

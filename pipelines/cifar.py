@@ -5,7 +5,8 @@ images come as they are.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -20,16 +21,17 @@ from mixdali.checks import fraction
 from mixdali.loading.epochs import epoch_of
 from mixdali.loading.sampling import Shuffled
 from mixdali.output import Output
-from pipelines.arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
-from pipelines.augment.augmix import augmix
-from pipelines.augment.color import color_jitter as jitter
-from pipelines.augment.resize import resize
-from pipelines.loaders import check_source, make_train_loader, make_val_loader
-from pipelines.named import loader_of, pipeline_of
-from pipelines.outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
-from pipelines.resident import InOrder, TrainBatches, most_per_run
-from pipelines.sources.files import read_cifar
-from pipelines.sources.source import Source
+
+from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
+from .augment.augmix import augmix
+from .augment.color import color_jitter as jitter
+from .augment.resize import resize
+from .loaders import check_source, make_train_loader, make_val_loader
+from .named import loader_of, pipeline_of
+from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .resident import InOrder, TrainBatches, most_per_run
+from .sources.files import read_cifar
+from .sources.source import Source
 
 PADDING = 4
 SEVERITY = 3.0  # of AugMix
@@ -37,22 +39,31 @@ SEVERITY = 3.0  # of AugMix
 
 @pipeline_of(TrainGraph)
 @pipeline_def(enable_checkpointing=True, seed=0)
-def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0, batches_per_run: int = 1) -> Any:
+def train_pipeline(
+    source: Source,
+    graph: TrainGraph,
+    *,
+    first_epoch: int = 0,
+    batches_per_run: int = 1,
+    pixels: Callable[[], np.ndarray] | None = None,
+) -> Any:
     """What `train_loader` runs; it takes those of every DALI pipeline too: batch_size, num_threads, device_id, seed.
 
     The pipeline never ends: each of its epochs is another order of the source, without its last partial batch. What is
     random about a batch is drawn for all its images at once by one Python call (`pipelines.resident`), about 0.2 ms for
     128 images and most mixes; pixels are cropped, flipped, converted and mixed by DALI.
 
-    first_epoch  the epoch that it begins with, for a mix that changes with it.
+    first_epoch  the epoch that it begins with. Its order, crops and mixes are those that this seed has in that epoch.
     batches_per_run
                  batches that a run makes, one after the other; batch_size is that of all together. More than one only
                  where one compiled operator makes them (`is_fused`), else ValueError: DALI's would mix across them.
+    pixels       gives what `padded_pixels` makes of the source, which pipelines can share; None: it is made here.
     outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
     """
     pipeline = Pipeline.current()
     outputs = graph.outputs
-    drawn = _drawn(source, graph, first_epoch, batches_per_run, pipeline)
+    padded = padded_pixels(source, graph.augment) if pixels is None else pixels()
+    drawn = _drawn(source, padded, graph, first_epoch, batches_per_run, pipeline)
     parts = _plan_parts(graph.mix)
     names = output_names(outputs, TRAIN, graph.mix)
     asked = [name for name in names if name in ("targets", "labels", "index")]
@@ -65,7 +76,7 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0, b
     else:
         parts = [name for name in parts if "plan" in outputs or not name.endswith(("lam", "share", "method"))]
         nodes = _read(drawn, ("images", *asked, *parts))
-        seed = derive_seed(pipeline.seed, "shard", graph.shard[0])
+        seed = derive_seed(pipeline.seed, "shard", graph.share[0])
         images = jitter(_resized(nodes["images"], source, graph), graph.color_jitter, seed=derive_seed(seed, "color"))
         plan = Plan.of_parts({name.partition(".")[2]: nodes[name] for name in parts}) if parts else None
         made = nodes | {"unmixed": mixdali.to_float(images, **graph.form)}
@@ -85,7 +96,7 @@ def val_pipeline(source: Source, graph: ValGraph) -> Any:
     """What `val_loader` runs; it takes those of every DALI pipeline too. It never ends but starts again."""
     batch_size = Pipeline.current().max_batch_size
     arrays = {"images": _pixels(source), "labels": source.labels, "index": source.index}
-    nodes = _read(InOrder(arrays, batch_size, graph.shard), needs(graph.outputs))
+    nodes = _read(InOrder(arrays, batch_size, graph.share), needs(graph.outputs))
     nodes["images"] = _resized(nodes["images"], source, graph)
     return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes, form=graph.form)
 
@@ -101,8 +112,16 @@ def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments)
     gpu, batches_per_run = run_settings(asked.batch_size, asked.num_threads, asked.device)["device_id"], 1
     if is_fused(source, asked, gpu):
         batches_per_run = most_per_run(asked.batch_size, _pixels(source).shape[1:])
-    number = len(source) // asked.shard[1]
-    return make_train_loader(train_pipeline, source, asked, num_samples=number, batches_per_run=batches_per_run)
+    return make_train_loader(
+        partial(train_pipeline, pixels=cache(partial(padded_pixels, source, asked.augment))),
+        source,
+        asked,
+        _sides(source, asked),
+        # Nothing is left to DALI's own generators, and the draws made here know the epoch: so one pipeline serves all.
+        continuous=not asked.color_jitter and not set(VIEWS) & set(asked.outputs),
+        num_samples=len(source) // asked.share[1],
+        batches_per_run=batches_per_run,
+    )
 
 
 @loader_of(ValArguments)
@@ -114,7 +133,7 @@ def val_loader(source: Source | str | os.PathLike[str], asked: ValArguments) -> 
     """
     source = _source(source, "test", asked)
     return make_val_loader(
-        val_pipeline, source, asked, num_samples=len(range(len(source))[asked.shard[0] :: asked.shard[1]])
+        val_pipeline, source, asked, num_samples=len(range(len(source))[asked.share[0] :: asked.share[1]])
     )
 
 
@@ -127,25 +146,31 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "te
 
 def _pixels(source: Source) -> np.ndarray:
     if not isinstance(source.items, np.ndarray):
-        raise TypeError("pipelines.cifar reads images in memory, got a source of files; use pipelines.imagenet")
+        raise TypeError(f"{__name__} reads images in memory, got a source of files; use {__package__}.imagenet")
     return source.items
 
 
 @do_not_convert
-def _drawn(
-    source: Source, graph: TrainGraph, first_epoch: int, batches_per_run: int, pipeline: Pipeline
-) -> TrainBatches:
-    fraction("smoothing", graph.smoothing)
+def padded_pixels(source: Source, augment: bool) -> np.ndarray:
+    """The images of `pipelines.resident.TrainBatches`: padded and also mirrored, or as they are."""
     pixels = _pixels(source)
-    if graph.augment:
+    if augment:
         padded = np.zeros((2, len(pixels), *(side + 2 * PADDING for side in pixels.shape[1:3]), 3), np.uint8)
         padded[0, :, PADDING:-PADDING, PADDING:-PADDING] = pixels
         padded[1] = padded[0, :, :, ::-1]
         pixels = padded.reshape(-1, *padded.shape[2:])
+    return np.ascontiguousarray(pixels)
+
+
+@do_not_convert
+def _drawn(
+    source: Source, pixels: np.ndarray, graph: TrainGraph, first_epoch: int, batches_per_run: int, pipeline: Pipeline
+) -> TrainBatches:
+    fraction("smoothing", graph.smoothing)
     batch_size = pipeline.max_batch_size // batches_per_run
-    order = Shuffled(len(source), batch_size, graph.shard, pipeline.seed)
+    order = Shuffled(len(source), batch_size, graph.share, pipeline.seed)
     return TrainBatches(
-        pixels=np.ascontiguousarray(pixels),
+        pixels=pixels,
         labels=source.labels,
         index=source.index,
         num_classes=graph.num_classes,
@@ -157,7 +182,7 @@ def _drawn(
         batches=epoch_of(order.num_samples, batch_size, "drop").batches,
         batches_per_run=batches_per_run,
         first=first_epoch,
-        seed=derive_seed(pipeline.seed, "shard", graph.shard[0]),
+        seed=derive_seed(pipeline.seed, "shard", graph.share[0]),
     )
 
 

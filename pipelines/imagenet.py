@@ -18,15 +18,16 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import Loader, derive_seed, epoch_counter
-from pipelines.arguments import Size, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width
-from pipelines.augment.augmix import augmix
-from pipelines.augment.color import color_jitter as jitter
-from pipelines.augment.resize import FULL, resize
-from pipelines.loaders import check_source, make_train_loader, make_val_loader
-from pipelines.named import loader_of, pipeline_of
-from pipelines.outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
-from pipelines.sources.files import read_folder
-from pipelines.sources.source import Source
+
+from .arguments import Size, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width
+from .augment.augmix import augmix
+from .augment.color import color_jitter as jitter
+from .augment.resize import FULL, resize
+from .loaders import check_source, make_train_loader, make_val_loader
+from .named import loader_of, pipeline_of
+from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .sources.files import read_folder
+from .sources.source import Source
 
 SIZE = 224
 CROP_SHARE = 7 / 8
@@ -46,7 +47,7 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
     outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
     """
     pipeline = Pipeline.current()
-    mix, shard = graph.mix, graph.shard
+    mix, shard = graph.mix, graph.share
     used = needs(graph.outputs, mix)
     encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
@@ -72,7 +73,7 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
 @pipeline_def(enable_checkpointing=True)
 def val_pipeline(source: Source, graph: ValGraph) -> Any:
     """What `val_loader` runs; it takes those of every DALI pipeline too. The reader pads the last batch of an epoch."""
-    encoded, nodes = _read(source, needs(graph.outputs), graph.shard, stick_to_shard=True)
+    encoded, nodes = _read(source, needs(graph.outputs), graph.share, stick_to_shard=True)
     nodes["images"] = _centre_crop(encoded, _sides(graph.size))
     return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes, form=graph.form)
 
@@ -82,12 +83,13 @@ def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments)
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
     source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file
-                 that cannot be decoded stops the run; `python -m pipelines.check FOLDER` finds such files.
+                 that cannot be decoded stops the run; `python -m mixdali.pipelines.check FOLDER` finds such files.
     size         None: 224.
-    augment      False: the crop of the validation images and no flip.
+    augment      False: the crop of the validation images.
     """
     source = _source(source, "train", asked)
-    return make_train_loader(train_pipeline, source, asked, tables={"path": list(source.items)})
+    tables = {"path": list(source.items)}
+    return make_train_loader(train_pipeline, source, asked, _sides(asked.size), continuous=False, tables=tables)
 
 
 @loader_of(ValArguments)
@@ -105,9 +107,7 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "va
     if not isinstance(source, Source):
         source = read_folder(source, split)
     if isinstance(source.items, np.ndarray):
-        raise TypeError(
-            "pipelines.imagenet reads files, got a source of images in memory; use pipelines.cifar for them"
-        )
+        raise TypeError(f"{__name__} reads files, got a source of images in memory; use {__package__}.cifar for them")
     return check_source(source, asked)
 
 

@@ -10,34 +10,51 @@ from nvidia.dali.pipeline import Pipeline
 from mixdali import Loader, derive_seed
 from mixdali.loading.sampling import check_shard
 from mixdali.output import Output
-from pipelines.arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
-from pipelines.outputs import TRAIN, VAL, graph_settings, output_names
-from pipelines.sources.source import Source
+
+from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
+from .outputs import TRAIN, VAL, graph_settings, output_names
+from .sources.source import Source
 
 
 def make_train_loader(
-    pipeline: Callable[..., Pipeline], source: Source, asked: TrainArguments, **settings: Any
+    pipeline: Callable[..., Pipeline],
+    source: Source,
+    asked: TrainArguments,
+    size: tuple[int, int],
+    *,
+    continuous: bool,
+    **settings: Any,
 ) -> Loader:
-    """Every epoch from a seed of its own, without the last partial batch.
+    """Every epoch anew, without the last partial batch.
 
     pipeline  takes the source and the fields of `TrainGraph`, those of every DALI pipeline, and `first_epoch`; with a
               setting `batches_per_run` that too.
+    size      (height, width) of what comes out.
+    continuous
+              False: every epoch from a seed of its own. True: from one seed, as the pipeline's draws know the epoch.
     settings  of the `Loader`.
     """
     names = output_names(asked.outputs, TRAIN, asked.mix)
     make = _maker(pipeline, source, asked, TrainGraph, settings.get("batches_per_run", 1))
 
     def of_epoch(epoch: int, checkpoint: bytes | None) -> Pipeline:
-        return make(seed=derive_seed(asked.seed, "epoch", epoch), first_epoch=epoch, checkpoint=checkpoint)
+        seed = derive_seed(asked.seed, "epoch", 0 if continuous else epoch)
+        return make(seed=seed, first_epoch=epoch, checkpoint=checkpoint)
 
-    return Loader(of_epoch, names, **settings)
+    facts = {field.name: getattr(asked, field.name) for field in fields(TrainGraph) if field.name != "outputs"}
+    facts |= {"size": size} | _form_facts(asked)
+    return Loader(of_epoch, names, continuous=continuous, facts=facts, **settings)
 
 
 def make_val_loader(pipeline: Callable[..., Pipeline], source: Source, asked: ValArguments, **settings: Any) -> Loader:
     """Every image once and in order. Arguments as in `make_train_loader`, of `ValGraph` and without `first_epoch`."""
     names = output_names(asked.outputs, VAL)
     make = _maker(pipeline, source, asked, ValGraph)
-    return Loader(lambda epoch, checkpoint: make(checkpoint=checkpoint), names, last_batch="partial", **settings)
+
+    def of_epoch(epoch: int, checkpoint: bytes | None) -> Pipeline:
+        return make(checkpoint=checkpoint)
+
+    return Loader(of_epoch, names, last_batch="partial", continuous=True, **settings)
 
 
 def check_source(source: Source, graph: ValGraph) -> Source:
@@ -47,8 +64,14 @@ def check_source(source: Source, graph: ValGraph) -> Source:
     if form.channels not in (1, 3):
         raise ValueError(f"mean and std must be 3 numbers, one for each channel, or one for all, got {form.channels}")
     source.check(graph.num_classes)
-    check_shard(graph.shard, len(source))
+    check_shard(graph.share, len(source))
     return source
+
+
+def _form_facts(graph: ValGraph) -> dict[str, Any]:
+    """The form of images, in one spelling: torch.float16 is "float16"."""
+    form = Output.of(**graph.form)
+    return {"mean": form.mean, "std": form.std, "dtype": form.dtype or "float32", "output_layout": form.layout}
 
 
 def _maker(

@@ -15,7 +15,8 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader
 from mixdali.names import nearest
-from pipelines.sources.source import Source
+
+from .sources.source import Source
 
 Given = ParamSpec("Given")
 Asked = TypeVar("Asked")
@@ -75,4 +76,4 @@ def _documented(function: Callable[..., Any], kind: type) -> str:
     """The function's docstring, and below it what those of the dataclass and its bases say of their fields."""
     bases = [base for base in reversed(kind.__mro__) if vars(base).get("__annotations__")]
     shared = [(inspect.getdoc(base) or "").partition("\n\n")[2] for base in bases]
-    return "\n\n".join([inspect.getdoc(function) or "", "Shared by all of its kind:", "\n".join(shared)])
+    return "\n\n".join([inspect.getdoc(function) or "", "Arguments shared by all of its kind:", "\n".join(shared)])

@@ -1,4 +1,4 @@
-"""See what a mix does to images: python -m pipelines.preview [FOLDER] --mix 'CutMix(alpha=1.0)' --out preview.png
+"""See what a mix does to images: python -m mixdali.pipelines.preview [FOLDER] --mix 'CutMix(alpha=1.0)' --out a.png
 
 Every image of the picture is a mixed one, beside the parents it was made of, with its boxes, its lam and the bars of
 its target. They come from the training pipeline for that folder, on the CPU.
@@ -12,14 +12,15 @@ from typing import Any, Literal, NoReturn
 
 from mixdali import Loader, Mix, derive_seed
 from mixdali.checks import count
-from pipelines import cifar, imagenet
-from pipelines.arguments import Size, run_settings
-from pipelines.expressions import mix_names, parse_mix
-from pipelines.outputs import TRAIN, output_names
-from pipelines.sources import digits
-from pipelines.sources.files import find_kind, read_cifar, read_folder
-from pipelines.sources.source import Source
 
+from . import cifar, imagenet
+from .arguments import Size, run_settings
+from .expressions import mix_names, parse_mix
+from .outputs import TRAIN, output_names
+from .sources.files import find_kind, read_cifar, read_folder
+from .sources.source import Source
+
+PROGRAM = f"python -m {__package__}.preview"
 OUTPUTS = ("images", "targets", "labels", "unmixed", "plan")
 DEFAULT_MIX = "Choose([MixUp(alpha=1.0), CutMix(alpha=1.0)])"
 PARTNERS = 16  # images in a batch, of which partners are taken, where nothing else is said
@@ -67,6 +68,8 @@ def draw_preview(chosen: argparse.Namespace) -> str:
 def read_source(folder: str | None) -> tuple[Literal["cifar", "imagenet"], Source]:
     """The training images of a folder, or without one the embedded digits, and whose pipeline is theirs."""
     if folder is None:
+        from .sources import digits
+
         folder = str(digits.cifar_folder())
     kind = find_kind(folder)
     return kind, read_cifar(folder, "train") if kind == "cifar" else read_folder(folder, "train")
@@ -122,20 +125,20 @@ def _free(out: Path, force: bool) -> Path:
 
 def _draw_batch() -> Any:
     try:
-        from pipelines.show.pictures import draw_batch
+        from .show.pictures import draw_batch
     except ImportError as error:
-        raise ImportError(f"pictures need matplotlib: pip install 'mixdali[train]' ({error})") from error
+        raise ImportError(f"pictures need matplotlib: pip install 'mixdali[tools]' ({error})") from error
     return draw_batch
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; python -m pipelines.preview --help")
+        raise ValueError(f"{message}; {PROGRAM} --help")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m pipelines.preview",
+        prog=PROGRAM,
         description="A PNG of mixed training images beside their parents, with lam, boxes and targets.",
         epilog=f"Methods: {', '.join(mix_names())}. Their settings may be Ramp(...) and Fixed(...).",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,20 @@ RUN_BYTES = 1 << 25  # of float images that are made in a row, at most
 PAUSE = 0.005  # seconds until the next ones are drawn: Python is busy with these until they are handed over
 
 
+class Told:
+    """A function of whole numbers that says what it reads, for `mixdali.Loader`."""
+
+    facts: dict[str, Any]
+    num_samples: int
+    num_items: int
+
+    def __init__(self, function: Callable[[int], tuple[NDArray, ...]]) -> None:
+        self.function = function
+
+    def __call__(self, i: int) -> tuple[NDArray, ...]:
+        return self.function(i)
+
+
 @dataclass(frozen=True)
 class InOrder:
     """Batch i: the same rows of all arrays, in order; as in `mixdali.loading.sampling.InOrder`."""
@@ -37,12 +52,15 @@ class InOrder:
     def named(self, names: Sequence[str]) -> Callable[[int], tuple[NDArray, ...]]:
         """A function of i that gives these arrays' rows."""
         rows = sampling.InOrder(len(self.arrays["images"]), self.batch_size, self.shard)
-        return lambda i: tuple(self.arrays[name][rows(i)] for name in names)
+        found = Told(lambda i: tuple(self.arrays[name][rows(i)] for name in names))
+        found.facts = rows.facts | _digests(self.arrays["labels"], self.arrays["index"])
+        found.num_samples, found.num_items = rows.num_samples, len(self.arrays["images"])
+        return found
 
 
 @dataclass(frozen=True)
 class TrainBatches:
-    """What training batch i is made of, drawn for all its images at once: a pure function of i.
+    """What training batch i of a run is made of, drawn for all its images at once: a pure function of i.
 
     Every epoch is a new order of the images (`mixdali.loading.sampling.Shuffled`). An image is cropped at one of
     (2 * padding + 1) ** 2 places of its padded form, each as likely, and mirrored half of the time.
@@ -60,7 +78,7 @@ class TrainBatches:
     batches     of an epoch.
     batches_per_run
                 that are handed over at a time, one after the other.
-    first       the epoch of batch 0.
+    first       the epoch to begin with: the first batch handed over is its first.
     """
 
     pixels: NDArray
@@ -71,7 +89,7 @@ class TrainBatches:
     mix: Mix | None
     padding: int
     size: tuple[int, int]
-    order: Callable[[int], NDArray]
+    order: sampling.Shuffled
     batches: int
     batches_per_run: int
     first: int
@@ -87,13 +105,18 @@ class TrainBatches:
             crops, found = drawn(j)
             return tuple(self._cropped(crops) if name == "images" else found[name] for name in names)
 
-        return run
+        told = Told(run)
+        told.facts = self.order.facts | _digests(self.labels, self.index)
+        told.facts |= {
+            name: getattr(self, name) for name in ("num_classes", "smoothing", "mix", "padding", "size", "seed")
+        }
+        told.num_samples, told.num_items = self.order.num_samples, len(self.labels)
+        return told
 
     def _run(self, j: int, names: Sequence[str]) -> tuple[NDArray, dict[str, NDArray]]:
         """What `_drawn` gives of the run's batches, one after the other."""
-        crops, found = zip(
-            *(self._drawn(self.batches_per_run * j + i, names) for i in range(self.batches_per_run)), strict=True
-        )
+        first = self.first * self.batches + self.batches_per_run * j
+        crops, found = zip(*(self._drawn(first + i, names) for i in range(self.batches_per_run)), strict=True)
         return np.concatenate(crops), {name: np.concatenate([of[name] for of in found]) for name in found[0]}
 
     def _drawn(self, i: int, names: Sequence[str]) -> tuple[NDArray, dict[str, NDArray]]:
@@ -107,8 +130,7 @@ class TrainBatches:
         found: dict[str, Any] = {"labels": labels, "index": self.index[rows]}
         plan = None
         if self.mix is not None:
-            epoch = self.first + i // self.batches
-            plan = self.mix.draw(self._blank, targets=torch.from_numpy(labels), rng=rng, epoch=epoch)
+            plan = self.mix.draw(self._blank, targets=torch.from_numpy(labels), rng=rng, epoch=i // self.batches)
             found |= {f"plan.{name}": value for name, value in plan.parts().items()}
         if "targets" in names:
             found["targets"] = self._targets(labels, plan)
@@ -209,6 +231,14 @@ def in_runs(function: Callable[[int], Any], length: int) -> Callable[[int], Any]
         return known.pop(i)
 
     return of
+
+
+def _digests(labels: NDArray, index: NDArray) -> dict[str, str]:
+    """Which images they are, without reading all pixels."""
+    return {
+        name: hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=8).hexdigest()
+        for name, values in (("labels", labels), ("index", index))
+    }
 
 
 def _as_array(name: str, value: Any) -> NDArray:

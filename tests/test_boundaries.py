@@ -15,6 +15,7 @@ DALI, TORCH = "nvidia.dali", "torch"
 # without its subfolders; of a room's files the table may place some on their own.
 TABLE = """
     mixdali/checks.py mixdali/names.py mixdali/seeds.py
+    mixdali/ranks.py
     mixdali/plan.py mixdali/output.py mixdali/draws.py mixdali/worlds/classmates.py
     mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph
     mixdali/schedule.py mixdali/targets.py mixdali/pixels.py mixdali/mix.py
@@ -41,6 +42,8 @@ ORDER = TABLE.split()
 ALLOWED = {
     "mixdali": set(),
     "mixdali/worlds/tensor.py": {TORCH},
+    "mixdali/worlds/tensor_draws.py": {TORCH},
+    "mixdali/worlds/tensor_along.py": {TORCH},
     "mixdali/worlds/operators.py": {"numpy"},
     "mixdali/worlds/uniforms.py": {"numpy"},
     "mixdali/worlds/scaled.py": {"numpy"},
@@ -65,20 +68,30 @@ ALLOWED = {
     "pipelines/bench/contestants/ffcv_loader.py": {TORCH, "torchvision", "numpy", "ffcv"},
 }
 TOPS = ("mixdali", "pipelines", "train")
+SECOND_NAME = Path("mixdali/pipelines.py")  # it stands for what it imports, and nobody here calls that by this name
 FILES = [path.relative_to(ROOT) for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))]
+FILES.remove(SECOND_NAME)
 # Folders whose files are entries of one kind; any other holds a dozen at most.
 CATALOGUES = {"mixdali/methods", "train/objectives", "train/recipes"}
 
 
+def imported_from(node: ast.ImportFrom, path: Path) -> str:
+    """The module that a file's `from ... import` speaks of, by its full name."""
+    if not node.level:
+        return node.module or ""
+    around = path.parent.parts[: len(path.parts) - node.level]
+    return ".".join([*around, *([node.module] if node.module else [])])
+
+
 def imports(path: Path, everywhere: bool) -> set[str]:
-    """Modules imported by a file: at its top, or also inside its functions."""
-    tree = ast.parse(path.read_text())
+    """Modules imported by a file of the project: at its top, or also inside its functions."""
+    tree = ast.parse((ROOT / path).read_text())
     found = set()
     for node in ast.walk(tree) if everywhere else tree.body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(imported_from(node, path))
     return found
 
 
@@ -95,14 +108,14 @@ def modules() -> dict[str, Path]:
     return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 
 
-def arrows(text: str, known: dict[str, Path]) -> set[Path]:
-    """The files of the project that a text imports, wherever in it."""
+def arrows(path: Path, text: str, known: dict[str, Path]) -> set[Path]:
+    """The files of the project that a text imports, wherever in it, if it stands at that path."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {known[alias.name] for alias in node.names if alias.name in known}
-        elif isinstance(node, ast.ImportFrom) and node.module in known:
-            found |= {known.get(f"{node.module}.{alias.name}", known[node.module]) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (module := imported_from(node, path)) in known:
+            found |= {known.get(f"{module}.{alias.name}", known[module]) for alias in node.names}
     return found
 
 
@@ -110,7 +123,7 @@ def against_the_order(path: Path, text: str) -> list[str]:
     """The imports of a file that the order forbids."""
     own = ORDER.index(place_of(path))
     found = []
-    for other in arrows(text, modules()):
+    for other in arrows(path, text, modules()):
         # A folder's `__init__` is its door: it may hand out what lies within, at any depth.
         opens = path.name == "__init__.py" and other.is_relative_to(path.parent)
         if ORDER.index(place_of(other)) > own and not opens:
@@ -121,7 +134,7 @@ def against_the_order(path: Path, text: str) -> list[str]:
 def circles() -> list[set[Path]]:
     """Files that import each other, in a ring of any length."""
     known = modules()
-    after = {path: arrows((ROOT / path).read_text(), known) - {path} for path in FILES}
+    after = {path: arrows(path, (ROOT / path).read_text(), known) - {path} for path in FILES}
     reached = {path: set(others) for path, others in after.items()}
     for middle in FILES:
         for path in FILES:
@@ -142,6 +155,37 @@ def test_an_arrow_against_the_order_is_found() -> None:
     assert against_the_order(Path("mixdali/plan.py"), "from mixdali.methods import cutmix\n")
     assert against_the_order(Path("pipelines/sources/files.py"), "import pipelines.imagenet\n")
     assert not against_the_order(Path("train/loop/epochs.py"), "from train.attacks.pgd import PGD\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "planted", "against"),
+    [
+        ("pipelines/sources/files.py", "from .. import imagenet", "pipelines/imagenet.py"),
+        ("pipelines/sources/files.py", "from ..bench.race import run", "pipelines/bench/race.py"),
+        ("pipelines/augment/color.py", "def later():\n    from ..preview import main", "pipelines/preview.py"),
+        ("pipelines/cifar.py", "from .bench import rows", "pipelines/bench/rows.py"),
+        ("pipelines/bench/contestants/__init__.py", "from .ours import batches", None),
+        ("pipelines/bench/contestants/ours.py", "from ...sources.source import Source", None),
+        ("pipelines/sources/files.py", "from .source import Source", None),
+    ],
+)
+def test_so_is_one_of_a_relative_import(path: str, planted: str, against: str | None) -> None:
+    expected = [] if against is None else [f"{path} imports {against}"]
+    assert against_the_order(Path(path), planted) == expected
+
+
+def by_name(path: Path) -> set[str]:
+    """What a file imports by its full name and not by its place."""
+    nodes = list(ast.walk(ast.parse((ROOT / path).read_text())))
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    of = [node for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return found | {f"{node.module}.{alias.name}" for node in of for alias in node.names}
+
+
+def test_the_pipelines_know_each_other_by_place_so_that_their_folder_may_lie_in_another() -> None:
+    for path in FILES:
+        names = {"mixdali.pipelines"} | ({"pipelines"} if path.parts[0] == "pipelines" else set())
+        assert [one for one in by_name(path) if any(f"{one}.".startswith(f"{name}.") for name in names)] == [], path
 
 
 def test_no_files_import_each_other() -> None:
@@ -165,10 +209,10 @@ def test_files_import_only_the_packages_of_their_place(path: Path) -> None:
     top = path.parts[0]
     if top != "train":
         allowed = ALLOWED.get(str(path), ALLOWED.get(str(path.parent), ALLOWED[top]))
-        used = {package(module) for module in imports(ROOT / path, everywhere=False)}
+        used = {package(module) for module in imports(path, everywhere=False)}
         assert used - set(sys.stdlib_module_names) <= allowed | set(TOPS)
     else:
-        assert DALI not in {package(module) for module in imports(ROOT / path, everywhere=True)}
+        assert DALI not in {package(module) for module in imports(path, everywhere=True)}
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ A page is run from top to bottom in one namespace, in an empty folder but for `p
 names stand for what a reader fills in: `folder` is that folder, `num_classes` is 3.
 """
 
+import inspect
 import re
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
@@ -35,17 +36,22 @@ def code(page: Path) -> str:
     return "\n".join(kept)
 
 
-PAGES = {str(page.relative_to(ROOT)): page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
+ABOVE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES = {str(page.relative_to(ROOT)): page for page in [*ABOVE, *sorted((ROOT / "docs").rglob("*.md"))]}
+
+
+def write_photos(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("bird", "cat", "dog"):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for n in range(8):
+            Image.fromarray(rng.integers(256, size=(72, 80, 3), dtype=np.uint8)).save(folder / f"{n}.jpg")
 
 
 @pytest.fixture
 def beside_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    for name in ("bird", "cat", "dog"):
-        folder = tmp_path / "photos" / name
-        folder.mkdir(parents=True)
-        for n in range(8):
-            Image.fromarray(rng.integers(256, size=(72, 80, 3), dtype=np.uint8)).save(folder / f"{n}.jpg")
+    write_photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
 
 
@@ -153,7 +159,7 @@ METHODS_PAGE, METHODS_FOLDER = ROOT / "docs" / "methods.md", ROOT / "docs" / "me
 METHODS = {
     name: value
     for name, value in vars(mixdali).items()
-    if isinstance(value, type) and issubclass(value, mixdali.Mix) and value is not mixdali.Mix
+    if isinstance(value, type) and issubclass(value, mixdali.Mix) and not inspect.isabstract(value)
 }
 # One that draws all that its method can draw.
 DRAWING = {name: f"{name}()" for name in METHODS} | {
@@ -191,10 +197,7 @@ def test_every_draw_of_a_method_is_on_its_page(name: str) -> None:
     mix = replace(parse_mix(DRAWING[name]), prob=0.5)
     with pytest.raises(TypeError, match="this mix draws ") as error:
         mix.draw(torch.zeros(4, 3, 8, 8), no_such_draw=0.5)
-    drawn = {
-        draw.partition(".")[0] if draw.startswith("partner") else draw
-        for draw in str(error.value).split("this mix draws ")[1].split(", ")
-    }
+    drawn = set(str(error.value).split("this mix draws ")[1].partition(" (")[0].split(", "))
     (line,) = re.findall(r"^\*\*Draws:\*\* (.*?)\n\n", section_of(name) + "\n\n", flags=re.MULTILINE | re.DOTALL)
     listed = set(re.findall(r"`([\w.]+)`", line)) - {"i.name", "mix.name", "kept_k"}
     if name == "Choose":

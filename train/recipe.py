@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -11,21 +13,29 @@ import tyro
 import mixdali
 from mixdali import Mix
 from mixdali.checks import require
+from pipelines.expressions import describe, fits, setting_hints
 from train import attacks, objectives, optim
 from train.attacks.robust import Robust
 from train.data import streams
 from train.data.labels import noise
 from train.data.labels.noise import LabelNoise
 from train.data.streams import Stream, split_batch
-from train.files.plain import shortened, type_name
+from train.files.plain import OWN, shortened, to_plain, type_name
+from train.files.recipe_file import RecipeFile
 from train.machine.precision import Precision
 from train.objectives import CrossEntropy, Objective
 from train.objectives.parts import densities
 from train.optim.averaging import Buffers
-from train.optim.optimizers import SGD, AdamW, Decayed
-from train.optim.schedules import Cosine, EpochCosine, OneCycle, Steps
+from train.optim.optimizers import SGD, Decayed, Optimizer
+from train.optim.schedules import Schedule
+
+HOMES = (mixdali, attacks, objectives, optim, streams, noise, densities)
+"""The modules whose public names are what recipes are made of."""
 
 Data = Literal["cifar", "imagenet"]
+
+FIXED = ("paper", "claim")
+"""Fields that say where a recipe comes from, and are not set."""
 
 PLAIN = CrossEntropy()
 PLAIN_SGD = SGD()
@@ -58,21 +68,22 @@ class Recipe:
     """Which pipeline reads the images: CIFAR's pickles or a folder of image files."""
     model: str
     """preact_resnet{8,14,20,18,34}[_wWIDTH], wide_resnetDEPTH_WIDTH, a classification model of torchvision by its name,
-    or timm:NAME; its settings follow in brackets: "timm:vit_tiny_patch16_224(img_size=32, patch_size=4)"."""
+    or timm:NAME; its settings follow in brackets: "timm:vit_tiny_patch16_224(img_size=32, patch_size=4)". own:NAME is a
+    function of the recipe file."""
     num_epochs: int
     """Passes over the training images."""
     batch_size: int
     """Images a step, over all processes together."""
     lr: float
     """Highest learning rate; the schedule multiplies it."""
-    optimizer: SGD | AdamW = PLAIN_SGD
+    optimizer: Optimizer = PLAIN_SGD
     """The rule of a step, with settings of its own."""
     weight_decay: float
     """Decay of the weights, by the optimiser's own rule."""
     decayed: Decayed = "all"
     """What decays: every parameter, as in most papers' code; the weights and biases of layers, but nothing of a norm
     ("layers"); or only tensors with two axes and more ("matrices")."""
-    schedule: Steps | Cosine | EpochCosine | OneCycle
+    schedule: Schedule
     """How the learning rate moves."""
     mix: Mix | None = None
     """How batches are mixed; None trains on clean images."""
@@ -128,6 +139,9 @@ class Recipe:
     """The paper's own number, shown beside the result of a run with the paper's settings."""
 
     def __post_init__(self) -> None:
+        for name, hint in setting_hints(Recipe).items():
+            value = getattr(self, name)
+            require(fits(value, hint), name, f"{value!r:.80}", f"must be {describe(hint, {})}")
         for name in ("num_epochs", "batch_size", "lr", "evaluate_every"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("weight_decay", "seed"):
@@ -137,7 +151,7 @@ class Recipe:
         if self.ema_decay is not None:
             require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
         name, why = type(self.objective).__name__, self.objective.needs_clean
-        require(self.mix is None or not why, "mix", self.mix, f"must be None: {name} {why}")
+        require(self.mix is None or not why, "mix", type(self.mix).__name__, f"must be None: {name} {why}")
         if self.num_images is not None:
             require(self.num_images > 0, "num_images", self.num_images, "must be above 0, or None for all")
         if self.patience is not None:
@@ -150,28 +164,79 @@ class Recipe:
         self.schedule.check(self.num_epochs)
 
 
-def from_plain(value: Any) -> Any:
-    """The inverse of `to_plain`; lists become tuples. ValueError for a class that no recipe is made of."""
+def from_plain(value: Any, file: RecipeFile | None = None) -> Any:
+    """The inverse of `to_plain`; lists become tuples.
+
+    A class is only ever looked up by name: among those that recipes are made of and, as `own.NAME`, in the recipe file.
+
+    Raises:
+        ValueError: a class that is not there, or settings that it does not take.
+    """
+    return _rebuilt(value, {type_name(kind): kind for kind in parts(file)}, file)
+
+
+def _rebuilt(value: Any, known: Mapping[str, type], file: RecipeFile | None) -> Any:
     if isinstance(value, dict):
-        fields = {name: from_plain(item) for name, item in value.items() if name != "type"}
+        kind = known.get(shortened(str(value.get("type"))))
+        if kind is None:
+            where = "which no recipe is made of" if file is None else f"which {file.path} does not define at its top"
+            raise ValueError(f"a stored recipe names the class {value.get('type')!r}, {where}")
+        fields = {name: _rebuilt(item, known, file) for name, item in value.items() if name != "type"}
         try:
-            return _find_type(value["type"])(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"cannot rebuild a part of a stored recipe, {value.get('type')!r}: {error}") from error
+            return kind(**fields)
+        except TypeError as error:
+            raise ValueError(f"cannot rebuild a part of a stored recipe, {value['type']!r}: {error}") from error
     if isinstance(value, list | tuple):
-        return tuple(from_plain(item) for item in value)
+        return tuple(_rebuilt(item, known, file) for item in value)
     return value
 
 
-def _find_type(name: str) -> type:
-    known = {type_name(kind): kind for kind in parts()}
-    if shortened(name) not in known:
-        raise ValueError(f"a stored recipe names the class {name!r}, which no recipe is made of")
-    return known[shortened(name)]
+def parts(file: RecipeFile | None = None) -> list[type]:
+    """The classes that recipes are made of, with those of a recipe file.
+
+    Raises:
+        ValueError: the file gives a class of its own the name of another one.
+    """
+    known = [kind for home in HOMES for kind in vars(home).values() if _is_part(kind)]
+    stock = {kind.__name__ for kind in known}
+    if file is None:
+        return [Recipe, Claim, *known]
+    for name in file.parts:
+        if name in stock:
+            raise ValueError(f"{file.path}: {name} is also a class of mixdali or train; call yours something else")
+    return [Recipe, Claim, *known, *file.parts.values()]
 
 
-def parts() -> list[type]:
-    """The classes that recipes are made of."""
-    homes = (mixdali, attacks, objectives, optim, streams, noise, densities)
-    public = [value for home in homes for value in vars(home).values()]
-    return [Recipe, Claim, *(kind for kind in public if isinstance(kind, type) and dataclasses.is_dataclass(kind))]
+def vocabulary(file: RecipeFile | None = None) -> dict[str, type]:
+    """The classes that a part of a recipe can be written with, by name."""
+    return {kind.__name__: kind for kind in parts(file) if kind not in (Recipe, Claim) and not inspect.isabstract(kind)}
+
+
+def _is_part(value: Any) -> bool:
+    made = isinstance(value, type) and dataclasses.is_dataclass(value) and not inspect.isabstract(value)
+    return made and value not in (mixdali.Draws, mixdali.Layer, mixdali.Plan)
+
+
+def check_own(recipe: Recipe, file: RecipeFile) -> None:
+    """ValueError unless a recipe can be built again from what a checkpoint holds, with this file at hand."""
+    plain = to_plain(recipe)
+    for kind in kinds_in(recipe):
+        if type_name(kind).startswith(f"{OWN}.") and file.parts.get(kind.__name__) is not kind:
+            raise ValueError(
+                f"the class {kind.__name__} of the recipe is no name at the top of {file.path}, where it would "
+                "be looked for to build the recipe again; define or import it there"
+            )
+    if to_plain(from_plain(plain, file)) != plain:
+        raise ValueError(
+            f"{file.path}: a class of its own changes its settings when it is made, so it cannot be stored"
+        )
+
+
+def kinds_in(value: Any) -> list[type]:
+    """The classes that a recipe is made of."""
+    if isinstance(value, tuple | list):
+        return [kind for item in value for kind in kinds_in(item)]
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return []
+    inside = [kind for field in dataclasses.fields(value) for kind in kinds_in(getattr(value, field.name))]
+    return [type(value), *inside]

@@ -5,6 +5,7 @@ from typing import Any
 
 from mixdali.checks import positive_int
 from mixdali.loading.sampling import InOrder, Shuffled
+from mixdali.ranks import share_of
 from mixdali.seeds import derive_seed
 
 
@@ -21,9 +22,11 @@ class DatasetSource:
     shuffle      True: every epoch is a new order, and its last partial batch is left out. False: every item once and in
                  order, the last batch may be smaller (`Loader(..., last_batch="partial")`).
     seed         the order depends on it and on the epoch alone. Give all ranks the same.
-    shard        (rank, number of ranks).
+    shard        (rank, number of ranks). None: shuffled, this process's share, as `mixdali.mixed` finds its rank, when
+                 the source is made; in order, everything.
 
-    num_samples  items of this shard in an epoch: what `mixdali.Loader` asks for.
+    num_samples  items of this shard in an epoch, which `mixdali.Loader` finds by itself. num_items: of all shards.
+    facts        what must be alike for a state of the loader to fit.
 
     Outputs: images, uint8 HWC (PIL images in RGB) or encoded (length,); labels, int32 scalars or float32 vectors;
     index, the item's number in the dataset, int32, whatever the order and the shard. The stream does not end: an epoch
@@ -37,15 +40,22 @@ class DatasetSource:
     """
 
     def __init__(
-        self, dataset: Any, *, batch_size: int, shuffle: bool = True, seed: int = 0, shard: tuple[int, int] = (0, 1)
+        self,
+        dataset: Any,
+        *,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        shard: tuple[int, int] | None = None,
     ) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise TypeError(f"dataset must have len() and dataset[i], got {type(dataset).__name__}, which has not both")
         positive_int("batch_size", batch_size)
         self.dataset = dataset
         number, seed = len(dataset), derive_seed(seed, "dataset")
+        shard = share_of(shard) if shuffle else shard or (0, 1)
         self._rows = Shuffled(number, batch_size, shard, seed) if shuffle else InOrder(number, batch_size, shard)
-        self.num_samples = self._rows.num_samples
+        self.num_samples, self.num_items, self.facts = self._rows.num_samples, number, self._rows.facts
 
     # DALI counts the arguments: with one, it hands over the batch's number and can go back to any
     def __call__(self, i: int) -> tuple[list[Any], Any, Any]:

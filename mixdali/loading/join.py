@@ -1,13 +1,17 @@
 """Several loaders as one: every batch holds images of each."""
 
 import math
-from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mixdali.checks import boolean, count, positive_int
+from mixdali.loading.clients import EpochSampler, has_state
+from mixdali.loading.epochs import Place
+from mixdali.loading.facts import check_alike
+from mixdali.loading.handover import batch_type
 from mixdali.mix import Mix
 from mixdali.plan import Plan
+from mixdali.ranks import check_rank, rank_of
 from mixdali.seeds import derive_seed
 
 MADE = ("mask", "weights", "unmixed", "plan")
@@ -29,7 +33,7 @@ class Joined:
     num_batches   batches of an epoch. None: those of the first loader, which begins anew with every epoch. A number:
                   the first loader too runs on from one of its epochs to the next.
     seed, rank    the draws of the mix follow from these, the epoch and the number of the batch. Every rank of a
-                  distributed run gives its own.
+                  distributed run has its own: rank=None is found as in `mixdali.mixed`.
 
     Batches are named tuples. Fields that all loaders have are concatenated in the order of the loaders, on the device
     where they are. Then come `mask` (N,) int64, the number of the loader that an image comes from, and, where asked
@@ -43,6 +47,10 @@ class Joined:
     loader without a full batch.
     """
 
+    def __new__(cls, loaders: Sequence[Any] = (), *_: Any, **__: Any) -> "Joined":
+        # Frameworks ask whoever has a state for it, so only what can be resumed has one.
+        return super().__new__(ResumableJoined if cls is Joined and all(map(has_state, loaders)) else cls)
+
     def __init__(
         self,
         loaders: Sequence[Any],
@@ -53,7 +61,7 @@ class Joined:
         with_plan: bool = False,
         num_batches: int | None = None,
         seed: int = 0,
-        rank: int = 0,
+        rank: int | None = None,
     ) -> None:
         self.loaders = tuple(loaders)
         _check_loaders(self.loaders)
@@ -65,19 +73,18 @@ class Joined:
                 raise ValueError(f"{name} needs a mix, got mix=None")
         if num_batches is not None:
             positive_int("num_batches", num_batches)
-        count("rank", rank)
+        check_rank(rank)
+        derive_seed(seed)
         self.weights = None if weights is None else _weights(weights, len(self.loaders))
         self.mix, self.with_unmixed, self.with_plan, self.num_batches = mix, with_unmixed, with_plan, num_batches
-        self._seed = derive_seed(seed, "joined", rank)
-        self._epoch = 0
-        self._batch = 0  # batches of this epoch handed out
-        self._resumed = False  # the next pass is the rest of an epoch
+        self._from, self._rank = seed, rank
+        self._place = Place()
         self._pass = 0  # times that iterating was begun
         self._running: list[Any] = [None] * len(self.loaders)  # where each loader is
+        self._ahead = [0] * len(self.loaders)  # batches of each to leave out before its next one
         self._counts: list[int] | None = None  # images of each loader in a batch, once one was seen
         self._mask: Any = None
         self._image_weights: Any = None
-        self._batch_type: Any = None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -85,52 +92,56 @@ class Joined:
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch; after `load_state_dict`, those of the loaded epoch that are still to come."""
-        if self._batch and not self._resumed:
-            self._epoch, self._batch = self._epoch + 1, 0
-        self._resumed = False
+        self._place.begin()
         self._pass += 1
         if self.num_batches is None:
-            self._running[0] = iter(self.loaders[0])
+            self._running[0] = None
         return self._batches(self._pass)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("state_dict", "load_state_dict"):
+            raise AttributeError(f"joined loaders have no {name} where one of them has none; resume with set_epoch")
+        raise AttributeError(f"{type(self).__name__} has no {name}")
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, else the next one, counted from 0."""
-        return self._epoch
+        """The epoch that is under way, else the next one, counted from 0; after an epoch's last batch the next one."""
+        return self._place.epoch
 
-    def state_dict(self) -> dict[str, Any]:
-        """Where the mixing stands and where each loader does, for `load_state_dict`."""
-        return {
-            "seed": self._seed,
-            "num_batches": self.num_batches,
-            "counts": self._counts,
-            "epoch": self._epoch,
-            "batch": self._batch,
-            "loaders": [loader.state_dict() for loader in self.loaders],
-        }
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch, from its first batch; if it is so anyway, nothing changes.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
-
-        ValueError if the state is one of other loaders; this object is then not to be used any more.
+        Each loader is told where it is then, as if all epochs before had been whole ones: those that run without end
+        go to their own epoch and leave out as many of its batches as were handed out. ValueError if one of them has no
+        `set_epoch`.
         """
-        kept = state.get("loaders")
-        if not isinstance(kept, list) or len(kept) != len(self.loaders):
-            raise ValueError(
-                f"the state is of {len(kept) if isinstance(kept, list) else 'no'} joined loaders, "
-                f"here are {len(self.loaders)}"
-            )
-        if state["seed"] != self._seed or state["num_batches"] != self.num_batches:
-            raise ValueError("the state is of joined loaders with another seed, rank or num_batches")
-        for number, (loader, own) in enumerate(zip(self.loaders, kept, strict=True)):
-            try:
-                loader.load_state_dict(own)
-            except ValueError as error:
-                raise ValueError(f"loader {number}: {error}") from error
-        self._epoch, self._batch, self._counts = state["epoch"], state["batch"], state["counts"]
-        self._resumed = self._batch > 0
+        count("epoch", epoch)
+        if epoch == self._place.next_epoch:
+            return
+        for number, loader in enumerate(self.loaders):
+            if not hasattr(loader, "set_epoch"):
+                raise ValueError(
+                    f"loader {number}, a {type(loader).__name__}, cannot go to epoch {epoch}: no set_epoch"
+                )
+        for number, loader in enumerate(self.loaders):
+            first = number == 0 and self.num_batches is None
+            own, self._ahead[number] = (epoch, 0) if first else divmod(epoch * len(self), len(loader))
+            loader.set_epoch(own + 1)  # so that one in the middle of its own epoch goes back to its start
+            loader.set_epoch(own)
+        if self._place.entered:
+            self._pass += 1
+        self._place.move(epoch)
         self._running = [None] * len(self.loaders)
-        self._pass += 1
+
+    @property
+    def sampler(self) -> EpochSampler:
+        """For frameworks that tell a loader's sampler the epoch."""
+        return EpochSampler(self.set_epoch, lambda: len(self) * self.batch_size)
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+        return sum(loader.batch_size for loader in self.loaders)
 
     def _batches(self, number: int) -> Iterator[Any]:
         while True:
@@ -140,18 +151,23 @@ class Joined:
                 )
             parts = self._parts()
             if parts is None:
-                self._epoch, self._batch = self._epoch + 1, 0
+                if self._place.entered:
+                    self._place.move(self._place.epoch + 1)
                 return
-            seed = derive_seed(self._seed, self._epoch, self._batch)
-            self._batch += 1
-            yield self._joined(parts, seed)
+            joined = self._joined(parts, self._place.epoch, self._place.batch)
+            last = self._place.count(len(self))
+            yield joined
+            if last:
+                return
 
     def _parts(self) -> list[Any] | None:
-        """A batch of each loader; None at the end of the epoch."""
-        if self.num_batches is None:
-            own = next(self._running[0], None)
-            return None if own is None else [own, *map(self._next, range(1, len(self.loaders)))]
-        return None if self._batch >= self.num_batches else list(map(self._next, range(len(self.loaders))))
+        """A batch of each loader; None if the first one gives less than it says."""
+        if self.num_batches is not None:
+            return list(map(self._next, range(len(self.loaders))))
+        if self._running[0] is None:
+            self._running[0] = iter(self.loaders[0])
+        own = next(self._running[0], None)
+        return None if own is None else [own, *map(self._next, range(1, len(self.loaders)))]
 
     def _next(self, number: int) -> Any:
         """The next batch of a loader without end."""
@@ -159,13 +175,20 @@ class Joined:
         for _ in range(2):
             if self._running[number] is None:
                 self._running[number] = iter(self.loaders[number])
+            for _ in range(self._ahead[number]):
+                next(self._running[number])
+            self._ahead[number] = 0
             batch = next(self._running[number], None)
             if batch is not None:
                 return batch
             self._running[number] = None
         raise ValueError(f"loader {number} gives no batches; its images do not fill one")
 
-    def _joined(self, parts: Sequence[Any], seed: int) -> Any:
+    @property
+    def _seed(self) -> int:
+        return derive_seed(self._from, "joined", rank_of(self._rank))
+
+    def _joined(self, parts: Sequence[Any], epoch: int, batch: int) -> Any:
         import torch
 
         named = [_fields(number, part) for number, part in enumerate(parts)]
@@ -184,15 +207,14 @@ class Joined:
                 self._image_weights = torch.tensor(self.weights, device=self._mask.device)[self._mask]
             fields["weights"] = self._image_weights.clone()
         if self.mix is not None:
-            fields |= self._mixed(self.mix, fields, torch.Generator().manual_seed(seed))
-        if self._batch_type is None:
-            self._batch_type = namedtuple("Batch", list(fields))  # type: ignore[misc]
-        return self._batch_type(**fields)
+            rng = torch.Generator().manual_seed(derive_seed(self._seed, epoch, batch))
+            fields |= self._mixed(self.mix, fields, rng, epoch)
+        return batch_type(tuple(fields))(**fields)
 
-    def _mixed(self, mix: Mix, fields: Mapping[str, Any], rng: Any) -> dict[str, Any]:
+    def _mixed(self, mix: Mix, fields: Mapping[str, Any], rng: Any, epoch: int) -> dict[str, Any]:
         images, targets = fields["images"], fields.get("targets")
         given = targets if targets is not None else fields.get("labels")
-        plan: Plan = mix.draw(images, targets=given, rng=rng, epoch=self._epoch)
+        plan: Plan = mix.draw(images, targets=given, rng=rng, epoch=epoch)
         mixed, mixed_targets = mix.apply(images, targets, plan)
         found = {"images": mixed} | ({} if targets is None else {"targets": mixed_targets})
         if self.with_unmixed:
@@ -216,6 +238,59 @@ class Joined:
                     f"loader {number} gave a batch of {found} images where others have {usual}; "
                     "let it drop its last partial batch"
                 )
+
+
+class ResumableJoined(Joined):
+    """`Joined` of loaders that all have a state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the mixing stands and where each loader does, for `load_state_dict`; every rank has its own."""
+        return {
+            **self._signature(),
+            "counts": self._counts,
+            "epoch": self._place.epoch,
+            "batch": self._place.batch,
+            "ahead": list(self._ahead),
+            "loaders": [loader.state_dict() for loader in self.loaders],
+        }
+
+    def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None:
+        """Go on where `state_dict` was taken: the next iteration gives what would have come next, to the byte.
+
+        exact  False: each loader is asked for no more than that, as in `mixdali.Loader.load_state_dict`.
+
+        ValueError if the state is one of other loaders; this object is then not to be used any more.
+        """
+        kept = state.get("loaders")
+        if not isinstance(kept, list) or len(kept) != len(self.loaders):
+            raise ValueError(
+                f"the state is of {len(kept) if isinstance(kept, list) else 'no'} joined loaders, "
+                f"here are {len(self.loaders)}"
+            )
+        here = self._signature()
+        if any(state[name] != here[name] for name in ("seed", "num_batches")):
+            raise ValueError("the state is of joined loaders with another seed, rank or num_batches")
+        check_alike(state, {name: value for name, value in here.items() if name in state})
+        for number, (loader, own) in enumerate(zip(self.loaders, kept, strict=True)):
+            try:
+                loader.load_state_dict(own, **({} if exact else {"exact": False}))
+            except ValueError as error:
+                raise ValueError(f"loader {number}: {error}") from error
+        self._place.move(state["epoch"], state["batch"])
+        self._counts, self._ahead = state["counts"], state.get("ahead", [0] * len(self.loaders))
+        self._running = [None] * len(self.loaders)
+        if state["batch"] == len(self):  # of a version that ended an epoch with its next batch
+            self._place.move(state["epoch"] + 1)
+        self._pass += 1
+
+    def _signature(self) -> dict[str, Any]:
+        """What must be alike for a state to fit; states from before there were `mix` and `weights` lack them."""
+        return {
+            "seed": self._seed,
+            "num_batches": self.num_batches,
+            "mix": repr(self.mix),
+            "weights": None if self.weights is None else list(self.weights),
+        }
 
 
 def _check_loaders(loaders: Sequence[Any]) -> None:

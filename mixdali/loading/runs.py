@@ -1,5 +1,6 @@
 """The runs of a DALI pipeline, cut into batches."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -71,3 +72,17 @@ class Runs:
             raise ValueError(f"the pipeline has {len(outputs)} outputs, the loader names {', '.join(self.outputs)}")
         copy = not self.pipeline.exec_dynamic
         return [to_torch(name, output, copy) for name, output in zip(self.outputs, outputs, strict=True)]
+
+
+def build(pipeline: Any) -> str:
+    """Builds it. -> why it cannot be resumed, if DALI says so; nothing if it can."""
+    refusal = ""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pipeline.build()
+    for warning in caught:
+        if "state of such 'source'" in str(warning.message):
+            refusal = "it has an external source that cannot be rewound; use a callable with one argument"
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return refusal

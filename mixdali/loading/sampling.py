@@ -22,6 +22,7 @@ class Shuffled:
         self.num_samples = number // shard[1]
         self._batches = epoch_of(self.num_samples, batch_size, "drop").batches
         self._number, self._batch_size, self._shard, self._seed = number, batch_size, shard, seed
+        self.facts = {"shard": shard, "items": number, "batch_size": batch_size, "seed": seed}
         self._epoch = -1
         self._order: Any = None
 
@@ -45,6 +46,7 @@ class InOrder:
         self.num_samples = len(self._rows)
         self._batches = epoch_of(self.num_samples, batch_size, "partial").batches
         self._batch_size = batch_size
+        self.facts = {"shard": shard, "items": number, "batch_size": batch_size}
 
     def __call__(self, i: int) -> Any:
         """Rows of batch i, (batch_size,) or fewer, int64."""

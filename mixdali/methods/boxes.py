@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mixdali.draws import Draws
 from mixdali.mix import PairMix
 from mixdali.plan import Plan
 from mixdali.worlds import World
@@ -22,6 +23,11 @@ def place_of(share: Any, size: Any, world: World) -> Any:
     """One of the pixels 0 to size - 1, each as likely, for a share in [0, 1)."""
     # in float32 a draw just below 1 times the size can round up to the size itself
     return world.clamp(world.floor(share * size), 0.0, size - 1.0)
+
+
+def drawn_place(draws: Draws, number: Any, world: World, names: tuple[str, str] = ("cy", "cx")) -> Any:
+    """(N, 2) the draws of a place, shares in [0, 1) that stand for one of so many pixels, `number` (N, 2) or (2,)."""
+    return world.pair(*(draws.place(name, world.at(number, axis)) for axis, name in enumerate(names)))
 
 
 def clipped_box(sides: Any, centre: Any, world: World) -> Any:

@@ -62,11 +62,14 @@ class Choose(Mix):
         return tuple(map(float, weights))
 
     def plan(self, draws: Draws, world: World) -> Plan:
-        hits = list(self._hits(draws.uniform("pick")))
+        hits = list(self._hits(draws.uniform("pick"), world))
         plans = [mix.fill(mix.plan(draws.member(i).per(mix.per), world)) for i, mix in enumerate(self.mixes)]
-        whole = world.box(0.0 * world.size, world.size)
-        boxes = [whole if plan.box is None else plan.box for plan in plans]
-        regions = [box if plan.region is None else plan.region for plan, box in zip(plans, boxes, strict=True)]
+        boxes = regions = []
+        # without any the images need have no height and no width
+        if any(plan.box is not None for plan in plans):
+            whole = world.box(0.0 * world.size, world.size)
+            boxes = [whole if plan.box is None else plan.box for plan in plans]
+            regions = [box if plan.region is None else plan.region for plan, box in zip(plans, boxes, strict=True)]
 
         def chosen(values: Sequence[Any]) -> Any:
             return world.select(hits, values)
@@ -109,9 +112,9 @@ class Choose(Mix):
             raise ValueError("Choose cannot tell whose plan it is: plan.weight must be given, and plan.box for boxes")
         return plan
 
-    def _hits(self, pick: Any) -> Iterator[Any]:
+    def _hits(self, pick: Any, world: World) -> Iterator[Any]:
         """For each member 1.0 where it was picked and 0.0 elsewhere; the members share [0, 1) by their weights."""
         weights = self.weights or ()
         ends = [end / sum(weights) for end in accumulate(weights)]
         for start, end in zip([0.0, *ends[:-1]], [*ends[:-1], 2.0], strict=True):
-            yield (1.0 * (pick >= start)) * (1.0 * (pick < end))
+            yield world.hit(pick >= start) * world.hit(pick < end)

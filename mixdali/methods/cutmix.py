@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import boolean, fraction, growing
 from mixdali.draws import Draws
-from mixdali.methods.boxes import BoxMix, clipped_box, inside_box, place_of
+from mixdali.methods.boxes import BoxMix, clipped_box, drawn_place, inside_box, place_of
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
 from mixdali.worlds import World
@@ -26,8 +26,8 @@ class CutMix(BoxMix):
                  official code and in timm with correct_lam=False; then the own image is on average worth more pixels
                  than its target says.
 
-    Draws: partner, lam (N,) in [0, 1], cy and cx (N,) in [0, 1): the box's centre as a share of height and width
-    (with inside=True its place among those that are possible), coin.
+    Draws: partner, lam (N,) in [0, 1], cy and cx (N,) in [0, 1) or pixels: the box's centre as a share of height and
+    width (with inside=True its place among those that are possible, or its first pixel), coin.
     """
 
     alpha: Alpha = 1.0
@@ -44,8 +44,10 @@ class CutMix(BoxMix):
         kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
         share = world.sqrt(1.0 - kept)
         sides = world.floor(world.pair(share, share) * world.size)
-        place = world.pair(draws.uniform("cy"), draws.uniform("cx"))
-        box = (inside_box if self.inside else clipped_box)(sides, place, world)
+        if self.inside:
+            box = inside_box(sides, drawn_place(draws, world.size - sides + 1.0, world), world)
+        else:
+            box = clipped_box(sides, drawn_place(draws, world.size, world), world)
         return Plan(draws.partner(self.partner), 1.0 - world.covered(box) if self.correct_lam else kept, box)
 
 
@@ -60,7 +62,7 @@ class CutMixMinMax(BoxMix):
     minmax  two shares in [0, 1], growing.
 
     Draws: partner, height and width (N,) in [0, 1): which of the sides, cy and cx (N,) in [0, 1): which of the places,
-    coin.
+    or the box's first pixel, coin.
     """
 
     minmax: tuple[float, float] = (0.2, 0.8)
@@ -77,7 +79,6 @@ class CutMixMinMax(BoxMix):
         mixed = self.mixed(draws, world)
         sides = sides * world.pair(mixed, mixed)
         free = world.clamp(world.size - sides, 1.0, world.size)
-        place = world.pair(draws.uniform("cy"), draws.uniform("cx"))
-        start = place_of(place, free, world)
+        start = place_of(drawn_place(draws, free, world), free, world)
         box = world.box(start, start + sides)
         return Plan(draws.partner(self.partner), 1.0 - world.covered(box), box)

@@ -22,8 +22,9 @@ class DirichletMixUp(PairMix):
     partner     as elsewhere, but not "flip", which knows one partner only. In batches of fewer than num_images an image
                 comes more than once.
 
-    Draws: partner, kept1, kept2, ... (N,) in [0, 1], coin. With weights w0 (the own one), w1, ... of sum 1,
-    kept_k = (w0 + ... + w_(k-1)) / (w0 + ... + w_k), which is Beta(k * alpha, alpha) and independent of the others.
+    Draws: partner, kept1, kept2, ... (N,) in [0, 1], coin; partner.1, ... (N,) where they do not follow from `partner`.
+    With weights w0 (the own one), w1, ... of sum 1, kept_k = (w0 + ... + w_(k-1)) / (w0 + ... + w_k), which is
+    Beta(k * alpha, alpha) and independent of the others.
     """
 
     num_images: int = 3

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mixdali.checks import count, fraction, growing, one_of, positive
-from mixdali.draws import Draws
-from mixdali.methods.boxes import clipped_box, inside_box
+from mixdali.draws import Draws, between
+from mixdali.methods.boxes import clipped_box, drawn_place, inside_box
 from mixdali.mix import Mix
 from mixdali.plan import Plan
 from mixdali.worlds import World
@@ -35,7 +35,7 @@ class Erasing(Mix):
 
     def plan(self, draws: Draws, world: World) -> Plan:
         sides = self.sides(draws, world)
-        place = world.pair(draws.uniform("cy"), draws.uniform("cx"))
+        place = drawn_place(draws, self.places(sides, world), world)
         mixed = self.mixed(draws, world)
         box = self.box(sides * world.pair(mixed, mixed), place, world)
         if isinstance(self.value, str):
@@ -53,6 +53,10 @@ class Erasing(Mix):
         """(N, 2) height and width of the boxes, whole pixels."""
         raise NotImplementedError
 
+    def places(self, sides: Any, world: World) -> Any:
+        """(N, 2) or (2,) how many places of each axis there are to choose from."""
+        raise NotImplementedError
+
     def box(self, sides: Any, place: Any, world: World) -> Any:
         """(N, 4) the boxes."""
         raise NotImplementedError
@@ -67,7 +71,7 @@ class Cutout(Erasing):
 
     length  of the side in pixels, of which 2 * (length // 2) are used: 16 for CIFAR-10, 8 for CIFAR-100, 20 for SVHN.
 
-    Draws: cy and cx (N,) in [0, 1): the centre, any pixel; noise (N, C, H, W) in [0, 1) for value="noise"; coin.
+    Draws: cy and cx (N,) in [0, 1) or pixels: the centre; noise (N, C, H, W) in [0, 1) for value="noise"; coin.
     """
 
     length: int = 16
@@ -78,6 +82,9 @@ class Cutout(Erasing):
 
     def sides(self, draws: Draws, world: World) -> Any:
         return 0.0 * world.size + float(self.length)
+
+    def places(self, sides: Any, world: World) -> Any:
+        return world.size
 
     def box(self, sides: Any, place: Any, world: World) -> Any:
         return clipped_box(sides, place, world)
@@ -98,7 +105,8 @@ class RandomErasing(Erasing):
             torchvision, so that lying and standing boxes are alike.
 
     Draws: area, aspect (N,) in [0, 1): where in the ranges; cy and cx (N,) in [0, 1): the place among those that are
-    possible; noise (N, C, H, W) in [0, 1) for value="noise"; coin.
+    possible, or the box's first pixel; noise (N, C, H, W) in [0, 1) for value="noise"; coin. In place of `aspect`
+    `ratio` (N,) can be given, in the range of that name's setting: the height by the width itself.
     """
 
     prob: Any = 0.5
@@ -120,13 +128,19 @@ class RandomErasing(Erasing):
         # A side rounds to less than the image's where it is below that less a half.
         flattest = world.clamp(area / ((width - 0.5) * (width - 0.5)), self.aspect[0], self.aspect[1])
         steepest = world.clamp((height - 0.5) * (height - 0.5) / area, flattest, self.aspect[1])
-        where = draws.uniform("aspect")
-        if self.law == "log":
+        ratio = draws.instead("ratio", between(*self.aspect))
+        where = draws.uniform("aspect") if ratio is None else None
+        if ratio is not None:
+            aspect = ratio
+        elif self.law == "log":
             aspect = flattest * world.exp(where * world.log(steepest / flattest))
         else:
             aspect = flattest + where * (steepest - flattest)
         sides = world.floor(world.sqrt(world.pair(area * aspect, area / aspect)) + 0.5)
         return world.clamp(sides, 0.0, world.size - 1.0)
+
+    def places(self, sides: Any, world: World) -> Any:
+        return world.size - sides + 1.0
 
     def box(self, sides: Any, place: Any, world: World) -> Any:
         return inside_box(sides, place, world)

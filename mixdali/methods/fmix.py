@@ -30,6 +30,8 @@ class FMix(MaskMix):
                   has it; the two differ by less than 1 / (H * W).
 
     Draws: partner, lam (N,) in [0, 1], clouds (N,) in [0, 1): which clouds, round (N,) in [0, 1): up from 0.5, coin.
+    In place of `clouds` `spectrum` can be given, (N, H, (W + 1) // 2 + 1, 2) or one for all: normal numbers for each
+    frequency, real and imaginary part, before high ones are made lower; the official code's `param`.
     """
 
     alpha: Alpha = 1.0
@@ -46,31 +48,45 @@ class FMix(MaskMix):
 
     def plan(self, draws: Draws, world: World) -> Plan:
         kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
-        area = world.at(world.size, 0) * world.at(world.size, 1)
+        height, width = world.at(world.size, 0), world.at(world.size, 1)
+        area = height * width
         low, high = world.floor(kept * area), 0.0 - world.floor(0.0 - kept * area)
-        up = 1.0 * (draws.uniform("round") >= 0.5)
+        up = world.hit(draws.uniform("round") >= 0.5)
         number = world.select([up, 1.0 - up], [high, low])
-        mask = world.host(self.mask, draws.uniform("clouds"), number)
+        spectrum = draws.arrays_instead("spectrum", (height, _across(width, world), 2))
+        if spectrum is None:
+            mask = world.host(self.mask, draws.uniform("clouds"), number)
+        else:
+            mask = world.host(self.mask_of, spectrum, number)
         return Plan(draws.partner(self.partner), number / area if self.correct_lam else kept, mask=mask)
 
     def mask(self, height: int, width: int, clouds: float, number: float) -> Any:
         """numpy (height, width) float32: 1 for the `number` brightest pixels of these clouds and 0 for the others."""
+        return self.mask_of(height, width, self.spectrum(height, width, clouds), number)
+
+    def mask_of(self, height: int, width: int, spectrum: Any, number: float) -> Any:
+        """The same of a spectrum."""
         import numpy as np
 
         mask = np.zeros(height * width, dtype=np.float32)
-        # whole numbers below 2 ** 24 are what a draw in float32 can tell apart
-        pixels = self.clouds(height, width, int(clouds * 2**24)).ravel()
+        pixels = self.clouds(height, width, spectrum).ravel()
         if number:
             mask[np.argpartition(-pixels, int(number) - 1)[: int(number)]] = 1
         return mask.reshape(height, width)
 
-    def clouds(self, height: int, width: int, seed: int) -> Any:
-        """numpy (height, width): noise whose frequencies fall off, never the global generator's."""
+    def spectrum(self, height: int, width: int, clouds: float) -> Any:
+        """numpy (height, (width + 1) // 2 + 1, 2): what the draw `clouds` stands for, never the global generator's."""
         import numpy as np
 
-        amplitudes = _amplitudes(height, width, self.decay_power)
-        parts = np.random.default_rng(seed).standard_normal((*amplitudes.shape, 2))
-        parts /= amplitudes[..., None]
+        # whole numbers below 2 ** 24 are what a draw in float32 can tell apart
+        rng = np.random.default_rng(int(clouds * 2**24))
+        return rng.standard_normal((*_amplitudes(height, width, self.decay_power).shape, 2))
+
+    def clouds(self, height: int, width: int, spectrum: Any) -> Any:
+        """numpy (height, width): noise whose frequencies fall off."""
+        import numpy as np
+
+        parts = np.asarray(spectrum, np.float64) / _amplitudes(height, width, self.decay_power)[..., None]
         if self.as_published:
             spectrum = parts[0] + 1j * parts[1]
         else:
@@ -78,6 +94,11 @@ class FMix(MaskMix):
             # of the columns that are their own mirror image the transform takes the even half, so half of the power
             spectrum[:, [0] if width % 2 else [0, width // 2]] *= 2**0.5
         return np.fft.irfft2(spectrum, (height, width))
+
+
+def _across(width: Any, world: World) -> Any:
+    """How many frequencies across a spectrum has."""
+    return world.floor((width + 1.0) * 0.5) + 1.0
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import pi
 
 from mixdali.draws import Draws
-from mixdali.methods.boxes import place_of
+from mixdali.methods.boxes import drawn_place, place_of
 from mixdali.methods.masks import MaskMix, bell
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
@@ -23,7 +23,7 @@ class GMix(MaskMix):
 
     alpha  the law of lam before it is measured, as in `MixUp`.
 
-    Draws: partner, lam (N,) in [0, 1], cy and cx (N,) in [0, 1): the centre, coin.
+    Draws: partner, lam (N,) in [0, 1], cy and cx (N,) in [0, 1) or pixels: the centre, coin.
     """
 
     alpha: Alpha = 1.0
@@ -34,12 +34,12 @@ class GMix(MaskMix):
 
     def plan(self, draws: Draws, world: World) -> Plan:
         drawn = self.lam(draws, world, self.alpha)
-        own_is_smaller = 1.0 * (drawn < 0.5)
+        own_is_smaller = world.hit(drawn < 0.5)
         share = world.select([own_is_smaller, 1.0 - own_is_smaller], [drawn, 1.0 - drawn])
         area = world.at(world.size, 0) * world.at(world.size, 1)
         # a spot of no size would be a division by zero: it is one pixel at the least
         width = world.sqrt(world.clamp(share * area, 1.0, area) * (0.5 / pi))
-        centre = place_of(world.pair(draws.uniform("cy"), draws.uniform("cx")), world.size, world)
+        centre = place_of(drawn_place(draws, world.size, world), world.size, world)
         rows, columns = bell(centre, width, world)
         # the own weight is spot where the own image is the smaller and 1 - spot where it is not; unmixed it is 1
         mixed = self.mixed(draws, world)

@@ -5,6 +5,7 @@ from typing import Any
 
 from mixdali.checks import fraction, growing, positive, positive_int
 from mixdali.draws import Draws
+from mixdali.methods.boxes import drawn_place
 from mixdali.methods.masks import MaskMix
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
@@ -27,7 +28,8 @@ class GridMix(MaskMix):
     aspect  its height by its width, U(aspect).
 
     Draws: partner, lam (N,) in [0, 1]; cells, area, aspect (N,) in [0, 1): where in the ranges; cy and cx (N,) in
-    [0, 1): the part's place, int(room * draw) as in that code, so never the last that is possible; coin.
+    [0, 1): the part's place, int(room * draw) as in that code, so never the last that is possible, or its first pixel;
+    coin.
     """
 
     alpha: Alpha = 1.0
@@ -55,9 +57,9 @@ class GridMix(MaskMix):
         cell = 0.0 - world.floor(0.0 - part_width / cells)
         hole = world.floor(cell * world.sqrt(1.0 - self.lam(draws, world, self.alpha)))
         hole = world.clamp(world.clamp(hole, 1.0, part_width), 0.0, cell - 1.0)
-        place = world.pair(draws.uniform("cy"), draws.uniform("cx"))
         sides = world.pair(part_height, part_width)
-        start = world.floor((world.size - sides) * place)
+        room = world.size - sides
+        start = world.floor(room * drawn_place(draws, world.clamp(room, 1.0, world.size), world))
         holes = [
             _holes(world.row(axis) - world.each(world.at(start, axis)), world.at(sides, axis), cell, hole, world)
             for axis in (0, 1)
@@ -71,5 +73,5 @@ def _holes(pixels: Any, side: Any, cell: Any, hole: Any, world: World) -> Any:
     """1.0 for the pixels (N, H) or (N, W), counted from the part's first, that lie in a hole and 0.0 for the others."""
     cell_of_each = world.each(cell)
     in_cell = pixels - world.floor(pixels / cell_of_each) * cell_of_each
-    in_part = (1.0 * (pixels >= 0.0)) * (1.0 * (pixels < world.each(side)))
-    return in_part * (1.0 * (in_cell < world.each(hole)))
+    in_part = world.hit(pixels >= 0.0) * world.hit(pixels < world.each(side))
+    return in_part * world.hit(in_cell < world.each(hole))

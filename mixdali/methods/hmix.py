@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import fraction
 from mixdali.draws import Draws
-from mixdali.methods.boxes import BoxMix, clipped_box
+from mixdali.methods.boxes import BoxMix, clipped_box, drawn_place
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, check_alpha
 from mixdali.worlds import World
@@ -21,7 +21,7 @@ class HMix(BoxMix):
     ratio  of what is the partner's the share that its box has, in [0, 1]: 1 is CutMix, 0 mixup. The sides are
            int(side * sqrt(1 - lam) * sqrt(ratio)); where the border cuts the box off, more is mixed around it.
 
-    Draws: partner, lam (N,) in [0, 1], cy and cx (N,) in [0, 1): the box's centre, coin.
+    Draws: partner, lam (N,) in [0, 1], cy and cx (N,) in [0, 1) or pixels: the box's centre, coin.
     """
 
     alpha: Alpha = 1.0
@@ -36,7 +36,7 @@ class HMix(BoxMix):
         kept = self.keep_some(draws, world, self.lam(draws, world, self.alpha))
         share = world.sqrt(1.0 - kept) * self.ratio**0.5
         sides = world.floor(world.pair(share, share) * world.size)
-        box = clipped_box(sides, world.pair(draws.uniform("cy"), draws.uniform("cx")), world)
+        box = clipped_box(sides, drawn_place(draws, world.size, world), world)
         around = 1.0 - world.covered(box)
         # with ratio = 1 and no rounding the quotient is 1; a box of the whole image has nothing around it
         outside = world.clamp(kept / world.clamp(around, 1e-6, 1.0), 0.0, 1.0)

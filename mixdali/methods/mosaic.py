@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mixdali.draws import Draws
-from mixdali.methods.boxes import place_of
+from mixdali.methods.boxes import drawn_place, place_of
 from mixdali.mix import PairMix
 from mixdali.plan import Layer, Plan
 from mixdali.schedule import Alpha, check_alpha
@@ -24,8 +24,9 @@ class Mosaic(PairMix):
     partner  as elsewhere, but not "flip", which knows one partner only. In batches of fewer than four images an image
              comes more than once.
 
-    Draws: partner, cy and cx (N,) in [0, 1]: the point, y0 to y3 and x0 to x3 (N,) in [0, 1): the places of the parts,
-    first the own one's, then from left to right and from top to bottom; coin.
+    Draws: partner, cy and cx (N,) in [0, 1] or pixels up to height and width: the point, y0 to y3 and x0 to x3 (N,) in
+    [0, 1): the places of the parts, or their first pixels, first the own one's, then from left to right and from top to
+    bottom; coin; partner.1 and partner.2 (N,) where they do not follow from `partner`.
     """
 
     alpha: Alpha = 1.0
@@ -38,7 +39,10 @@ class Mosaic(PairMix):
 
     def plan(self, draws: Draws, world: World) -> Plan:
         # unmixed is a point in the far corner: the own field is then the whole image
-        shares = [self.keep_some(draws, world, self.lam(draws, world, self.alpha, name)) for name in ("cy", "cx")]
+        shares = [
+            self.keep_some(draws, world, self.lam(draws, world, self.alpha, name, world.at(world.size, axis)))
+            for axis, name in enumerate(("cy", "cx"))
+        ]
         middle = world.floor(world.pair(*shares) * world.size + 0.5)
         y, x = world.at(middle, 0), world.at(middle, 1)
         height, width = world.at(world.size, 0), world.at(world.size, 1)
@@ -64,9 +68,8 @@ class Mosaic(PairMix):
 
     def _field(self, i: int, start: Any, end: Any, draws: Draws, world: World) -> tuple[Any, Any]:
         """A field and the part of its image that is shown there: two boxes of one size."""
-        place = world.pair(draws.uniform(f"y{i}"), draws.uniform(f"x{i}"))
-        free = world.size - (end - start)
-        first = place_of(place, free + 1.0, world)
+        choices = world.size - (end - start) + 1.0
+        first = place_of(drawn_place(draws, choices, world, (f"y{i}", f"x{i}")), choices, world)
         return world.box(start, end), world.box(first, first + (end - start))
 
     def fill(self, plan: Plan) -> Plan:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import fraction, growing
 from mixdali.draws import Draws
-from mixdali.methods.boxes import BoxMix, clipped_box
+from mixdali.methods.boxes import BoxMix, clipped_box, drawn_place
 from mixdali.plan import Plan
 from mixdali.worlds import World
 
@@ -21,7 +21,8 @@ class ResizeMix(BoxMix):
 
     scope  the box's sides are int(side * tau), tau ~ U(scope): shares in [0, 1], growing.
 
-    Draws: partner, tau (N,) in [0, 1): where in the scope, cy and cx (N,) in [0, 1): the box's centre, coin.
+    Draws: partner, tau (N,) in [0, 1): where in the scope, cy and cx (N,) in [0, 1) or pixels: the box's centre,
+    coin.
     """
 
     scope: tuple[float, float] = (0.1, 0.8)
@@ -34,7 +35,7 @@ class ResizeMix(BoxMix):
         low, high = self.scope
         tau = self.mixed(draws, world) * (low + (high - low) * draws.uniform("tau"))
         sides = world.floor(world.pair(tau, tau) * world.size)
-        box = clipped_box(sides, world.pair(draws.uniform("cy"), draws.uniform("cx")), world)
+        box = clipped_box(sides, drawn_place(draws, world.size, world), world)
         return Plan(
             draws.partner(self.partner), 1.0 - world.covered(box), box, region=world.box(0.0 * world.size, world.size)
         )

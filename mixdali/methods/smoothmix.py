@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixdali.checks import growing, positive
 from mixdali.draws import Draws
-from mixdali.methods.boxes import place_of
+from mixdali.methods.boxes import drawn_place, place_of
 from mixdali.methods.masks import MaskMix, bell
 from mixdali.plan import Plan
 from mixdali.worlds import World
@@ -21,7 +21,8 @@ class SmoothMix(MaskMix):
 
     spread  the Gaussian's width is U(spread) of the image's height, growing shares above 0.
 
-    Draws: partner, spread (N,) in [0, 1): where in the range, cy and cx (N,) in [0, 1): the centre, coin.
+    Draws: partner, spread (N,) in [0, 1): where in the range, cy and cx (N,) in [0, 1) or pixels: the
+    centre, coin.
     """
 
     spread: tuple[float, float] = (0.25, 0.5)
@@ -33,7 +34,7 @@ class SmoothMix(MaskMix):
     def plan(self, draws: Draws, world: World) -> Plan:
         low, high = self.spread
         width = (low + (high - low) * draws.uniform("spread")) * world.at(world.size, 0)
-        centre = place_of(world.pair(draws.uniform("cy"), draws.uniform("cx")), world.size, world)
+        centre = place_of(drawn_place(draws, world.size, world), world.size, world)
         rows, columns = bell(centre, width, world)
         mixed = self.mixed(draws, world)
         lam = 1.0 - mixed * (world.mean(rows) * world.mean(columns))

@@ -25,6 +25,9 @@ class World(Protocol):
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What it returns. A graph with conditions would rewrite it for `if`s on data; it has none."""
 
+    def hit(self, condition: Any) -> Any:
+        """1.0 where it holds and 0.0 where not, float32."""
+
     def floor(self, value: Any) -> Any: ...
 
     def sqrt(self, value: Any) -> Any: ...
@@ -68,7 +71,7 @@ class World(Protocol):
     def host(self, function: Callable[..., Any], *numbers: Any) -> Any:
         """(N, H, W) by a Python function of height, width and an image's numbers -> numpy (H, W) float32.
 
-        Called once for all images of the same numbers in a row.
+        A number may also be an array for each image. Called once for all images of the same numbers.
         """
 
     def finish(self, plan: Plan) -> Plan:

@@ -7,9 +7,14 @@ import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 from nvidia.dali import types
 
+from mixdali.draws import FINITE, Law, Line, check_law, check_partner, check_shape
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
+from mixdali.worlds.told import ONE_SIZE
+
+FLOATS = (ndd.float16, ndd.float32, ndd.float64)
 
 
 class DynamicWorld(OperatorWorld):
@@ -54,8 +59,27 @@ class DynamicWorld(OperatorWorld):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {wrong[0]}")
         return labels
 
+    def blend(self, images: ndd.Batch, plan: Plan, output: Output = UNCHANGED) -> ndd.Batch:
+        shapes = sorted({tuple(shape) for shape in images.shape})
+        if len(shapes) > 1 and plan.partner is not None:
+            raise ValueError(f"{ONE_SIZE}, got {shapes[0]} and {shapes[1]}")
+        return super().blend(images, plan, output)
+
+    def blend_targets(self, targets: ndd.Batch, plan: Plan) -> ndd.Batch:
+        shapes = {tuple(shape) for shape in targets.shape}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1 or targets.dtype not in FLOATS:
+            raise TypeError(
+                f"targets must be probabilities (num_classes,), float, as many for all of a batch, got {targets.dtype} "
+                f"{', '.join(map(str, sorted(shapes)))}; use mixdali.one_hot(labels, num_classes) first, or for "
+                "regression a column, (1,)"
+            )
+        return super().blend_targets(targets, plan)
+
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
+
+    def hit(self, condition: Any) -> Any:
+        return 1.0 * condition
 
     def floor(self, value: Any) -> Any:
         return ndd.math.floor(value)
@@ -140,22 +164,69 @@ class DynamicRandomness(OperatorRandomness):
         return ndd.permute_batch(partner, indices=again)
 
     def pixels(self, name: str, law: str) -> ndd.Batch:
+        return self.draw_pixels(name, law, ndd.as_batch(self._shape_of_pixels()))
+
+    def _shape_of_pixels(self) -> np.ndarray:
+        """(N, 3) int32, C, H and W."""
         shape = np.array(self.world.data.shape, dtype=np.int32)
-        channels_first = shape if self.world.layout == "CHW" else np.ascontiguousarray(shape[:, [2, 0, 1]])
-        return self.draw_pixels(name, law, ndd.as_batch(channels_first))
+        return shape if self.world.layout == "CHW" else np.ascontiguousarray(shape[:, [2, 0, 1]])
 
-    def given(self, value: Any) -> ndd.Batch:
-        if isinstance(value, ndd.Batch):
-            return value
-        values = np.asarray(value)
-        kind = np.float32 if values.dtype.kind == "f" else values.dtype
-        return ndd.as_batch(np.broadcast_to(values, self.number).astype(kind))
+    def given(self, name: str, value: Any, law: Law) -> ndd.Batch:
+        values = self._numbers(name, value)
+        check_law(name, values, law)
+        return ndd.as_batch(values.astype(np.float32))
 
-    def given_partner(self, value: Any) -> ndd.Batch:
-        return self.given(value)
+    def given_place(self, name: str, value: Any, line: Line) -> ndd.Batch:
+        values = self._numbers(name, value)
+        if values.dtype.kind == "f":
+            check_law(name, values, line.law)
+            return ndd.as_batch(values.astype(np.float32))
+        numbers = np.broadcast_to(arrays(self.world._batch(line.number)), self.number)
+        for pixel, number in zip(values, numbers, strict=True):
+            check_law(name, np.asarray(pixel), line.pixels(float(number)))
+        return ndd.as_batch(((values + line.middle) / np.maximum(numbers, 1)).astype(np.float32))
+
+    def given_partner(self, name: str, value: Any) -> ndd.Batch:
+        values = self._numbers(name, value)
+        check_partner(f"draw {name}", values, self.number)
+        return ndd.as_batch(values.astype(np.int32))
+
+    def given_pixels(self, name: str, value: Any, law: Law) -> ndd.Batch:
+        return self._arrays(name, value, self._shape_of_pixels()[0].tolist(), law)
+
+    def given_arrays(self, name: str, value: Any, shape: tuple[Any, ...]) -> ndd.Batch:
+        sides = [int(arrays(self.world._batch(side)).reshape(-1)[0]) for side in shape]
+        return self._arrays(name, value, sides, FINITE)
+
+    def _arrays(self, name: str, value: Any, shape: list[int], law: Law) -> ndd.Batch:
+        values = _read(name, value)
+        if list(values.shape) not in (shape, [self.number, *shape]):
+            wanted = f"{(self.number, *shape)}, or {tuple(shape)} for all"
+            raise ValueError(f"draw {name} must be {wanted}, got {values.shape}")
+        check_law(name, values, law)
+        return ndd.as_batch(np.broadcast_to(values, (self.number, *shape)).astype(np.float32))
+
+    def _numbers(self, name: str, value: Any) -> np.ndarray:
+        values = _read(name, value)
+        check_shape(name, values.shape, self.number)
+        return np.broadcast_to(values, self.number)
+
+    def constant(self, value: float) -> ndd.Batch:
+        return ndd.as_batch(np.full(self.number, value, np.float32))
 
     def setting(self, value: Any) -> ndd.Batch:
-        return self.given(np.float32(value))
+        return self.constant(float(value))
+
+
+def _read(name: str, value: Any) -> np.ndarray:
+    """A draw that is given, as an array; batches with one number an image too."""
+    try:
+        values = arrays(value) if isinstance(value, ndd.Batch) else np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        values = np.array(None)
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"draw {name} must be numbers, got {value!r:.80}")
+    return values
 
 
 def arrays(batch: ndd.Batch) -> np.ndarray:

@@ -17,6 +17,7 @@ from mixdali.checks import one_of
 from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Layer, Plan
 from mixdali.worlds import scaled
+from mixdali.worlds.told import ONE_SIZE, told
 
 # Pixels along a side that a mask can have.
 LONGEST = 1 << 14
@@ -133,7 +134,7 @@ class OperatorWorld(ABC):
             in_place = self.partner(images, replace(plan, region=None)) * 1.0
             other = in_place - self.shown(images, Layer(None, 0.0, plan.box)) * (in_place - other)
         # Between integers this is exact at both ends, and it never passes 255; w * a + (1 - w) * b does.
-        mixed = images - shown * (images - other)
+        mixed = images - shown * told(ONE_SIZE, lambda: images - other)
         for layer in plan.more:
             mixed = mixed - self.shown(images, layer) * (mixed - self.partner(images, layer))
         return self._scaled(mixed, nothing, output) if self.layout == "HWC" else self._handed_out(mixed, output)
@@ -294,13 +295,18 @@ def called_once_for_equals(function: Callable[..., Any]) -> Callable[..., list[A
     """A function of height, width and one image's numbers -> of the whole batch's, not repeated for equal ones."""
 
     def of_batch(*columns: Any) -> list[Any]:
-        made: dict[tuple[float, ...], Any] = {}
-        keys = [
-            tuple(float(np.asarray(value).reshape(())) for value in values) for values in zip(*columns, strict=True)
-        ]
-        for key in keys:
+        made: dict[tuple[Any, ...], Any] = {}
+        rows = [[_plain(value) for value in values] for values in zip(*columns, strict=True)]
+        keys = [tuple(value if isinstance(value, float) else value.tobytes() for value in row) for row in rows]
+        for key, row in zip(keys, rows, strict=True):
             if key not in made:
-                made[key] = function(int(key[0]), int(key[1]), *key[2:])
+                made[key] = function(int(row[0]), int(row[1]), *row[2:])
         return [made[key] for key in keys]
 
     return of_batch
+
+
+def _plain(value: Any) -> Any:
+    """A number as a float, an array as an array."""
+    array = np.asarray(value)
+    return float(array.reshape(())) if array.ndim == 0 else array

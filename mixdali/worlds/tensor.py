@@ -1,4 +1,4 @@
-"""Torch tensors: images (N, C, H, W) float. Draws are (N,) float64 on the CPU and reach the images' device once."""
+"""Torch tensors: images (N, C, H, W) float, or, where no place is drawn, (N, ...) of any shape."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of
+from mixdali.draws import check_partner
 from mixdali.output import UNCHANGED, Output
-from mixdali.plan import Plan, is_whole
-from mixdali.worlds.classmates import partners_by_class
+from mixdali.plan import Layer, Plan, is_whole
+from mixdali.worlds.tensor_draws import TensorRandomness, here
 
 
 class TensorWorld:
@@ -20,7 +21,7 @@ class TensorWorld:
 
     @cached_property
     def size(self) -> Tensor:
-        return torch.tensor(_checked(self.data).shape[2:], dtype=torch.float64)
+        return torch.tensor(_images(self.data).shape[2:], dtype=torch.float32, device="cpu")
 
     def randomness(self, rng: torch.Generator | None) -> "TensorRandomness":
         if rng is None:
@@ -33,11 +34,15 @@ class TensorWorld:
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
+    def hit(self, condition: Tensor) -> Tensor:
+        return condition.float()
+
     def floor(self, value: Any) -> Any:
         return torch.floor(value)
 
     def sqrt(self, value: Any) -> Any:
-        return torch.sqrt(value)
+        # in float32 torch's is not always the nearest number, which is what other worlds have
+        return torch.sqrt(value.double()).to(value.dtype)
 
     def exp(self, value: Any) -> Any:
         return torch.exp(value)
@@ -46,10 +51,10 @@ class TensorWorld:
         return torch.log(value)
 
     def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        return torch.minimum(torch.maximum(value, torch.as_tensor(low)), torch.as_tensor(high))
+        return torch.minimum(torch.maximum(value, here(low)), here(high))
 
     def pair(self, y: Any, x: Any) -> Tensor:
-        return torch.stack(torch.broadcast_tensors(torch.as_tensor(y), torch.as_tensor(x)), dim=-1)
+        return torch.stack(torch.broadcast_tensors(here(y), here(x)), dim=-1)
 
     def at(self, pair: Tensor, place: int) -> Tensor:
         return pair[..., place]
@@ -61,23 +66,23 @@ class TensorWorld:
         return (box[:, 2:] - box[:, :2]).prod(dim=-1) / self.size.prod()
 
     def select(self, hits: Sequence[Tensor], values: Sequence[Any]) -> Tensor:
-        tensors = [torch.as_tensor(value) for value in values]
+        tensors = [here(value) for value in values]
         ndim = max(tensor.ndim for tensor in tensors)
-        chosen = torch.zeros(())
-        for hit, tensor in zip(hits, tensors, strict=True):
-            chosen = chosen + _trailing(hit, ndim) * tensor
-        return chosen
+        weighed = [_trailing(hit, ndim) * tensor for hit, tensor in zip(hits, tensors, strict=True)]
+        return sum(weighed[1:], weighed[0])
 
     def row(self, axis: int) -> Tensor:
-        return torch.arange(_checked(self.data).shape[2 + axis], dtype=torch.float64).unsqueeze(0)
+        return torch.arange(_images(self.data).shape[2 + axis], dtype=torch.float32, device="cpu").unsqueeze(0)
 
     def each(self, value: Any, axes: int = 1) -> Any:
-        return _trailing(value, 1 + axes) if isinstance(value, Tensor) and value.ndim else value
+        ndim = self.data.ndim if axes == 3 else 1 + axes
+        return _trailing(value, ndim) if isinstance(value, Tensor) and value.ndim else value
 
     def colour(self, levels: Sequence[float]) -> Tensor:
         if len(levels) not in (1, self.data.shape[1]):
             raise ValueError(f"a colour of {len(levels)} levels does not fit images of {self.data.shape[1]} channels")
-        return torch.tensor(levels).reshape(-1, 1, 1).expand(len(self.data), len(levels), 1, 1)
+        grey = torch.tensor(levels, dtype=torch.float32, device="cpu")
+        return grey.reshape(-1, 1, 1).expand(len(self.data), len(levels), 1, 1)
 
     def mean(self, row: Tensor) -> Tensor:
         return row.mean(dim=-1)
@@ -86,12 +91,13 @@ class TensorWorld:
         return self.each(base, 2) + rows.unsqueeze(-1) * columns.unsqueeze(-2)
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> Tensor:
-        height, width = _checked(self.data).shape[2:]
-        made: dict[tuple[float, ...], Tensor] = {}
-        keys = list(zip(*(torch.as_tensor(n).expand(len(self.data)).tolist() for n in numbers), strict=True))
-        for key in keys:
+        height, width = _images(self.data).shape[2:]
+        made: dict[tuple[Any, ...], Tensor] = {}
+        rows = list(zip(*(_columns(number, len(self.data)) for number in numbers), strict=True))
+        keys = [tuple(value if isinstance(value, float) else value.tobytes() for value in row) for row in rows]
+        for key, row in zip(keys, rows, strict=True):
             if key not in made:
-                made[key] = torch.from_numpy(function(height, width, *key))
+                made[key] = torch.from_numpy(function(height, width, *row))
         return torch.stack([made[key] for key in keys])
 
     def finish(self, plan: Plan) -> Plan:
@@ -99,44 +105,51 @@ class TensorWorld:
         number = len(self.data)
         for name, value in plan.parts().items():
             dtype = torch.int64 if is_whole(name) else torch.float32
-            tensor = torch.as_tensor(value).to(self.data.device, dtype)
+            tensor = _on(self.data, value, dtype)
             values[name] = tensor.expand(number, *tensor.shape[1:]) if tensor.ndim else tensor.expand(number)
         return Plan.of_parts(values)
 
     def apply(
         self, images: Tensor, targets: Tensor | None, plan: Plan, output: Output = UNCHANGED
     ) -> tuple[Tensor, Tensor | None]:
+        self.check_partners(plan)
         return self.blend(images, plan, output), None if targets is None else self.blend_targets(targets, plan)
 
+    def check_partners(self, plan: Plan) -> None:
+        """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for."""
+        for name, value in plan.parts().items():
+            if name.endswith("partner") and not (isinstance(value, Tensor) and value.device.type != "cpu"):
+                check_partner(f"plan.{name}", here(value), len(self.data))
+
     def blend(self, images: Tensor, plan: Plan, output: Output = UNCHANGED) -> Tensor:
-        own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
-        outside = 1.0 if plan.outside is None else plan.outside
-        other = self._shown(own, plan) if plan.fill is None else self._filled(own, plan.fill)
-        if plan.region is not None and plan.box is not None:
+        parts = (part for layer in plan.layers() for part in (layer.box, layer.region, layer.mask))
+        need_sides = plan.fill is not None or any(part is not None for part in parts)
+        own = (_images if need_sides else _checked)(images).to(torch.promote_types(images.dtype, torch.float32))
+        other = self.shown(own, plan) if plan.fill is None else self._filled(own, plan.fill)
+        if plan.region is not None and plan.box is not None and (plan.outside is not None or plan.mask is not None):
             # another part of the partner is shown in the box alone; around it the partner is in its place
             other = torch.where(_inside(_on(own, plan.box), *own.shape[2:]), other, own[_on(own, plan.partner).long()])
-        kept = self._kept(own, plan.box, plan.weight, outside)
-        if plan.mask is not None:
-            kept = kept * _on(own, plan.mask, own.dtype).unsqueeze(-3)
-        # lerp is exact at both ends, and between two values that are at most 1 it never passes 1
-        mixed = torch.lerp(other, own, kept)
+        mixed = _between(other, own, self.kept(own, plan))
         for layer in plan.more:
-            mixed = torch.lerp(self._shown(own, layer), mixed, self._kept(own, layer.box, layer.weight, 1.0))
+            mixed = _between(self.shown(own, layer), mixed, self.kept(own, layer))
         if plan.scale is not None:
             mixed = mixed * _on(own, plan.scale, own.dtype)
         if plan.noise is not None:
             mixed = mixed + _on(own, plan.noise, own.dtype)
         return _handed_out(mixed, output, images.dtype)
 
-    def _kept(self, images: Tensor, box: Any, weight: Any, outside: Any) -> Tensor:
-        """What is left of the pixels below: (N, 1, H, W), or (N, 1, 1, 1) without a box."""
-        kept = _trailing(_on(images, weight, images.dtype), 4)
-        if box is None:
-            return kept
-        rest = _trailing(_on(images, outside, images.dtype), 4)
-        return torch.where(_inside(_on(images, box), *images.shape[2:]), kept, rest)
+    def kept(self, images: Tensor, layer: Plan | Layer) -> Tensor:
+        """What is left of the pixels below: (N, 1, H, W), or (N, 1, ...) without a box and a mask."""
+        kept = _trailing(_on(images, layer.weight, images.dtype), images.ndim)
+        if layer.box is not None:
+            outside = 1.0 if layer.outside is None else layer.outside
+            rest = _trailing(_on(images, outside, images.dtype), 4)
+            kept = torch.where(_inside(_on(images, layer.box), *images.shape[2:]), kept, rest)
+        if layer.mask is not None:
+            kept = kept * _on(images, layer.mask, images.dtype).unsqueeze(-3)
+        return kept
 
-    def _shown(self, images: Tensor, layer: Any) -> Tensor:
+    def shown(self, images: Tensor, layer: Plan | Layer) -> Tensor:
         """The partner's pixels at the places where they are shown."""
         if layer.partner is None:
             partner = torch.arange(len(images), device=images.device)
@@ -155,12 +168,7 @@ class TensorWorld:
         return _trailing(_on(images, fill, images.dtype), 4).expand_as(images)
 
     def blend_targets(self, targets: Tensor, plan: Plan) -> Tensor:
-        if not isinstance(targets, Tensor) or targets.ndim != 2 or not targets.is_floating_point():
-            got = f"{targets.dtype} {tuple(targets.shape)}" if isinstance(targets, Tensor) else repr(type(targets))
-            raise TypeError(
-                f"targets must be probabilities (N, num_classes), float, got {got}; "
-                "use mixdali.one_hot(labels, num_classes) first"
-            )
+        check_targets(targets)
         if len(targets) != len(self.data):
             raise ValueError(f"targets must have a row for each of the {len(self.data)} images, got {len(targets)}")
         if plan.partner is None:
@@ -175,12 +183,15 @@ class TensorWorld:
 
     def one_hot(self, labels: Tensor, num_classes: int, on: float, off: float) -> Tensor:
         if labels.is_floating_point() or labels.dtype == torch.bool or labels.ndim != 1:
-            raise TypeError(f"labels must be integers (N,), got {labels.dtype} {tuple(labels.shape)}")
+            several = labels.ndim == 2 and labels.shape[1] > 1
+            hint = "; if it is a one-hot already, make it a float one-hot: labels.float()" if several else ""
+            raise TypeError(f"labels must be integers (N,), got {labels.dtype} {tuple(labels.shape)}{hint}")
+        labels = labels.long()
         wrong = labels[(labels < 0) | (labels >= num_classes)]
         if len(wrong):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {int(wrong[0])}")
         targets = torch.full((len(labels), num_classes), off, dtype=torch.float32, device=labels.device)
-        return targets.scatter_(1, labels.long().unsqueeze(1), on)
+        return targets.scatter_(1, labels.unsqueeze(1), on)
 
     def to_float(self, images: Tensor, output: Output = UNCHANGED) -> Tensor:
         if not images.is_floating_point():
@@ -193,85 +204,71 @@ class TensorWorld:
         return _handed_out(own, output, images.dtype)
 
 
-class TensorRandomness:
-    def __init__(self, shape: torch.Size, rng: torch.Generator) -> None:
-        self.shape = shape
-        self.rng = rng
+def _checked(images: Tensor) -> Tensor:
+    """What can be blended: a batch of anything that is float."""
+    if images.ndim < 2 or not images.is_floating_point():
+        if images.dtype in (torch.uint8, torch.float32) or images.is_complex():
+            cure = "mixdali.to_float turns uint8 into floats"
+        else:
+            cure = "integers, as tokens, cannot be blended: mix what they are embedded into"
+        got = f"{images.dtype} {tuple(images.shape)}"
+        raise TypeError(f"images must be a float tensor (N, C, H, W), or (N, ...) for MixUp, got {got}; {cure}")
+    return images
 
-    def uniform(self, name: str, per: str) -> Tensor:
-        return self._spread(torch.rand(self._draws(per), generator=self.rng, dtype=torch.float64), per)
 
-    def beta(self, name: str, a: Any, b: Any, per: str) -> Tensor:
-        if isinstance(a, int | float) and isinstance(b, int | float) and a == b == 1:
-            return self.uniform(name, per)  # the same law, for a tenth of the work
-        first, second = (
-            log_gamma(torch.as_tensor(value, dtype=torch.float64).expand(self._draws(per)), self.rng)
-            for value in (a, b)
+def _images(images: Tensor) -> Tensor:
+    """What boxes and masks can be laid on."""
+    if _checked(images).ndim != 4:
+        raise TypeError(
+            f"images must be a float tensor (N, C, H, W), got {images.dtype} {tuple(images.shape)}; boxes and masks "
+            "need a height and a width, MixUp and DirichletMixUp take any shape"
         )
-        return self._spread(torch.sigmoid(first - second), per)
-
-    def _draws(self, per: str) -> int:
-        return {"image": self.shape[0], "batch": 1, "pair": (self.shape[0] + 1) // 2}[per]
-
-    def _spread(self, draws: Tensor, per: str) -> Tensor:
-        if per == "pair":
-            places = torch.arange(self.shape[0])
-            return draws[torch.minimum(places, places.flip(0))]
-        return draws.expand(self.shape[0])
-
-    def partner(self, name: str, rule: str) -> Tensor:
-        places = torch.arange(self.shape[0])
-        if rule == "flip":
-            return places.flip(0)
-        if rule == "roll":
-            return places.roll(1)
-        order = torch.randperm(self.shape[0], generator=self.rng)
-        if rule == "permutation":
-            return order
-        return torch.empty_like(order).scatter_(0, order, order.roll(1))
-
-    def partner_by_class(self, targets: Tensor, mate: Tensor, rule: str) -> Tensor:
-        if not isinstance(targets, Tensor) or targets.ndim not in (1, 2) or len(targets) != self.shape[0]:
-            raise ValueError(f'partner="{rule}" needs targets ({self.shape[0]}, num_classes), a row for each image')
-        return torch.from_numpy(partners_by_class(targets.detach().float().cpu().numpy(), mate.numpy(), rule)).long()
-
-    def follow(self, partner: Tensor, again: Tensor) -> Tensor:
-        return partner.long()[again.long()]
-
-    def pixels(self, name: str, law: str) -> Tensor:
-        draw = torch.rand if law == "uniform" else torch.randn
-        return draw(self.shape, generator=self.rng, dtype=torch.float32)
-
-    def given(self, value: Any) -> Tensor:
-        tensor = torch.as_tensor(value, device="cpu")
-        if tensor.is_floating_point() and not isinstance(value, Tensor):
-            tensor = torch.as_tensor(value, dtype=torch.float64)
-        return tensor.expand(self.shape[0]) if tensor.ndim < 2 else tensor
-
-    def given_partner(self, value: Any) -> Tensor:
-        return self.given(value)
-
-    def setting(self, value: Any) -> Tensor:
-        return torch.as_tensor(value, dtype=torch.float64)
+    return images
 
 
-def log_gamma(alpha: Tensor, generator: torch.Generator) -> Tensor:
-    """The logarithms of Gamma(alpha) draws, alpha float64 above 0 on the generator's device.
+def check_targets(targets: Any) -> None:
+    """TypeError for what are no targets."""
+    if not isinstance(targets, Tensor):
+        got, cure = repr(type(targets)), "use mixdali.one_hot(labels, num_classes) first"
+    elif targets.ndim == 2 and targets.is_floating_point():
+        return
+    else:
+        got = f"{targets.dtype} {tuple(targets.shape)}"
+        if targets.ndim == 2 and targets.shape[1] > 1:
+            cure = "make it a float one-hot: targets.float()"
+        elif targets.ndim == 1 and targets.is_floating_point():
+            cure = "use mixdali.one_hot(labels, num_classes) first, or for regression a column, targets.unsqueeze(1)"
+        else:
+            cure = "use mixdali.one_hot(labels, num_classes) first"
+    raise TypeError(f"targets must be probabilities (N, num_classes), float, got {got}; {cure}")
 
-    As Gamma(alpha + 1) times U ** (1 / alpha): at a small alpha the draws themselves are 0 in floating point, and
-    nothing can be said of the ratio of two zeros.
-    """
-    above = torch._standard_gamma(alpha + 1, generator=generator)
-    uniform = torch.rand(alpha.shape, generator=generator, dtype=torch.float64, device=generator.device)
-    return above.log() + uniform.log() / alpha
+
+def _between(other: Tensor, own: Tensor, kept: Tensor) -> Tensor:
+    """kept of the own pixels, and the rest of the other ones. What is shown alone comes as it is: an infinite pixel of
+    the image that is not shown there does not come through."""
+    # lerp is exact at both ends, and between two values that are at most 1 it never passes 1
+    mixed = torch.lerp(other, own, kept)
+    # On the CPU it costs less to look than to choose; a GPU is not waited for.
+    if mixed.device.type == "cpu" and (_is_blended(kept) or bool(mixed.detach().sum().isfinite())):
+        return mixed
+    return torch.where(kept == 1, own, torch.where(kept == 0, other, mixed))
+
+
+def _is_blended(kept: Tensor) -> bool:
+    """Whether there is one weight an image, none of which shows one image alone."""
+    return kept.numel() == len(kept) and not bool(((kept == 0) | (kept == 1)).any())
 
 
 def _handed_out(images: Tensor, output: Output, dtype: torch.dtype) -> Tensor:
-    """Floats (N, C, H, W) in the form that is asked for; `dtype` where none is."""
+    """Floats in the form that is asked for, in `dtype` where none is; of other shapes than (N, C, H, W) what needs no
+    channels."""
+    if output.channels > 1 or output.layout == "HWC":
+        _images(images)
     if output.normalises:
         if output.channels not in (1, images.shape[1]):
             raise ValueError(f"mean and std are for {output.channels} channels, images have {images.shape[1]}")
-        mean, std = (images.new_tensor(values).reshape(-1, 1, 1) for values in (output.mean, output.std))
+        ones = (1,) * (images.ndim - 2)
+        mean, std = (images.new_tensor(values).reshape(-1, *ones) for values in (output.mean, output.std))
         images = (images - mean) / std
     if output.dtype == "uint8":
         images = (images * 255 + 0.5).floor().clamp(0, 255)
@@ -279,17 +276,14 @@ def _handed_out(images: Tensor, output: Output, dtype: torch.dtype) -> Tensor:
     return images.permute(0, 2, 3, 1).contiguous() if output.layout == "HWC" else images
 
 
-def _checked(images: Tensor) -> Tensor:
-    if images.ndim != 4 or not images.is_floating_point():
-        raise TypeError(
-            f"images must be a float tensor (N, C, H, W), got {images.dtype} {tuple(images.shape)}; "
-            "mixdali.to_float turns uint8 into floats"
-        )
-    return images
-
-
 def _on(data: Tensor, value: Any, dtype: torch.dtype | None = None) -> Tensor:
-    return torch.as_tensor(value).to(data.device, dtype)
+    return here(value).to(data.device, dtype)
+
+
+def _columns(number: Any, batch: int) -> list[Any]:
+    """What each image has of it: a float, or an array of numpy's."""
+    tensor = here(number)
+    return tensor.expand(batch).tolist() if tensor.ndim < 2 else list(tensor.cpu().numpy())
 
 
 def _trailing(value: Tensor, ndim: int) -> Tensor:

@@ -14,50 +14,108 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, math, types
 from nvidia.dali.auto_aug import augmentations as dali_augmentations
-from nvidia.dali.auto_aug.core import augmentation
-from nvidia.dali.auto_aug.rand_augment import apply_rand_augment
+from nvidia.dali.auto_aug.core import augmentation, select
 from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
 
 import mixdali
 from mixdali import derive_seed
+from mixdali.draws import WEIGHT, Law, between, whole_between
+from mixdali.names import nearest
+from mixdali.worlds.graph.draws import given_node
 
 WIDTH = 3
 DEPTH = 3
 
 
-def augmix(images: DataNode, *, severity: float, seed: int) -> DataNode:
+def augmix(images: DataNode, *, severity: float, seed: int, **given: Any) -> DataNode:
     """uint8 HWC -> float CHW in [0, 1]. In a pipeline with `enable_conditionals=True`.
 
     severity  the highest level of an operation, up to 10: 3 for CIFAR, 1 for ImageNet.
+    given     draws by name that are not to be drawn but taken, numbers or nodes of one number an image, on the CPU:
+              `augmix(images, severity=3, seed=0, **{"0.operation0": 3})`; names and ranges as of `draw_augmix`.
+
+    TypeError or ValueError for a name that is not drawn and a number out of its range; of a node DALI's error when the
+    graph runs, which names the draw.
     """
+    draws = _taken(draw_augmix(severity=severity, seed=seed), given)
+    own, first = draws["own"], draws["weight1"]
     # Dirichlet(1, 1, 1) by breaking a stick twice
-    first = fn.random.beta(alpha=1.0, beta=2.0, seed=derive_seed(seed, "weight1"))
-    second = (1.0 - first) * fn.random.beta(alpha=1.0, beta=1.0, seed=derive_seed(seed, "weight2"))
+    second = (1.0 - first) * draws["weight2"]
     weights = [first, second, 1.0 - first - second]
-    own = fn.random.beta(alpha=1.0, beta=1.0, seed=derive_seed(seed, "own"))
     mixed = _on(images, own) * mixdali.to_float(images)
     for i, weight in enumerate(weights):
-        chain = _chain(images, severity, derive_seed(seed, "chain", i))
+        chain = _chain(images, {name[2:]: draw for name, draw in draws.items() if name.startswith(f"{i}.")})
         mixed = mixed + _on(images, (1.0 - own) * weight) * mixdali.to_float(chain)
     # the weights' sum may pass 1 by a rounding
     return math.clamp(mixed, 0.0, 1.0)
 
 
-def _chain(images: DataNode, severity: float, seed: int) -> DataNode:
-    depth = fn.random.uniform(values=list(range(1, DEPTH + 1)), dtype=types.INT32, seed=derive_seed(seed, "depth"))
-    levels = [fn.random.uniform(range=(0.1, severity), seed=derive_seed(seed, "level", i)) for i in range(DEPTH)]
-    signs = [2.0 * fn.random.coin_flip(seed=derive_seed(seed, "sign", i)) - 1.0 for i in range(DEPTH)]
-    images = _operation(images, levels[0], signs[0], derive_seed(seed, "operation", 0))
+def draw_augmix(*, severity: float, seed: int) -> dict[str, DataNode]:
+    """All the randomness of one view, one number an image each.
+
+    own in [0, 1]: the image's own weight; weight1, weight2 in [0, 1]: the first chain's share of what is left, and the
+    second one's of what is left of that; for chain i from 0 to 2 i.depth, a whole number from 1 to 3: its operations;
+    for operation j of it i.levelj in [0, 10], i.signj from -1 to 1, and i.operationj: its place in `OPERATIONS`.
+    """
+    draws = {
+        "own": fn.random.beta(alpha=1.0, beta=1.0, seed=derive_seed(seed, "own")),
+        "weight1": fn.random.beta(alpha=1.0, beta=2.0, seed=derive_seed(seed, "weight1")),
+        "weight2": fn.random.beta(alpha=1.0, beta=1.0, seed=derive_seed(seed, "weight2")),
+    }
+    for i in range(WIDTH):
+        of_chain = derive_seed(seed, "chain", i)
+        draws[f"{i}.depth"] = _whole(list(range(1, DEPTH + 1)), derive_seed(of_chain, "depth"))
+        for j in range(DEPTH):
+            draws[f"{i}.level{j}"] = fn.random.uniform(range=(0.1, severity), seed=derive_seed(of_chain, "level", j))
+            draws[f"{i}.sign{j}"] = 2.0 * fn.random.coin_flip(seed=derive_seed(of_chain, "sign", j)) - 1.0
+            places = list(range(len(OPERATIONS)))
+            draws[f"{i}.operation{j}"] = _whole(places, derive_seed(of_chain, "operation", j))
+    return draws
+
+
+@do_not_convert
+def _taken(draws: dict[str, DataNode], given: dict[str, Any]) -> dict[str, DataNode]:
+    """The draws, with those that are given in their place."""
+    laws, taken = _laws(), {}
+    for name, value in given.items():
+        if name not in draws:
+            raise TypeError(f"augmix has no draw {name}; {nearest(name, list(draws), list(draws))}")
+        taken[name] = given_node(name, value, laws[name.rpartition(".")[2].rstrip("0123456789")])
+    return draws | taken
+
+
+def _laws() -> dict[str, Law]:
+    """By a name without its numbers."""
+    return {
+        "own": WEIGHT,
+        "weight": WEIGHT,
+        "depth": whole_between(1, DEPTH),
+        "level": between(0.0, 10.0),
+        "sign": between(-1.0, 1.0),
+        "operation": whole_between(0, len(OPERATIONS) - 1),
+    }
+
+
+def _whole(values: list[int], seed: int) -> DataNode:
+    return fn.random.uniform(values=values, dtype=types.INT32, seed=seed)
+
+
+def _chain(images: DataNode, draws: dict[str, DataNode]) -> DataNode:
+    depth = draws["depth"]
+    images = _operation(images, draws, 0)
     if depth >= 2:
-        images = _operation(images, levels[1], signs[1], derive_seed(seed, "operation", 1))
+        images = _operation(images, draws, 1)
     if depth >= 3:
-        images = _operation(images, levels[2], signs[2], derive_seed(seed, "operation", 2))
+        images = _operation(images, draws, 2)
     return images
 
 
-def _operation(images: DataNode, level: DataNode, sign: DataNode, seed: int) -> DataNode:
-    """One of the nine, each as likely."""
-    return apply_rand_augment(OPERATIONS, images, n=1, m=0, seed=seed, level=level, sign=sign)
+def _operation(images: DataNode, draws: dict[str, DataNode], j: int) -> DataNode:
+    """The one of the nine that was drawn."""
+    place = fn.cast(draws[f"operation{j}"], dtype=types.INT32)
+    settings = {"level": draws[f"level{j}"], "sign": draws[f"sign{j}"]}
+    return select(OPERATIONS, place, data=images, magnitude_bin=0, num_magnitude_bins=1, **settings)
 
 
 @augmentation

@@ -30,7 +30,7 @@ def resize(
     if region is None:
         region, relative = types.Constant(np.array(FULL, np.float32)), True
     if _has_kernel(images, channels):
-        from pipelines.augment import resampling
+        from . import resampling
 
         return fn.reshape(resampling.resize(images, (*size, channels), region, relative), layout="HWC")
     return fn.resize(

@@ -1,1 +1,1 @@
-"""What mixing costs, and how fast others are: `python -m pipelines.bench --help`."""
+"""What mixing costs, and how fast others are: `python -m mixdali.pipelines.bench --help`."""

@@ -1,5 +1,12 @@
-"""`python -m pipelines.bench`."""
+"""`python -m mixdali.pipelines.bench`."""
 
-from pipelines.bench.cli import main
+import sys
+
+try:
+    from .cli import main
+except ModuleNotFoundError as error:
+    if error.name not in ("matplotlib", "rich", "PIL"):
+        raise
+    sys.exit(f"error: the measurements need {error.name}: pip install 'mixdali[tools]'")
 
 raise SystemExit(main())

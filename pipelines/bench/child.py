@@ -1,6 +1,7 @@
 """One contestant in a process of its own: hands out batches when it is told to, and says what they cost.
 
-    python child.py '{"file": ".../contestants/ours.py", "settings": {...}, "cores": [0, 1]}'
+    python child.py '{"file": ".../contestants/ours.py", "name": "pipelines.bench.contestants.ours", "settings": {...},
+                      "cores": [0, 1], "ahead": 4}'
 
 It needs the standard library and Linux only, so that it runs in any environment. It speaks in lines of JSON: one when
 its first batch is there, and one for each number of batches that it is told. What libraries print goes to the standard
@@ -166,12 +167,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _load(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("contestant", path)
+def _load(path: str, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["contestant"] = module  # for what is sent to worker processes
+    sys.modules[name] = module  # for what is sent to worker processes
     spec.loader.exec_module(module)
     return module
 
@@ -180,7 +181,7 @@ def _run(spec: dict[str, Any], orders: TextIO, answer: Callable[[dict[str, Any]]
     settings = spec["settings"]
     start = time.perf_counter()
     try:
-        module = _load(spec["file"])
+        module = _load(spec["file"], spec["name"])
         importlib.import_module("torch")  # everybody's batches are its tensors, also of those who load it late
     except ModuleNotFoundError as error:
         answer({"missing": error.name})

@@ -12,22 +12,23 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from pipelines.arguments import device_id
-from pipelines.bench import report
-from pipelines.bench.data import Data, embedded, find_data
-from pipelines.bench.header import header, lines, merged_versions
-from pipelines.bench.race import ROOT, Outcome, run
-from pipelines.bench.rows import Conditions, Race, mix_race, peer_race
-from pipelines.bench.scaling import PARTS, Measured
-from pipelines.bench.scaling_report import picture, study
-from pipelines.bench.summary import plain, results
+from ..arguments import device_id
+from . import report
+from .data import Data, embedded, find_data
+from .header import ROOT, header, lines, merged_versions
+from .race import Outcome, run
+from .rows import Conditions, Race, mix_race, peer_race
+from .scaling import PARTS, Measured
+from .scaling_report import picture, study
+from .summary import plain, results
 
 TABLES = ("mixes", "peers")
 
 DESCRIPTION = """Measure what each mix costs against no mix, and how fast the loaders of others are.
 
 All contestants of a table run side by side, a process each, and take turns in every round; each is confined to as many
-cores as it has threads. `make bench-peers` builds the environment of the others (torchvision, timm, FFCV)."""
+cores as it has threads. In a checkout `make bench-peers` builds the environment of the others (torchvision, timm,
+FFCV); elsewhere any python that has them will do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.bench", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m {__package__}", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--root", nargs="+", metavar="FOLDER", help="class folders or CIFAR's pickles; the embedded digits by default")
@@ -91,8 +92,9 @@ def _measure(chosen: argparse.Namespace, arguments: Sequence[str]) -> int:
     head = header(arguments, device=chosen.device, threads=chosen.threads, rounds=rounds, starts=chosen.starts)
     python = _python(chosen.peers_python)
     folders = [find_data(root) for root in chosen.root] if chosen.root else embedded()
-    console = Console() if sys.stdout.isatty() else Console(width=150)
-    with Console(stderr=True).status("") as status:
+    # Names of rows and folders are shown as they are, brackets and all.
+    console = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else 150)
+    with Console(stderr=True, markup=False, emoji=False).status("") as status:
 
         def measured(race: Race, number: int) -> list[Outcome]:
             return run(race, rounds=number, starts=chosen.starts, peers=python, say=status.update)
@@ -171,5 +173,5 @@ def _only(race: Race, words: Sequence[str]) -> Race:
 def _python(given: str | None) -> str:
     beside = ROOT / ".venv-peers" / "bin" / "python"
     if given is not None and not Path(given).is_file():
-        raise FileNotFoundError(f"there is no {given}; make bench-peers builds the peers' environment")
+        raise FileNotFoundError(f"there is no {given}; in a checkout make bench-peers builds the peers' environment")
     return given or (str(beside) if beside.is_file() else sys.executable)

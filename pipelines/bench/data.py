@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from pipelines.sources import digits
-from pipelines.sources.cache import make_once, user_cache
-from pipelines.sources.files import find_kind, read_cifar, read_folder
-from pipelines.sources.source import Source
+from ..sources import digits
+from ..sources.cache import make_once, user_cache
+from ..sources.files import find_kind, read_cifar, read_folder
+from ..sources.source import Source
 
 # From a larger folder that many are taken, evenly spaced: what is made of them below stays small.
 SAMPLE = 5000

@@ -11,10 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+PACKAGE = __name__.rpartition(".")[0]
+ROOT = Path(__file__).parents[PACKAGE.count(".") + 1]  # the folder that holds the outermost package
 
 
-def header(arguments: Sequence[str], *, program: str = "pipelines.bench", **conditions: Any) -> dict[str, Any]:
+def header(arguments: Sequence[str], *, program: str = PACKAGE, **conditions: Any) -> dict[str, Any]:
     """Command, commit, machine, time, how busy the machine was before, and these conditions; for JSON."""
     return {
         "command": shlex.join(["python", "-m", program, *arguments]),
@@ -57,6 +58,8 @@ def _commit() -> str:
         ).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
+            return "unknown"  # installed in a folder that another project's repository holds
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "--short=12", "HEAD") + (", with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from mixdali import derive_seed
-from pipelines.bench.rows import Contestant, Race
+
+from .header import PACKAGE, ROOT
+from .rows import Contestant, Race
 
 T = TypeVar("T")
 
 CHILD = Path(__file__).with_name("child.py")
-ROOT = Path(__file__).parents[2]
 SECONDS = 900.0  # until a contestant that does not answer is given up
 
 
@@ -157,11 +158,13 @@ def _start(race: Race, contestant: Contestant, peers: str, stack: ExitStack) -> 
     settings = {**race.settings, **contestant.settings}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # who wants more says so to torch
     if not contestant.peer:
-        environment["PYTHONPATH"] = str(ROOT)
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     if contestant.fresh:
         environment["NUMBA_CACHE_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
     spec = {
         "file": str(CHILD.parent / "contestants" / f"{contestant.file}.py"),
+        # what is ours knows its neighbours by their places in the package
+        "name": "contestant" if contestant.peer else f"{PACKAGE}.contestants.{Path(contestant.file).name}",
         "settings": settings,
         "cores": cores(settings["threads"]),
         "ahead": ahead_of(settings),

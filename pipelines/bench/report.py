@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from pipelines.bench.summary import Numbers, Result, Spread
+from .summary import Numbers, Result, Spread
 
 Panel = tuple[str, str, Sequence[Result]]  # title, name of the reference, rows
 BLUE, ORANGE, GREY = "#3b6ea5", "#e08a2b", "#555555"

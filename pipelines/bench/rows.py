@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.bench.data import Data, quality90
-from pipelines.bench.mixes import FORMS, MIXES, QUICK
+from .data import Data, quality90
+from .mixes import FORMS, MIXES, QUICK
 
 EPOCH = 50_000  # images at least, as a small folder is read again and again
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.bench.data import Data
-from pipelines.bench.race import Outcome
-from pipelines.bench.rows import Conditions, Race, new_race, ours
-from pipelines.sources.files import read_folder
+from ..sources.files import read_folder
+from .data import Data
+from .race import Outcome
+from .rows import Conditions, Race, new_race, ours
 
 MIXES = (None, "MixUp", "CutMix")
 ANCHOR = "no mix, as usual"  # runs beside every point, so that points can be compared whatever else the machine does

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.bench import report, scaling
-from pipelines.bench.data import Data
-from pipelines.bench.race import Outcome
-from pipelines.bench.rows import Conditions
-from pipelines.bench.scaling import ANCHOR, ROWS, Measured, Point
-from pipelines.bench.summary import Result, plain, results
+from . import report, scaling
+from .data import Data
+from .race import Outcome
+from .rows import Conditions
+from .scaling import ANCHOR, ROWS, Measured, Point
+from .summary import Result, plain, results
 
 COLOURS = (report.GREY, report.BLUE, report.ORANGE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.bench.race import Outcome
+from .race import Outcome
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mixdali import Mix, Noisy
-from pipelines.show.parents import Box, Parent, covered_box, parents_of
+
+from .parents import Box, Parent, covered_box, parents_of
 
 INK, GREY = "#222222", "#9a9a9a"
 # Of the parents: the own image first.

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipelines.arguments import thread_count
-from pipelines.sources.source import Source
+from ..arguments import thread_count
+from .source import Source
 
 
 def decode_source(source: Source, size: tuple[int, int]) -> Source:

@@ -14,11 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from mixdali.seeds import derive_seed
-from pipelines.sources.cache import make_once, user_cache
-from pipelines.sources.pickles import dump_pickle
+
+from .cache import make_once, user_cache
+from .pickles import dump_pickle
+
+NEEDED = "the embedded data set needs scikit-learn and Pillow: pip install 'mixdali[tools]'"
+
+try:
+    from PIL import Image, ImageFilter
+except ImportError as error:
+    raise ImportError(NEEDED) from error
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -85,7 +92,7 @@ def _load() -> _Material:
     try:
         from sklearn.datasets import load_digits, load_sample_images
     except ImportError:
-        raise ImportError("the embedded data set needs scikit-learn: pip install 'mixdali[train]'") from None
+        raise ImportError(NEEDED) from None
     digits = load_digits()
     ink = np.round(digits.images * (255 / 16)).astype(np.uint8)
     ink = np.pad(ink, ((0, 0), (2, 2), (2, 2)))

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.sources.pickles import load_pickle
-from pipelines.sources.source import Source
+from .pickles import load_pickle
+from .source import Source
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pnm", ".ppm", ".pgm", ".jp2")
 

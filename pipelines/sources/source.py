@@ -14,12 +14,13 @@ import numpy as np
 class Source:
     """Images and their labels, in a fixed order.
 
-    items: (N, H, W, 3) uint8, or N paths of encoded images. An array is kept as it is, never copied.
+    items: (N, H, W, 3) uint8, or N paths of encoded images, made absolute. An array is kept as it is, never copied.
     labels: (N,) integers, class indices. Kept as a read-only int32 copy.
     classes: the names of the classes, when known.
     index: (N,) integers >= 0, each item's position in the full data set; 0 to N-1 by default. Kept as int32, read-only.
 
-    Raises TypeError for items, labels or an index of the wrong type, ValueError for wrong shapes or lengths.
+    Raises TypeError for items, labels or an index of the wrong type, ValueError for wrong shapes or lengths, and for
+    file names that are not UTF-8.
     """
 
     items: np.ndarray | Sequence[str]
@@ -97,9 +98,14 @@ def _items(items: Any) -> np.ndarray | tuple[str, ...]:
         return items
     paths = items.tolist() if isinstance(items, np.ndarray) else items
     try:
-        return tuple(path if type(path) is str else _path(path) for path in paths)
+        texts = [path if type(path) is str else _path(path) for path in paths]
     except TypeError as error:
         raise TypeError(f"items must be a uint8 array (N, H, W, 3) or a sequence of paths: {error}") from None
+    for path in texts:
+        if not path.isascii():
+            _check_name(path)
+    # DALI reads them later, when the working folder may be another
+    return tuple(path if path.startswith(os.sep) else os.path.abspath(path) for path in texts)
 
 
 def _path(path: Any) -> str:
@@ -107,6 +113,13 @@ def _path(path: Any) -> str:
     if not isinstance(text, str):
         raise TypeError(f"expected a path as text, got {path!r:.80}")
     return str(text)
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the file name {os.fsencode(path)!r} is not UTF-8, which DALI needs; rename it") from None
 
 
 def _integers(name: str, values: Any) -> np.ndarray:

@@ -54,7 +54,7 @@ def graph_batches(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int =
         pixels = constant(images, layout="HWC")
         given = how.get("plan")
         if given is None:
-            nodes = {name: constant(np.asarray(value, _kind(name))) for name, value in how.items()}
+            nodes = {name: constant(_draw(name, value)) for name, value in how.items()}
             now = epoch() if callable(epoch) else epoch
             plan = mix.draw(pixels, targets=constant(targets), epoch=now, **nodes)
         else:
@@ -75,7 +75,7 @@ def dynamic_mix(mix: Mix, images: np.ndarray, targets: np.ndarray, seed: int = 0
     pixels = ndd.as_batch(images, layout="HWC")
     plan = how.pop("plan", None)
     if plan is None:
-        given = {name: ndd.as_batch(np.asarray(value, _kind(name))) for name, value in how.items()}
+        given = {name: ndd.as_batch(_draw(name, value)) for name, value in how.items()}
         plan = mix.draw(pixels, targets=ndd.as_batch(targets), rng=ndd.random.RNG(seed=seed), **given)
     else:
         values = {name: np.asarray(value, _kind(name)) for name, value in plan.parts().items()}
@@ -90,6 +90,12 @@ def _stacked(batch: ndd.Batch) -> np.ndarray:
 
 def _kind(name: str) -> type:
     return _KINDS.get(name.rpartition(".")[2], np.float32)
+
+
+def _draw(name: str, value: np.ndarray) -> np.ndarray:
+    """Integers stay integers: they are pixels."""
+    array = np.asarray(value)
+    return array.astype(np.int32) if array.dtype.kind == "i" else array.astype(_kind(name))
 
 
 def _each(plan: Plan, change: Callable[[Any], Any]) -> Plan:

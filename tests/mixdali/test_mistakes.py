@@ -80,7 +80,7 @@ def test_plans_that_lack_something() -> None:
 
 
 def test_draws_of_unknown_names_and_generators_of_the_wrong_kind() -> None:
-    with pytest.raises(TypeError, match=r"no draw is called gamma; this mix draws lam, partner\.cycle"):
+    with pytest.raises(TypeError, match=r"no draw is called gamma; this mix draws lam, partner \(nearest: lam\)"):
         MixUp().draw(IMAGES, gamma=0.5)
     with pytest.raises(TypeError, match=r"rng must be a torch\.Generator on the CPU.* got 0"):
         MixUp().draw(IMAGES, rng=0)

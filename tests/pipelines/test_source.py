@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,8 @@ def test_labels_are_a_read_only_copy() -> None:
 
 
 def test_paths_of_any_kind_become_text() -> None:
-    assert list(Source([Path("a/b.jpg"), "c.jpg"], [0, 0]).items) == ["a/b.jpg", "c.jpg"]
-    assert list(Source(np.array(["a.jpg", "b.jpg"]), [0, 0]).items) == ["a.jpg", "b.jpg"]
+    assert list(Source([Path("/a/b.jpg"), "/c.jpg"], [0, 0]).items) == ["/a/b.jpg", "/c.jpg"]
+    assert list(Source(np.array(["/a.jpg", "/b.jpg"]), [0, 0]).items) == ["/a.jpg", "/b.jpg"]
 
 
 def test_a_source_of_a_million_files_prints_in_one_line() -> None:
@@ -153,10 +154,26 @@ def test_check_names_the_item_the_label_and_the_number_of_classes_it_takes() -> 
         numbered(5).check(3)
     with pytest.raises(ValueError, match=r"^image 4 has label 4, .*must be at least 5$"):
         numbered(5).select([0, 4]).check(3)
-    with pytest.raises(ValueError, match=r"^2\.jpg has label -1, .*relabel it or leave it out"):
+    with pytest.raises(ValueError, match=r"/2\.jpg has label -1, .*relabel it or leave it out"):
         named(3).relabel([0, 1, -1]).check(3)
 
 
 def test_check_refuses_an_empty_source() -> None:
     with pytest.raises(ValueError, match="holds no images"):
         Source([], []).check(10)
+
+
+def test_relative_paths_are_those_of_the_folder_where_they_were_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Source(["a.jpg", Path("sub") / "b.jpg", "/c.jpg"], [0, 1, 2])
+    monkeypatch.chdir("/")
+    assert source.items == (str(tmp_path / "a.jpg"), str(tmp_path / "sub" / "b.jpg"), "/c.jpg")
+
+
+def test_a_file_name_that_is_not_utf8_is_named() -> None:
+    source = Source(["/b\u00e4r.jpg", "/\u718a.jpg"], [0, 1])
+    assert source.items == ("/b\u00e4r.jpg", "/\u718a.jpg")
+    with pytest.raises(ValueError, match=r"the file name b'/b\\xe4r\.jpg' is not UTF-8, which DALI needs; rename it"):
+        Source(["/a.jpg", os.fsdecode(b"/b\xe4r.jpg")], [0, 1])

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import sys
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from mixdali import Choose, MixUp
 from tests.helpers.training import ALONE, coloured, coloured_sources, new_training
 from train.cli.main import find_recipe, recipe_names, recipe_outline
+from train.cli.shown import write_recipe
 from train.data.sources import Sources
+from train.data.streams import Stream
 from train.files.plain import differences, to_plain
 from train.loop.epochs import make_batch, train_step
-from train.recipe import Recipe, from_plain
+from train.optim import SGD, OneCycle
+from train.recipe import Recipe, from_plain, parts, vocabulary
 
 # Networks that take too long here, whatever their width and settings.
 DEEP = ("preact_resnet18", "preact_resnet34", "wide_resnet", "timm:")
@@ -99,9 +104,44 @@ def test_differences_name_the_fields() -> None:
     assert not any(text.startswith("optimizer.momentum") for text in texts)
 
 
-def test_a_stored_class_of_another_package_is_not_built() -> None:
-    with pytest.raises(ValueError, match=r"'subprocess\.Popen'; only classes of mixdali and train"):
-        from_plain({"type": "subprocess.Popen", "args": "true"})
+@pytest.mark.parametrize(
+    "name", ["subprocess.Popen", "train.__main__.main", "train.Path", "mixdali.Plan", "own.Blend", "SGD", "", None, 3]
+)
+def test_a_stored_class_that_recipes_are_not_made_of_is_not_built(name: object) -> None:
+    before = set(sys.modules)
+    with pytest.raises(ValueError, match=f"names the class {name!r}, which no recipe is made of"):
+        from_plain({"type": name, "args": "true"})
+    assert set(sys.modules) == before
+
+
+def test_the_parts_of_recipes_have_different_names() -> None:
+    names = [kind.__name__ for kind in set(parts())]
+    assert len(names) == len(set(names))
+    assert set(vocabulary()) == {*names} - {"Recipe", "Claim"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mix": SGD()}, "mix must be a Mix or None, got SGD"),
+        ({"optimizer": OneCycle()}, "optimizer must be an Optimizer, got OneCycle"),
+        ({"batch_size": "128"}, "batch_size must be a whole number, got '128'"),
+        ({"streams": Stream()}, "streams must be a list, each a Stream, got Stream"),
+    ],
+)
+def test_a_part_of_another_kind_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(find_recipe("demo")[1], **change)
+
+
+def test_what_a_command_shows_is_a_file_of_the_same_recipe(recipe: Recipe) -> None:
+    text = write_recipe(recipe, ["demo"], None)
+    written: dict[str, Any] = {}
+    exec(text, written)
+    assert written["recipe"] == recipe
+    assert text.startswith("# python -m train demo\n")
+    assert all(f"\n    {field.name}=" in text for field in fields(recipe))
+    assert max(map(len, text.splitlines())) < 125
 
 
 @pytest.mark.parametrize(

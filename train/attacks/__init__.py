@@ -8,6 +8,7 @@ evaluation, hard, soft and mixed targets. `attacked` says in which mode the netw
 
 from train.attacks.apgd import APGD as APGD
 from train.attacks.apgd import attack_classes as attack_classes
+from train.attacks.apgd import draw_starts as draw_starts
 from train.attacks.attack import Attack as Attack
 from train.attacks.attack import Loss as Loss
 from train.attacks.fgsm import FGSM as FGSM

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixdali.checks import fraction, positive_int
+from mixdali.worlds.tensor_draws import read_draw
 from train.attacks.attack import Best, Loss, Restarting, entropy, gradient, precise, steepest
 from train.attacks.ball import Ball, norms, per_image
 from train.attacks.images import check_images
@@ -154,6 +156,7 @@ def attack_classes(
     targets: Tensor,
     *,
     num_goals: int = 9,
+    starts: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """APGD-T: the attack with `targeted_dlr` towards each of the likeliest wrong classes in turn.
@@ -166,6 +169,9 @@ def attack_classes(
         logits: images -> (N, K), in evaluation mode.
         targets: (N, K) one-hot.
         num_goals: so many classes are tried, at most K - 1.
+        starts: for each class tried, and each image, a start of the attack, as `draw_starts` gives them; None draws
+            those that are needed.
+        generator: as of the attack.
     """
     check_images(images)
     labels = targets.argmax(dim=1)
@@ -174,7 +180,9 @@ def attack_classes(
     order = clean.scatter(1, labels.unsqueeze(1), -torch.inf).argsort(dim=1, descending=True)
     found, left = precise(images.detach()).clone(), clean.argmax(dim=1) == labels
     generator = entropy(images) if generator is None else generator
-    for number in range(min(num_goals, clean.shape[1] - 1)):
+    num_goals = min(num_goals, clean.shape[1] - 1)
+    given = None if starts is None else _taken_starts(attack, images, starts, num_goals)
+    for number in range(num_goals):
         rows = left.nonzero().squeeze(1)
         if not len(rows):
             break
@@ -183,8 +191,25 @@ def attack_classes(
         def loss(some: Tensor, wanted: Tensor = wanted, goals: Tensor = goals) -> Tensor:
             return targeted_dlr(logits(some), wanted, goals)
 
-        reached = attack.search(found[rows], loss, generator=generator)
+        start = None if given is None else given[number].index_select(-images.ndim, rows)
+        reached = attack.search(found[rows], loss, start=start, generator=generator)
         with torch.no_grad():
             fooled = logits(reached).argmax(dim=1) != labels[rows]
         found[rows[fooled]], left[rows[fooled]] = reached[fooled], False
+    return found
+
+
+def draw_starts(attack: APGD, images: Tensor, num_goals: int, generator: torch.Generator) -> Tensor:
+    """Starts for `attack_classes`: (num_goals, N, ...); of an attack with restarts (num_goals, restarts, N, ...)."""
+    return torch.stack([attack.draw(images, generator) for _ in range(num_goals)])
+
+
+def _taken_starts(attack: APGD, images: Tensor, starts: Any, num_goals: int) -> list[Tensor]:
+    """Of each goal the start, checked."""
+    tensor, shape = read_draw("starts", starts), attack.shape_of_start(images)
+    if tensor.ndim != len(shape) + 1 or len(tensor) < num_goals or tensor.shape[1:] != shape:
+        raise ValueError(f"starts must have the shape {(num_goals, *shape)}, got {tuple(tensor.shape)}")
+    found = [attack.taken_start(images, start) for start in tensor[:num_goals]]
+    for start in found:
+        attack.check_start(images, start)
     return found

@@ -6,11 +6,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mixdali.checks import one_of, positive_int, require
+from mixdali.worlds.tensor_draws import read_draw
 from train.attacks.ball import Ball, Norm, norms, per_image
 from train.attacks.images import check_images
 
@@ -47,14 +49,18 @@ class Attack(ABC):
             images: (N, ...) float in [0, 1].
             loss: what to maximise. The losses of different images must not depend on each other, or do so only through
                 batch statistics.
-            start: what is added to the images before the first step, instead of a draw; as `draw` gives it.
+            start: what is added to the images before the first step, instead of a draw; as `draw` gives it, a tensor,
+                an array or lists.
             generator: randomness of the start, on the device of the images; None takes fresh entropy.
 
         Raises:
-            TypeError, ValueError: images that are not float or not in [0, 1], an eps that covers all images, or a loss
-                that is not one number for each image.
+            TypeError, ValueError: images that are not float or not in [0, 1], an eps that covers all images, a loss
+                that is not one number for each image, or a start of another shape or outside the ball.
         """
         check_images(images)
+        if start is not None:
+            start = self.taken_start(images, start)
+            self.check_start(images, start)
         return self.search(images, loss, start=start, generator=generator)
 
     @abstractmethod
@@ -66,6 +72,30 @@ class Attack(ABC):
         self, images: Tensor, loss: Loss, *, start: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """As a call, for images that are known to be in [0, 1]: nothing is read back from their device."""
+
+    def shape_of_start(self, images: Tensor) -> tuple[int, ...]:
+        """The shape of what `draw` gives."""
+        return tuple(images.shape)
+
+    def taken_start(self, images: Tensor, start: Any) -> Tensor:
+        """A start that somebody gives, as a tensor on the device of the images; reads nothing back from it."""
+        tensor, shape = read_draw("start", start), self.shape_of_start(images)
+        if tensor.shape != shape:
+            raise ValueError(f"{type(self).__name__}: start must have the shape {shape}, got {tuple(tensor.shape)}")
+        return tensor.to(images.device, torch.promote_types(images.dtype, torch.float32))
+
+    def check_start(self, images: Tensor, start: Tensor) -> None:
+        """ValueError for a start that `draw` could not give: not finite, or too far. Waits for its device."""
+        rows = start.flatten(start.ndim - images.ndim + 1)
+        far = float(torch.linalg.vector_norm(rows, ord=torch.inf if self.norm == "Linf" else 2, dim=-1).amax())
+        reach = self._reach()
+        if not far <= reach * (1 + 1e-5) + 1e-7:
+            rule = f"at most {reach:.4g} from 0 in {self.norm}" if far < torch.inf else "finite"
+            raise ValueError(f"{type(self).__name__}: start must be {rule}, got {far:.4g}")
+
+    def _reach(self) -> float:
+        """How far a start can be."""
+        return self.eps
 
     def _ball(self, images: Tensor, *, box_first: bool = False, guard: float = 0.0) -> Ball:
         if self.norm == "L2":
@@ -96,6 +126,9 @@ class Restarting(Attack):
         draws = [self._draw(images, generator) for _ in range(self.restarts)]
         return draws[0] if self.restarts == 1 else torch.stack(draws)
 
+    def shape_of_start(self, images: Tensor) -> tuple[int, ...]:
+        return (self.restarts, *images.shape) if self.restarts > 1 else tuple(images.shape)
+
     @abstractmethod
     def _draw(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """One start of the shape of `images`."""
@@ -106,9 +139,7 @@ class Restarting(Attack):
             generator = entropy(images) if generator is None else generator
             yield from (self._draw(images, generator) for _ in range(self.restarts))
             return
-        shape = (self.restarts, *images.shape) if self.restarts > 1 else tuple(images.shape)
-        if start.shape != shape:
-            raise ValueError(f"{type(self).__name__}: start must have the shape {shape}, got {tuple(start.shape)}")
+        start = self.taken_start(images, start)
         yield from start if self.restarts > 1 else [start]
 
 

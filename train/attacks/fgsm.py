@@ -39,13 +39,16 @@ class FGSM(Attack):
         width = self.noise * self.eps
         return torch.zeros_like(precise(images.detach())).uniform_(-width, width, generator=generator)
 
+    def _reach(self) -> float:
+        return self.noise * self.eps
+
     def search(
         self, images: Tensor, loss: Loss, *, start: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
         ball = self._ball(images)
         if start is None:
             start = self.draw(ball.images, entropy(images) if generator is None else generator)
-        begin = (ball.images + start.to(ball.images)).clamp(0, 1)
+        begin = (ball.images + self.taken_start(ball.images, start)).clamp(0, 1)
         _, slopes = gradient(loss, begin)
         reached = torch.add(begin, slopes.sign(), alpha=self.step_size)
         return ball.project(reached) if self.project else reached.clamp(0, 1)

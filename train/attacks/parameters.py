@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from mixdali.checks import count, fraction, one_of, require
+from mixdali.worlds.tensor_draws import read_draw
 from train.attacks.attack import GUARD, Loss, precise
 from train.attacks.ball import norms, per_image
 from train.attacks.ssim import ssim
 
 # Of a move, tried from the whole to nothing where images must stay alike.
-SHARES = torch.linspace(1, 0, 9).tolist()
+SHARES = torch.linspace(1, 0, 9, device="cpu").tolist()
 
 Moves = dict[str, Tensor]
 """By the name of a tensor of parameters: (N, ...) what is added to it for each image."""
@@ -67,7 +68,7 @@ class ParameterAttack:
             network: images (N, 3, H, W) in [0, 1] -> the same shape; with batch norm in evaluation mode.
             images: (N, 3, H, W) in [0, 1].
             loss: what to maximise, of the corrupted images, one number for each.
-            start: as `draw` gives it; brought into the ball.
+            start: as `draw` gives it, or as an array or lists; brought into the ball.
 
         Raises:
             ValueError: the network changes the shape of its images, or the start has another one.
@@ -149,6 +150,7 @@ def parameters_of(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
 def _split(flat: Tensor, parameters: dict[str, Tensor], number: int) -> Moves:
     """(N, P) -> by name (N, ...)."""
     sizes = [parameter.numel() for parameter in parameters.values()]
+    flat = read_draw("start", flat)
     if flat.shape != (number, sum(sizes)):
         raise ValueError(f"start must have the shape {(number, sum(sizes))}, got {tuple(flat.shape)}")
     parts = zip(parameters.items(), flat.split(sizes, dim=1), strict=True)

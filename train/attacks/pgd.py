@@ -85,6 +85,9 @@ class PGD(Restarting):
         loose = self.start == "gaussian" and self.keep == "last" and self.num_steps > 0
         return images if loose else ball.project(images)
 
+    def _reach(self) -> float:
+        return torch.finfo(torch.float32).max if self.start == "gaussian" else self.eps
+
     def _draw(self, images: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.zeros_like(precise(images.detach()))
         if self.start == "none":

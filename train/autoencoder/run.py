@@ -20,8 +20,8 @@ from pipelines.show.pictures import INK, write_figure
 from train.autoencoder.training import Settings, State, new_state, train_step
 from train.data.pixels import identify, read_pixels
 from train.files import checkpoint
-from train.files.folders import claim_folder
-from train.machine.command import parse, say
+from train.files.folders import Claim, claim_folder
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
 from train.machine.run import Place
 from train.machine.stop import Stop, stop_on_signals
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
     """Train what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     summary = "Train a small autoencoder of 32 px images, whose weights AdversarialAugment (calian2022defending) moves."
     command = parse(Command, words, program="train.autoencoder", summary=summary)
-    return train_autoencoder(command.settings, command.place, Console())
+    return train_autoencoder(command.settings, command.place, new_console())
 
 
 def train_autoencoder(settings: Settings, place: Place, console: Console) -> int:
@@ -59,21 +59,24 @@ def train_autoencoder(settings: Settings, place: Place, console: Console) -> int
         if world.size > 1:
             raise ValueError("an autoencoder is trained by one process; start it without torchrun")
         source, pixels = read_pixels(place.root, settings.batch_size)
-        pixels, identity = pixels.to(world.device), identify(settings, source, world.device)
+        pixels, identity = pixels.to(world.device), identify(settings, source, world)
         state, name = new_state(settings, world.device), place.name or "autoencoder"
-        with claim_folder(Path(place.folder), name, asked=place.name is not None, identity=identity) as folder:
-            if folder.resumes:
-                state.load_checkpoint(checkpoint.load(folder.last))
-            verb = f"goes on in {folder.path} after step {state.step}" if folder.resumes else f"writes to {folder.path}"
-            say(console, f"{len(pixels):,} images on {world.kind}; {verb}")
-            finished = run_steps(state, pixels, folder.path, identity, stop, console)
+        claim = Claim(identity=identity, settings=settings, exact=place.exact, resume=place.resume)
+        with claim_folder(Path(place.folder), name, claim, asked=place.name is not None) as folder:
+            if folder.start is not None:
+                state.load_checkpoint(checkpoint.load(folder.start))
+            say(console, f"{len(pixels):,} images on {world.kind}; {folder.verb(f'step {state.step}')}")
+            for note in folder.notes:
+                say(console, note)
+            facts = {"identity": identity, "processes": 1, **folder.facts}
+            finished = run_steps(state, pixels, folder.path, facts, stop, console)
             draw(folder.path / "reconstructed.png", state, pixels[:SHOWN])
             end = "Finished" if finished else "Stopped; the same command goes on"
             say(console, f"{end} at step {state.step}; saved in {folder.path}: last.pt, reconstructed.png")
             return 0 if finished else stop.exit_code
 
 
-def run_steps(state: State, pixels: Tensor, path: Path, identity: dict[str, Any], stop: Stop, console: Console) -> bool:
+def run_steps(state: State, pixels: Tensor, path: Path, facts: dict[str, Any], stop: Stop, console: Console) -> bool:
     """Step until the end, or until asked to stop; -> whether it is the end. ValueError if the error is no number."""
     total, saved = state.settings.num_steps, time.perf_counter()
     sums, steps = torch.zeros((), device=pixels.device), 0
@@ -86,16 +89,15 @@ def run_steps(state: State, pixels: Tensor, path: Path, identity: dict[str, Any]
             say(console, f"step {state.step:,}/{total:,}  error {error:.5f}, {-10 * math.log10(error):.1f} dB")
             sums, steps = torch.zeros_like(sums), 0
         if time.perf_counter() - saved > SECONDS_BETWEEN_SAVES:
-            _save(path, state, identity)
+            _save(path, state, facts)
             saved = time.perf_counter()
-    _save(path, state, identity)
+    _save(path, state, facts)
     return state.step >= total
 
 
-def _save(path: Path, state: State, identity: dict[str, Any]) -> None:
+def _save(path: Path, state: State, facts: dict[str, Any]) -> None:
     finished = state.step >= state.settings.num_steps
-    content = {"identity": identity, "processes": 1, "finished": finished, **state.to_checkpoint()}
-    checkpoint.save(path / "last.pt", content)
+    checkpoint.save(path / "last.pt", {**facts, "finished": finished, **state.to_checkpoint()})
 
 
 @torch.no_grad()
@@ -110,5 +112,5 @@ def draw(path: Path, state: State, pixels: Tensor) -> None:
             axes.imshow(image, interpolation="nearest")
             axes.axis("off")
     title = f"images, and what the network makes of them after {state.step:,} steps"
-    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left", parse_math=False)
     write_figure(figure, path, 130)

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from rich.console import Console
 
 from pipelines.bench.header import header, lines
 from train.bench.memory import Stretch, run_steps
 from train.bench.steps import Cost, attack_of, compare_steps
-from train.cli.main import find_recipe, recipe_outline, split_words
+from train.cli.main import choose_recipe, split_words
 from train.cli.overrides import parse_overrides
 from train.data.loaders import train_loader
 from train.data.sources import prepare_sources, read_sources
+from train.files.recipe_file import RecipeFile
 from train.loop.epochs import make_batch
 from train.loop.state import new_state
-from train.machine.command import say
+from train.machine.command import new_console, say
 from train.machine.distributed import open_world
 from train.machine.precision import resolve_precision
 from train.machine.run import Run
@@ -38,18 +38,18 @@ def main(words: Sequence[str]) -> int:
     if own.steps < 2 or own.rounds < 1:
         raise ValueError(f"--steps must be 2 or more and --rounds 1 or more, got {own.steps} and {own.rounds}")
     names, fields = split_words(rest)
-    title, stored = find_recipe(*names)
-    recipe, run = parse_overrides(title, recipe_outline(names[0])[0], stored, fields)
-    console = Console()
+    chosen = choose_recipe(*names)
+    recipe, run = parse_overrides(" ".join(names), chosen.summary, chosen.stored, fields, chosen.file)
+    console = new_console()
     for line in lines(header(words, program=PROGRAM, versions={"torch": torch.__version__})):
         say(console, line)
-    for line in measure(recipe, run, steps=own.steps, rounds=own.rounds):
+    for line in measure(recipe, run, steps=own.steps, rounds=own.rounds, file=chosen.file):
         say(console, line)
     return 0
 
 
-def measure(recipe: Recipe, run: Run, *, steps: int, rounds: int) -> list[str]:
-    """What was found, in lines for people. Nothing is written to disk."""
+def measure(recipe: Recipe, run: Run, *, steps: int, rounds: int, file: RecipeFile | None = None) -> list[str]:
+    """What was found, in lines for people. Nothing is written to disk. `file` is that of a recipe of one's own."""
     with open_world(run.device) as world:
         if world.size > 1:
             raise ValueError("train.bench measures one process, so start it without torchrun")
@@ -59,7 +59,7 @@ def measure(recipe: Recipe, run: Run, *, steps: int, rounds: int) -> list[str]:
         if not len(loader):
             raise ValueError(f"{len(sources.train)} training images do not fill a batch of {recipe.batch_size}")
         with torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []):
-            state = new_state(recipe, sources, world, len(loader))
+            state = new_state(recipe, sources, world, len(loader), None if file is None else file.names)
             stretch = run_steps(recipe, state, loader, world, steps)
             batch = make_batch(next(iter(loader)), state.epoch, state.step, world.device)
             network = copy.deepcopy(state.model)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ from train.data.images import identify_images, spread
 from train.data.loaders import val_loader
 from train.data.sources import Sources, read_sources
 from train.files import checkpoint
-from train.files.folders import claim_folder
+from train.files.folders import Claim, claim_folder
+from train.files.recipe_file import RecipeFile, file_of
 from train.loop.held_out import to_device
-from train.machine.command import parse, say
-from train.machine.distributed import World, machine, open_world
+from train.machine.circumstances import circumstances
+from train.machine.command import new_console, parse, say
+from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.run import Run
 from train.machine.stop import Stop, Stopped, stop_on_signals
@@ -39,7 +42,7 @@ SECONDS_BETWEEN_SAVES = 10.0
 def main(words: Sequence[str]) -> int:
     """Certify what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     asked = parse(Arguments, words, program="train.certify", summary=SUMMARY)
-    return certify(asked, Console())
+    return certify(asked, new_console())
 
 
 def certify(asked: Arguments, console: Console) -> int:
@@ -51,26 +54,30 @@ def certify(asked: Arguments, console: Console) -> int:
     Raises:
         ValueError, FileNotFoundError: one line for the user.
     """
-    path = asked.checkpoint / "last.pt" if asked.checkpoint.is_dir() else asked.checkpoint
+    path = checkpoint.find(asked.checkpoint)
     with stop_on_signals() as stop, open_world(asked.device) as world:
         if world.size > 1:
             raise ValueError("one process certifies; start it without torchrun")
         asked = replace(asked, precision=resolve_precision(asked.precision, world.device))
-        recipe, sources = read_run(path, asked.root)
+        recipe, sources, file = read_run(path, asked.root, asked.recipe_file, partial(say, console))
         asked = replace(asked, sigma=choose_sigma(asked.sigma, recipe))
-        model = checkpoint.load_model(path, average=asked.average).to(world.device)
+        model = checkpoint.load_model(path, average=asked.average, file=file).to(world.device)
         chosen = sources.held_out.select(choose_images(len(sources.held_out), asked.skip, asked.num_images))
         identity = identify(asked, model, chosen, world)
         name = asked.name or f"certify-{path.resolve().parent.name}"
-        with claim_folder(Path(asked.folder), name, asked=asked.name is not None, identity=identity) as folder:
+        claim = Claim(identity=identity, exact=asked.exact)
+        with claim_folder(Path(asked.folder), name, claim, asked=asked.name is not None) as folder:
             found = Certified.empty(chosen, sources, asked)
             if folder.resumes:
                 found.load(checkpoint.load(folder.last))
             verb = "goes on in" if folder.resumes else "writes to"
-            facts = f"{len(chosen):,} of {len(sources.held_out):,} test images, noise of {asked.sigma:g}"
+            counts = f"{len(chosen):,} of {len(sources.held_out):,} test images, noise of {asked.sigma:g}"
             votes = f"{asked.n:,} votes each, {asked.precision} on {world.kind}"
-            say(console, f"{facts}, {votes}; {verb} {folder.path}")
-            job = Job(asked, recipe, sources, chosen, model, world, found, folder.path, identity, str(path))
+            say(console, f"{counts}, {votes}; {verb} {folder.path}")
+            for note in folder.notes:
+                say(console, note)
+            facts = {"identity": identity, "processes": 1, **folder.facts}
+            job = Job(asked, recipe, sources, chosen, model, world, found, folder.path, facts, str(path))
             finished = job.run(stop, console)
             if finished:
                 console.print(result_table(found))
@@ -91,7 +98,7 @@ class Job:
     world: World
     found: Certified
     path: Path
-    identity: dict[str, Any]
+    facts: dict[str, Any]
     checkpoint: str
 
     def run(self, stop: Stop, console: Console) -> bool:
@@ -123,8 +130,8 @@ class Job:
 
     def save(self) -> None:
         """Write the counts, and what follows from them so far."""
-        content = {"identity": self.identity, "processes": 1, "finished": bool(self.found.done.all())}
-        checkpoint.save(self.path / "last.pt", content | self.found.to_checkpoint())
+        content = {**self.facts, "finished": bool(self.found.done.all()), **self.found.to_checkpoint()}
+        checkpoint.save(self.path / "last.pt", content)
         write_report(self.path, self.found, self.checkpoint)
 
     def _images(self) -> Iterator[tuple[int, Tensor]]:
@@ -139,14 +146,17 @@ class Job:
                 yield next(places), image
 
 
-def read_run(path: Path, root: str | None) -> tuple[Recipe, Sources]:
-    """The recipe of a checkpoint and the data in `root`.
+def read_run(
+    path: Path, root: str | None, named: Path | None, tell: Callable[[str], None]
+) -> tuple[Recipe, Sources, RecipeFile | None]:
+    """The recipe of a checkpoint, the data in `root`, and the recipe file, if it is made of one (see `file_of`).
 
     Raises:
         FileNotFoundError, ValueError: it is no checkpoint of a classifier, or one of other classes.
     """
     content = checkpoint.load_classifier(path)
-    recipe = from_plain(content["recipe"])
+    file = file_of(path, content, content["recipe"], named, tell)
+    recipe = from_plain(content["recipe"], file)
     sources = read_sources(recipe.data, root)
     checkpoint.check_classes(path, content, sources.classes, root)
     outputs = content["network"]["num_classes"]
@@ -154,7 +164,7 @@ def read_run(path: Path, root: str | None) -> tuple[Recipe, Sources]:
         raise ValueError(
             f"{path} has {outputs} outputs for {sources.num_classes} classes, so its largest output is not its class"
         )
-    return recipe, sources
+    return recipe, sources, file
 
 
 def choose_sigma(asked: float | None, recipe: Recipe) -> float:
@@ -181,5 +191,6 @@ def identify(asked: Arguments, model: nn.Module, chosen: Source, world: World) -
         "certify": {name: getattr(asked, name) for name in settings},
         "weights": checkpoint.digest(model),
         "images": identify_images(chosen),
-        **machine(world.device),
+        "processes": world.size,
+        **circumstances(world),
     }

@@ -10,6 +10,7 @@ import tyro
 
 from mixdali.checks import count, positive, positive_int
 from train.certify.smoothing import check_alpha
+from train.files.recipe_file import NamedFile
 from train.machine.precision import Precision
 from train.machine.run import check_folder_name
 
@@ -22,6 +23,7 @@ class Arguments:
     """A last.pt or best.pt of a classifier, or the folder of its run."""
     root: str | None = None
     """Folder of the data the network was trained on. None: the embedded digits."""
+    recipe_file: NamedFile = None
     sigma: float | None = None
     """Deviation of the noise, in units of images in [0, 1]. None: that of the training."""
     n0: int = 100
@@ -48,6 +50,9 @@ class Arguments:
     """Where the results lie."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto takes a GPU if there is one."""
+    exact: bool = False
+    """Refuse to go on with what was stopped if it would no longer end with the same bytes: on another device, with
+    another number of torch's threads, or after an upgrade."""
 
     def __post_init__(self) -> None:
         if self.sigma is not None:

@@ -12,12 +12,15 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from mixdali import Fixed, Ramp
 from mixdali.names import nearest
-from pipelines.expressions import parse_setting
+from pipelines.expressions import parse_number, parse_setting
+from train.cli.whole import describe_parts, part_fields, take_parts
 from train.data.streams import Stream
 from train.files.plain import to_plain
+from train.files.recipe_file import RecipeFile
 from train.machine.command import read_arguments
+from train.machine.numbers import add_numbers
 from train.machine.run import Run
-from train.recipe import Recipe
+from train.recipe import FIXED, Recipe, vocabulary
 
 
 @dataclass(frozen=True)
@@ -28,24 +31,37 @@ class Command:
     run: Annotated[Run, tyro.conf.arg(name="")]
 
 
-def parse_overrides(title: str, summary: str, stored: Recipe, arguments: Sequence[str]) -> tuple[Recipe, Run]:
-    """The recipe `stored` with the fields that `arguments` set, and the settings of the run.
+def parse_overrides(
+    command: str, summary: str, stored: Recipe, arguments: Sequence[str], file: RecipeFile | None = None
+) -> tuple[Recipe, Run]:
+    """The recipe `stored` with the parts and fields that `arguments` set, and the settings of the run.
+
+    Args:
+        command: the recipe and its variant, as they were given.
+        file: the recipe file, for parts that it defines.
 
     Raises:
         ValueError: an unknown field, with the nearest ones, or a value that it cannot take.
         SystemExit: after `--help`.
     """
-    command, unknown = read_arguments(
-        Command,
-        arguments,
-        program=f"train {title}",
-        summary=summary,
-        default=Command(_with_streams(stored, arguments), Run()),
-        registry=_registry(),
-    )
+    known = vocabulary(file)
+    recipe, fields = take_parts(stored, arguments, known)
+    try:
+        parsed, unknown = read_arguments(
+            Command,
+            fields,
+            program=f"train {command}",
+            summary=summary,
+            default=Command(_with_streams(recipe, fields), Run()),
+            registry=_registry(),
+        )
+    except SystemExit:
+        print(describe_parts(stored, known))
+        raise
     if unknown:
-        raise ValueError(_refuse(unknown[0], field_names(command)))
-    return command.recipe, command.run
+        names = [*field_names(parsed), *part_fields(parsed.recipe, known), "show"]
+        raise ValueError(_refuse(unknown[0], names))
+    return parsed.recipe, parsed.run
 
 
 def _with_streams(recipe: Recipe, arguments: Sequence[str]) -> Recipe:
@@ -61,17 +77,16 @@ def _with_streams(recipe: Recipe, arguments: Sequence[str]) -> Recipe:
 
 def field_names(value: object) -> list[str]:
     """The dotted names that can be set: of a `Command`, `lr`, `mix.alpha`, `mix.mixes.0.alpha`, `root`."""
-    fixed = ("paper", "claim")
     names = [name for part in vars(value).values() for name in _dotted(to_plain(part), ())]
     # A recipe without streams takes a first one.
     named = ["streams.0.root" if name == "streams" else name for name in names]
-    return [name for name in named if name.split(".")[0] not in fixed]
+    return [name for name in named if name.split(".")[0] not in FIXED]
 
 
 def _registry() -> ConstructorRegistry:
-    """tyro's rules, and two more: for several numbers or None, whose default tyro cannot show by itself, and for
-    settings of a mix that are numbers or more than that."""
-    registry = ConstructorRegistry()
+    """tyro's rules, and more: for numbers such as 8/255, for several numbers or None, whose default tyro cannot show by
+    itself, and for settings of a mix that are numbers or more than that."""
+    registry = add_numbers(ConstructorRegistry())
 
     @registry.primitive_rule
     def numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[tuple[float, ...] | None] | None:
@@ -80,7 +95,7 @@ def _registry() -> ConstructorRegistry:
         return PrimitiveConstructorSpec(
             nargs="*",
             metavar="[FLOAT [FLOAT ...]]",
-            instance_from_str=lambda words: tuple(map(float, words)) or None,
+            instance_from_str=lambda words: tuple(map(parse_number, words)) or None,
             is_instance=lambda value: value is None or isinstance(value, Sequence),
             str_from_instance=lambda value: [] if value is None else [str(number) for number in value],
         )

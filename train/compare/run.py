@@ -1,4 +1,4 @@
-"""`python -m train.compare.run RUN ...`: what finished runs reached, with mean and deviation over their seeds."""
+"""`python -m train.compare RUN ...`: what finished runs reached, with mean and deviation over their seeds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
-from train.machine.command import parse
+from train.files import checkpoint
+from train.machine.command import new_console, parse
 
 SUMMARY = "Compare finished runs: those that differ in nothing but their seed share a line, with mean and deviation."
 
-# Of the last line of metrics.jsonl: what it is called here. A column is shown if any run has it.
+# Of the last epoch's numbers: what each is called here. A column is shown if any run has it.
 COLUMNS = {
     "accuracy": "held-out, last",
     "ema_accuracy": "averaged, last",
@@ -40,7 +40,7 @@ class Arguments:
     """Which runs, and how they are shown."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of finished runs, each with its metrics.jsonl."""
+    """Folders of finished runs."""
     markdown: bool = False
     """Print the table as Markdown."""
 
@@ -49,27 +49,31 @@ class Arguments:
 class Finished:
     """One finished run."""
 
+    path: Path
     title: str
     """Recipe and variant."""
     settings: Mapping[str, Any]
-    """The fields of its recipe by their dotted names, but for the seed."""
+    """The fields of its recipe by their dotted names, but for the seed, and how many images and classes it saw."""
+    seed: int
     numbers: Mapping[str, float]
     """What it reached, by column; shares of 1."""
 
 
 def main(words: Sequence[str]) -> int:
     """Read, group and show. Raises ValueError and others of one line for the user."""
-    asked = parse(Arguments, words, program="train.compare.run", summary=SUMMARY)
+    asked = parse(Arguments, words, program="train.compare", summary=SUMMARY)
     if not asked.runs:
-        raise ValueError("name the folders of one or more runs: python -m train.compare.run runs/*")
-    header, rows = compare(_finished(asked.runs))
+        raise ValueError("name the folders of one or more runs: python -m train.compare runs/*")
+    header, rows = compare(once_a_seed(_finished(asked.runs)))
     if asked.markdown:
         print("\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)))
         return 0
-    table = Table(*header)
+    table = Table()
+    for name in header:
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    new_console().print(table)
     return 0
 
 
@@ -96,27 +100,43 @@ def read_run(path: Path) -> Finished:
     """A finished run from its folder.
 
     Raises:
-        FileNotFoundError: the folder has no metrics.jsonl.
-        ValueError: the run is not finished.
+        FileNotFoundError: the folder has no last.pt.
+        ValueError: it is of something else, or of a run that is not finished.
     """
-    file = path / "metrics.jsonl"
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist; give the folders of runs")
-    header, *history = [json.loads(line) for line in file.read_text().splitlines()]
-    recipe = header.get("recipe")
-    if recipe is None:
+    if path.is_file():
+        raise ValueError(f"{path} is a file; give the folder of the run, {path.parent}")
+    content = checkpoint.load(checkpoint.find(path))
+    if "recipe" not in content or "network" not in content:
         raise ValueError(f"{path} is no run of python -m train")
-    if not history or "accuracy" not in history[-1]:
-        done = history[-1]["epoch"] if history else 0
+    recipe, history = content["recipe"], content["history"]
+    if not content["finished"]:
         raise ValueError(
-            f"{path} is not finished: {done} of {recipe['num_epochs']} epochs; its command goes on with it"
+            f"{path} is not finished: {content['epoch']} of {recipe['num_epochs']} epochs; its command goes on with it"
         )
     numbers = {name: history[-1][key] for key, name in COLUMNS.items() if key in history[-1]}
     for key, name in BEST.items():
-        if key in history[-1]:
+        if any(key in row for row in history):
             numbers[name] = max(row[key] for row in history if key in row)
     settings = {name: value for name, value in _flat(recipe).items() if name not in ("seed", "claim", "paper")}
-    return Finished(header["run"], settings, numbers)
+    settings |= {"images": content["identity"]["images"]["num_images"], "classes": len(content["classes"])}
+    return Finished(path, _title(path), settings, recipe["seed"], numbers)
+
+
+def _title(path: Path) -> str:
+    """The recipe and variant that a run was started as; the name of its folder where that is not to be found."""
+    file = path / "metrics.jsonl"
+    first = file.read_text().partition("\n")[0] if file.is_file() else ""
+    return json.loads(first)["run"] if first else path.resolve().name
+
+
+def once_a_seed(runs: Sequence[Finished]) -> list[Finished]:
+    """The first of those that differ in nothing, not even their seed; a line on stderr for each that is left out."""
+    taken: dict[str, Finished] = {}
+    for run in runs:
+        first = taken.setdefault(json.dumps([run.title, dict(run.settings), run.seed], sort_keys=True), run)
+        if first is not run:
+            print(f"left out: {run.path} has the recipe and seed {run.seed} of {first.path}", file=sys.stderr)
+    return list(taken.values())
 
 
 def compare(runs: Sequence[Finished]) -> tuple[list[str], list[list[str]]]:

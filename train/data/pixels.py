@@ -9,7 +9,8 @@ from torch import Tensor
 
 from train.data.sources import fingerprint
 from train.files.plain import to_plain
-from train.machine.distributed import machine
+from train.machine.circumstances import circumstances
+from train.machine.distributed import World
 
 if TYPE_CHECKING:
     from pipelines.sources.source import Source
@@ -29,10 +30,15 @@ def read_pixels(root: str | None, batch_size: int) -> tuple[Source, Tensor]:
     return source, torch.from_numpy(source.items).permute(0, 3, 1, 2).contiguous()
 
 
-def identify(settings: Any, source: Source, device: torch.device) -> dict[str, Any]:
-    """All that must be the same for a training to go on exactly."""
+def identify(settings: Any, source: Source, world: World, *, auto: bool = False) -> dict[str, Any]:
+    """All that must be the same for a training to go on exactly.
+
+    auto  the machine chose the precision in the settings.
+    """
     return {
         "settings": to_plain(settings),
         "images": {"num_images": len(source), "fingerprint": fingerprint(source)[:12]},
-        **machine(device),
+        "processes": world.size,
+        "auto": ["settings.precision"] if auto else [],
+        **circumstances(world),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from train.data.images import HeldOutImages
 from train.data.sources import Sources, read_sources
 from train.evaluate.parts.shifts import Networks
 from train.files import checkpoint
+from train.files.recipe_file import RecipeFile, file_of
 from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop
@@ -70,8 +72,15 @@ class Subject:
         }
 
 
-def read_checkpoint(path: Path, root: str | None, weights: Literal["both", "averaged", "raw"]) -> Subject:
-    """The networks of a last.pt or best.pt, or of the folder of a run, and the data in `root`.
+def read_checkpoint(
+    path: Path,
+    root: str | None,
+    weights: Literal["both", "averaged", "raw"],
+    recipe_file: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Subject:
+    """The networks of a last.pt or best.pt, or of the folder of a run, and the data in `root`. `file_of` says what the
+    last two arguments are.
 
     Raises:
         FileNotFoundError, ValueError: it is no checkpoint of a classifier, or of one of other classes, or it has no
@@ -82,32 +91,42 @@ def read_checkpoint(path: Path, root: str | None, weights: Literal["both", "aver
     kind, size = content["recipe"]["data"], content["recipe"]["size"]
     sources = read_sources(kind, root)
     checkpoint.check_classes(path, content, sources.classes, root)
+    file = file_of(path, content, content["network"], recipe_file, tell)
     return Subject(
         f"{path.resolve().parent.name}, {path.stem}",
-        _networks(path, content, weights),
+        _networks(path, content, weights, file),
         sources,
         None if size is None else tuple(size),
         ours=True,
     )
 
 
-def read_source(path: Path, root: str | None, sources: Sources) -> nn.Module:
+def read_source(
+    path: Path,
+    root: str | None,
+    sources: Sources,
+    recipe_file: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> nn.Module:
     """The network that adversarial images of `sources`, which lie in `root`, are made on for another one: its averaged
-    weights where the run kept them. Raises as `read_checkpoint`."""
+    weights where the run kept them. Other arguments and errors as of `read_checkpoint`."""
     path, content = _load(path)
     kind = content["recipe"]["data"]
     if kind != sources.kind:
         raise ValueError(f"{path} takes images of {kind}, the network that is evaluated those of {sources.kind}")
     checkpoint.check_classes(path, content, sources.classes, root)
-    return next(iter(_networks(path, content, "both").values()))
+    file = file_of(path, content, content["network"], recipe_file, tell)
+    return next(iter(_networks(path, content, "both", file).values()))
 
 
 def _load(path: Path) -> tuple[Path, dict[str, Any]]:
-    path = path / "last.pt" if path.is_dir() else path
+    path = checkpoint.find(path)
     return path, checkpoint.load_classifier(path)
 
 
-def _networks(path: Path, content: dict[str, Any], weights: Literal["both", "averaged", "raw"]) -> dict[str, nn.Module]:
+def _networks(
+    path: Path, content: dict[str, Any], weights: Literal["both", "averaged", "raw"], file: RecipeFile | None
+) -> dict[str, nn.Module]:
     found = {"averaged": content["ema"], "raw": content["model"]}
     if found["averaged"] is None:
         if weights == "averaged":
@@ -117,7 +136,7 @@ def _networks(path: Path, content: dict[str, Any], weights: Literal["both", "ave
         found = {weights: found[weights]}
     networks = {}
     for name, state in found.items():
-        networks[name] = build_model(**content["network"], seed=0)
+        networks[name] = build_model(**content["network"], seed=0, own=None if file is None else file.names)
         networks[name].load_state_dict(state)
     return networks
 
@@ -139,7 +158,7 @@ def read_function(name: str, root: str | None) -> Subject:
 
 def check_outputs(networks: Networks, images: HeldOutImages) -> None:
     """ValueError unless all networks give logits of the classes, on two of the images; in one line what is wrong."""
-    few = images.spread(min(2, len(images)))
+    few = replace(images.spread(min(2, len(images))), batch_size=2)
     (batch,) = few
     for name, network in networks.items():
         with torch.no_grad():

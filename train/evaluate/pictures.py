@@ -220,5 +220,5 @@ def _finish(figure: Figure, axes: Sequence[Axes], title: str, path: Path) -> Non
         lines += more
         names += called
     figure.legend(lines, names, fontsize=8, frameon=False, loc="outside lower center", ncols=len(lines))
-    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", parse_math=False)
     write_figure(figure, path, DPI)

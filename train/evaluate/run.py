@@ -29,10 +29,11 @@ from train.evaluate.parts.detection import read_others
 from train.evaluate.report import print_report, summarise_part, write_report
 from train.evaluate.settings import Arguments, radius
 from train.files import checkpoint
-from train.files.folders import claim_folder
+from train.files.folders import Claim, claim_folder
 from train.files.plain import differences
-from train.machine.command import parse, say
-from train.machine.distributed import World, machine, open_world
+from train.machine.circumstances import circumstances
+from train.machine.command import new_console, parse, say
+from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.stop import Stop, Stopped, stop_on_signals
 from train.recipe import Data
@@ -44,7 +45,7 @@ SECONDS_BETWEEN_SAVES = 1.0
 def main(words: Sequence[str]) -> int:
     """Evaluate what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     asked = parse(Arguments, words, program="train.evaluate", summary=SUMMARY)
-    return evaluate(asked, Console())
+    return evaluate(asked, new_console())
 
 
 def evaluate(asked: Arguments, console: Console) -> int:
@@ -60,18 +61,21 @@ def evaluate(asked: Arguments, console: Console) -> int:
         if world.size > 1:
             raise ValueError("one process evaluates; start it without torchrun")
         asked = replace(asked, precision=resolve_precision(asked.precision, world.device))
-        subject = _read_subject(asked)
-        setup = set_up(asked, subject, world, stop)
+        subject = _read_subject(asked, console)
+        setup = set_up(asked, subject, world, stop, console)
         names = choose_parts(asked, setup, console)
         identity = identify(asked, setup, world)
         runs, name = _place(asked)
-        with claim_folder(runs, name, asked=asked.name is not None, identity=identity) as folder:
-            notes = Notes(folder.last, identity)
+        claim = Claim(identity=identity, exact=asked.exact)
+        with claim_folder(runs, name, claim, asked=asked.name is not None) as folder:
+            notes = Notes(folder.last, identity, folder.facts)
             if folder.resumes:
                 notes.load()
             verb = "goes on in" if folder.resumes else "writes to"
             images = f"{len(setup.images):,} of {len(subject.sources.held_out):,} test images"
             say(console, f"{subject.title}: {images}, {asked.precision} on {world.kind}; {verb} {folder.path}")
+            for note in folder.notes:
+                say(console, note)
             finished = _measure(names, setup, notes, folder.path, subject, console)
             print_report(console, notes.results(), len(setup.images))
             end = "" if finished else "Stopped; the same command goes on. "
@@ -79,7 +83,7 @@ def evaluate(asked: Arguments, console: Console) -> int:
             return 0 if finished else stop.exit_code
 
 
-def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop) -> Setup:
+def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop, console: Console) -> Setup:
     """Networks on the device, images, and all that single parts need.
 
     Raises:
@@ -94,7 +98,8 @@ def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop) -> Setu
     check_outputs(networks, images)
     source = None
     if asked.source is not None:
-        module = still(read_source(asked.source, asked.root, sources), world.device)
+        other = read_source(asked.source, asked.root, sources, asked.recipe_file, partial(say, console))
+        module = still(other, world.device)
         source = Classifier(module, sources.num_classes, asked.precision, stop)
         check_outputs({"source": source}, images)
     published = None
@@ -151,6 +156,8 @@ class Notes:
 
     path: Path
     identity: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else the folder knows of its past."""
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By part its `settings`, its `rows` by name, and its `result`, None while it is not finished."""
     saved: float = 0.0
@@ -160,7 +167,7 @@ class Notes:
 
     def save(self) -> None:
         # Never finished: further parts may be asked for.
-        content = {"identity": self.identity, "processes": 1, "finished": False, "parts": self.parts}
+        content = {"identity": self.identity, **self.facts, "processes": 1, "finished": False, "parts": self.parts}
         checkpoint.save(self.path, content)
         self.saved = time.perf_counter()
 
@@ -207,7 +214,8 @@ def _measure(names: Sequence[str], setup: Setup, notes: Notes, path: Path, subje
         notes.save()
         return False
     finally:
-        write_report(path, subject.title, notes.identity, notes.parts)
+        changed = {"changed": notes.facts["changed"]} if notes.facts.get("changed") else {}
+        write_report(path, subject.title, notes.identity | changed, notes.parts)
     return True
 
 
@@ -220,15 +228,16 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
         "seed": asked.seed,
         "batch_size": asked.batch_size,
         "precision": asked.precision,
-        **machine(world.device),
+        "processes": world.size,
+        **circumstances(world),
     }
 
 
-def _read_subject(asked: Arguments) -> Subject:
+def _read_subject(asked: Arguments, console: Console) -> Subject:
     if asked.model is not None:
         return read_function(asked.model, asked.root)
     assert asked.checkpoint is not None
-    return read_checkpoint(asked.checkpoint, asked.root, asked.weights)
+    return read_checkpoint(asked.checkpoint, asked.root, asked.weights, asked.recipe_file, partial(say, console))
 
 
 def _place(asked: Arguments) -> tuple[Path, str]:

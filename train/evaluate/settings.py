@@ -12,6 +12,7 @@ import tyro
 from mixdali.checks import count, positive_int, require
 from train.attacks.attack import LARGEST
 from train.attacks.ball import Norm
+from train.files.recipe_file import NamedFile
 from train.machine.distributed import Device
 from train.machine.precision import Precision
 from train.machine.run import check_folder_name
@@ -51,6 +52,7 @@ class Arguments:
     images (N, 3, H, W) in [0, 1] and returns logits."""
     root: str | None = None
     """Folder of the data; its test images are taken. None: the embedded digits."""
+    recipe_file: NamedFile = None
     parts: tuple[Part, ...] = ("clean", "calibration", "pgd20")
     """What to measure. Parts that the folder already holds are kept. all: all that can be, which takes long."""
     norm: Norm = "Linf"
@@ -84,6 +86,9 @@ class Arguments:
     """Where the result lies. None: beside the checkpoint, or in `runs` for a --model."""
     device: Device = "auto"
     """auto takes a GPU if there is one."""
+    exact: bool = False
+    """Refuse to go on with what was stopped if it would no longer end with the same bytes: on another device, with
+    another number of torch's threads, or after an upgrade."""
 
     def __post_init__(self) -> None:
         require(
@@ -91,6 +96,12 @@ class Arguments:
             "CHECKPOINT and --model",
             "neither" if self.model is None else "both",
             "are two ways to name the network, give one",
+        )
+        require(
+            self.recipe_file is None or self.checkpoint is not None,
+            "recipe_file",
+            self.recipe_file,
+            "needs a CHECKPOINT",
         )
         require(bool(self.parts), "parts", "none", "must name what to measure")
         radius(self.eps, self.norm, "cifar")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from train.files.plain import with_short_names
+from train.files.recipe_file import RecipeFile
 from train.models import build_model
 
 FORMAT = 1
@@ -28,6 +29,19 @@ def save(path: Path, content: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
+def find(path: Path) -> Path:
+    """The checkpoint that a path names: a file, or the last.pt in the folder of a run.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if path.is_dir() and not (path / "last.pt").is_file():
+        raise FileNotFoundError(f"{path} holds no last.pt; give the folder of a run, or a checkpoint")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    return path / "last.pt" if path.is_dir() else path
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint, with its tensors on the CPU.
 
@@ -35,6 +49,8 @@ def load(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, no checkpoint, or of another version.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the last.pt or best.pt in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
@@ -88,15 +104,16 @@ def _brief(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def load_model(path: Path, *, average: bool = True) -> nn.Module:
+def load_model(path: Path, *, average: bool = True, file: RecipeFile | None = None) -> nn.Module:
     """The network of a checkpoint in evaluation mode, on the CPU: images (N, 3, H, W) in [0, 1] -> logits.
 
     Args:
         path: a last.pt or best.pt.
         average: take the averaged weights where the run kept them.
+        file: `read_recipe_file` of the file that defines the network, if one does. It is not looked for.
     """
     content = load(path)
-    model = build_model(**content["network"], seed=0)
+    model = build_model(**content["network"], seed=0, own=None if file is None else file.names)
     weights = content["ema"] if average and content["ema"] is not None else content["model"]
     model.load_state_dict(weights)
     return model.eval()

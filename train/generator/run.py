@@ -18,12 +18,12 @@ from rich.console import Console
 from train.data.pixels import identify, read_pixels
 from train.data.streams.samples import draw_images
 from train.files import checkpoint
-from train.files.folders import claim_folder
+from train.files.folders import Claim, claim_folder
 from train.generator.picture import draw_grid
 from train.generator.settings import Settings
 from train.generator.training import Images, State, new_state, train_step
-from train.machine.command import parse, say
-from train.machine.distributed import open_world
+from train.machine.command import new_console, parse, say
+from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
 from train.machine.run import Place
 from train.machine.stop import Stop, stop_on_signals
@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> int:
     """Train what the command line says; -> the exit code. Raises ValueError and others of one line for the user."""
     summary = "Train a small class-conditional GAN on 32 px images, as a source of labelled synthetic data."
     command = parse(Command, words, program="train.generator", summary=summary)
-    return train_generator(command.settings, command.place, Console())
+    return train_generator(command.settings, command.place, new_console())
 
 
 def train_generator(settings: Settings, place: Place, console: Console) -> int:
@@ -61,20 +61,24 @@ def train_generator(settings: Settings, place: Place, console: Console) -> int:
         if world.size > 1:
             raise ValueError("a generator is trained by one process; start it without torchrun")
         # Not float16, which would need its losses scaled.
+        auto = settings.precision == "auto"
         native = resolve_precision(settings.precision, world.device)
         settings = replace(settings, precision="float32" if native == "float16" else native)
-        images, facts = read_images(place.root, settings, world.device)
+        images, facts = read_images(place.root, settings, world, auto=auto)
         state = new_state(settings, images.pixels.shape[2], len(facts["classes"]), world.device)
         name = place.name or "generator"
-        with claim_folder(Path(place.folder), name, asked=place.name is not None, identity=facts["identity"]) as folder:
+        claim = Claim(identity=facts["identity"], settings=settings, exact=place.exact, resume=place.resume)
+        with claim_folder(Path(place.folder), name, claim, asked=place.name is not None) as folder:
             history: list[dict[str, float]] = []
-            if folder.resumes:
-                content = checkpoint.load(folder.last)
+            if folder.start is not None:
+                content = checkpoint.load(folder.start)
                 state.load_checkpoint(content)
                 history = content["history"]
-            verb = f"goes on in {folder.path} after step {state.step}" if folder.resumes else f"writes to {folder.path}"
+            verb = folder.verb(f"step {state.step}")
             say(console, f"{len(images.labels):,} images, {settings.precision} on {world.kind}; {verb}")
-            training = Training(settings, state, images, facts, folder.path, history)
+            for note in folder.notes:
+                say(console, note)
+            training = Training(settings, state, images, facts | folder.facts, folder.path, history)
             finished = training.run(stop, console)
             end = "Finished" if finished else "Stopped; the same command goes on"
             say(console, f"{end} at step {state.step}; saved in {folder.path}: last.pt, samples.png, metrics.jsonl")
@@ -144,12 +148,12 @@ class Training:
         draw_grid(self.path / "samples.png", drawn, labels, classes, f"generated images, step {self.state.step:,}")
 
 
-def read_images(root: str | None, settings: Settings, device: torch.device) -> tuple[Images, dict[str, Any]]:
+def read_images(root: str | None, settings: Settings, world: World, *, auto: bool) -> tuple[Images, dict[str, Any]]:
     """The training images on the device, and what a checkpoint says about the training."""
     source, pixels = read_pixels(root, settings.batch_size)
     labels = torch.from_numpy(source.labels.astype("int64"))
-    facts = {"classes": list(source.classes), "processes": 1, "identity": identify(settings, source, device)}
-    return Images(pixels.to(device), labels.to(device)), facts
+    facts = {"classes": list(source.classes), "processes": 1, "identity": identify(settings, source, world, auto=auto)}
+    return Images(pixels.to(world.device), labels.to(world.device)), facts
 
 
 def describe(row: dict[str, float], num_steps: int) -> str:

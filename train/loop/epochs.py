@@ -20,6 +20,7 @@ from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop, Stopped
 from train.objectives.batch import Batch
+from train.objectives.objective import step_draws
 from train.recipe import Recipe
 from train.show.progress import Progress
 
@@ -129,7 +130,7 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
     """One step of the optimiser. Reads nothing back from the device."""
     objective = recipe.objective
     world.copy_buffers(state.model)
-    draws = objective.draw(batch, state.generator)
+    draws = step_draws(objective, batch, state.generator)
     with autocast(recipe.precision, world.device):
         loss, metrics = objective(state.parallel, batch, state.objective, draws)
     state.optimizer.zero_grad(set_to_none=True)

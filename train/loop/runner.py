@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,14 @@ from train.data.loaders import preview_batches, train_loader, val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
 from train.data.streams import split_batch
 from train.files import checkpoint
-from train.files.folders import RunFolder, claim_folder
+from train.files.folders import Claim, RunFolder, claim_folder
 from train.files.log import Log
 from train.files.plain import to_plain
-from train.loop.epochs import Training, fit, is_finished
+from train.files.recipe_file import RecipeFile, own_names
+from train.loop.epochs import Training, fit, is_finished, score_name
 from train.loop.state import new_state
 from train.loop.under_attack import fixed_images
+from train.machine.circumstances import circumstances
 from train.machine.command import say
 from train.machine.distributed import World, open_world
 from train.machine.precision import resolve_precision
@@ -36,14 +37,19 @@ from train.show.table import result_table
 
 SECONDS_BETWEEN_PICTURES = 30.0
 CHANGES = "changed_labels.csv"
+FILES = ("curves.png", "mixed.png", "metrics.jsonl", "best.pt", "last.pt")
+INSTEAD = "--weights starts a new run from its weights"
 
 
-def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], console: Console) -> int:
+def train_recipe(
+    title: str, recipe: Recipe, run: Run, *, overrides: list[str], console: Console, file: RecipeFile | None = None
+) -> int:
     """Train, or go on with the same run where it was stopped. Leaves checkpoints, numbers and pictures in its folder.
 
     Args:
         title: recipe and variant, such as "zhang2017mixup small"; with hyphens the default name of the run.
         overrides: what the recipe changes of the stored one, for people.
+        file: the recipe file that defines parts of the recipe.
 
     Returns:
         The exit code: 0 if the run is finished, 128 plus the signal's number if one stopped it.
@@ -55,13 +61,16 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
         stop = stack.enter_context(stop_on_signals())
         world = stack.enter_context(open_world(run.device))
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
+        auto = recipe.precision == "auto"
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
         sources = prepare_sources(recipe, read_sources(recipe.data, run.root), run.root)
-        facts = describe_run(recipe, sources, world)
-        folder = _enter_folder(stack, title, run, world, facts["identity"])
-        training = _build(recipe, run, sources, world, stop)
-        if folder.resumes:
-            training.state.load_checkpoint(checkpoint.load(folder.last), training.train, world)
+        facts = describe_run(recipe, sources, world, file, auto=auto)
+        folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
+        facts |= folder.facts
+        training = _build(recipe, run, sources, world, stop, file)
+        notes = list(folder.notes)
+        if folder.start is not None:
+            notes += _go_on(training, folder)
 
         def save(is_best: bool) -> None:
             finished = is_finished(recipe, training.state)
@@ -76,6 +85,8 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
         if not world.is_main:
             return 0 if fit(training, save, lambda row: None) else stop.exit_code
         _announce(console, title, overrides, training, sources, folder)
+        for note in notes:
+            say(console, note)
         finished = _fit_and_show(training, save, title, run, sources, folder, facts, console)
         if not finished:
             state = training.state
@@ -87,45 +98,48 @@ def train_recipe(title: str, recipe: Recipe, run: Run, *, overrides: list[str], 
         return 0 if finished else stop.exit_code
 
 
-def describe_run(recipe: Recipe, sources: Sources, world: World) -> dict[str, Any]:
-    """What a checkpoint says about its run: the recipe, and all that must be the same to continue it exactly."""
+def describe_run(
+    recipe: Recipe, sources: Sources, world: World, file: RecipeFile | None = None, *, auto: bool = False
+) -> dict[str, Any]:
+    """What a checkpoint says about its run: the recipe, and all that must be the same to continue it exactly.
+
+    auto  the machine chose the recipe's precision.
+    """
     plain = to_plain(recipe)
+    # A file that only puts known parts together is told by the recipe.
+    own = file if own_names(plain) else None
     decisive = {name: value for name, value in plain.items() if name not in ("paper", "claim")}
     return {
         "recipe": plain,
+        **({} if own is None else {"recipe_file": own.remembered()}),
         "classes": list(sources.classes),
         "processes": world.size,
         "identity": {
             **decisive,
+            **({} if own is None else {"code": own.digest}),
             "images": sources.identity(),
-            **({} if recipe.weights is None else {"weights": checkpoint.digest_file(Path(recipe.weights))}),
-            "device": world.kind,
+            **(
+                {}
+                if recipe.weights is None
+                else {"weights": checkpoint.digest_file(checkpoint.find(Path(recipe.weights)))}
+            ),
             "processes": world.size,
-            # Sums on a CPU depend on how they are split.
-            **({"threads": torch.get_num_threads()} if world.kind == "cpu" else {}),
-            "versions": _versions(),
+            "auto": ["precision"] if auto else [],
+            **circumstances(world),
         },
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {"torch": torch.__version__.partition("+")[0]}
-    for package in ("mixdali", "nvidia-dali-cuda130", "nvidia-dali-cuda120"):
-        try:
-            found["dali" if "dali-" in package else package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _enter_folder(stack: ExitStack, title: str, run: Run, world: World, identity: dict[str, Any]) -> RunFolder:
+def _enter_folder(
+    stack: ExitStack, title: str, recipe: Recipe, run: Run, world: World, identity: dict[str, Any]
+) -> RunFolder:
     """Rank 0 claims the folder; the others learn which, or what is wrong with it."""
     answer: RunFolder | Exception | None = None
     if world.is_main:
         name = run.name or title.replace(" ", "-")
-        claim = claim_folder(Path(run.folder), name, asked=run.name is not None, identity=identity)
+        claim = Claim(identity=identity, settings=recipe, exact=run.exact, resume=run.resume, instead=INSTEAD)
         try:
-            answer = stack.enter_context(claim)
+            answer = stack.enter_context(claim_folder(Path(run.folder), name, claim, asked=run.name is not None))
         except (ValueError, OSError) as error:
             answer = error
     answer = world.from_main(answer)
@@ -135,7 +149,34 @@ def _enter_folder(stack: ExitStack, title: str, run: Run, world: World, identity
     raise answer
 
 
-def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop) -> Training:
+def _go_on(training: Training, folder: RunFolder) -> list[str]:
+    """Take the state of the folder's checkpoint. -> what to tell people."""
+    assert folder.start is not None
+    state, world, notes = training.state, training.world, list[str]()
+    content = checkpoint.load(folder.start)
+    same_images = state.load_checkpoint(content, training.train, world, exact=not folder.loose)
+    if not same_images:
+        notes.append(f"from here, epoch {state.epoch + 1}, step {state.epoch_step}, images come in another order")
+    if world.is_main and not folder.resumes and not _bring_best(folder, content, score_name(training.recipe)):
+        notes.append(f"{folder.start} has no best.pt beside it; one is written once an epoch is above {state.best:.2%}")
+    return notes
+
+
+def _bring_best(folder: RunFolder, content: dict[str, Any], score: str) -> bool:
+    """Copy the best checkpoint of the run elsewhere, whose `content` is gone on with. -> False if it is lost."""
+    assert folder.start is not None
+    if not any(score in row for row in content["history"]):
+        return True
+    for path in (folder.start, folder.start.with_name("best.pt")):
+        found = checkpoint.load(path) if path.is_file() else {"history": []}
+        rows = found["history"]
+        if rows and rows == content["history"][: len(rows)] and rows[-1].get(score) == content["best"]:
+            checkpoint.save(folder.best, found)
+            return True
+    return False
+
+
+def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop, file: RecipeFile | None) -> Training:
     batches = train_loader(recipe, run, sources, world, recipe.objective.outputs)
     lengths = world.gather(len(batches))
     if min(lengths) != max(lengths) or min(lengths) == 0:
@@ -143,7 +184,7 @@ def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop)
             f"{len(sources.train)} training images give the processes {lengths} batches an epoch; all need the same "
             f"number, at least one: change --batch_size {recipe.batch_size}"
         )
-    state = new_state(recipe, sources, world, len(batches))
+    state = new_state(recipe, sources, world, len(batches), None if file is None else file.names)
     held_out = val_loader(recipe, run, sources, world)
     also = {
         name: val_loader(recipe, run, sources, world, images)
@@ -165,9 +206,7 @@ def _announce(
         f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes"
         + (f", {len(sources.also['test']):,} test images" if "test" in sources.also else ""),
         f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}",
-        f"goes on in {folder.path} after epoch {state.epoch}, step {state.epoch_step}"
-        if folder.resumes
-        else f"writes to {folder.path}",
+        folder.verb(f"epoch {state.epoch}, step {state.epoch_step}"),
     ]
     counts = split_batch(recipe.streams, recipe.batch_size)
     for stream, source, count in zip(recipe.streams, sources.streams, counts[1:], strict=True):
@@ -224,5 +263,6 @@ def _fit_and_show(
                 f"ended after epoch {state.epoch}: nothing better in --patience {recipe.patience}", highlight=False
             )
         console.print(result_table(title, state.history, recipe, sources))
-        say(console, f"{path}: curves.png, mixed.png, metrics.jsonl, best.pt, last.pt")
+        files = [name for name in FILES if (path / name).is_file()]
+        say(console, f"{path}: {', '.join(files)}")
     return finished

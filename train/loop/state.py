@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from mixdali import derive_seed
 from train.data.batches import Loader
 from train.data.sources import STATISTICS, Sources
+from train.files import checkpoint
 from train.machine.clock import Clock
 from train.machine.distributed import World, data_parallel
 from train.models import build_model, start_from
@@ -82,12 +84,22 @@ class State:
             **{name: getattr(self, name) for name in ("epoch", "step", "epoch_step", "best", "history")},
         }
 
-    def load_checkpoint(self, content: dict[str, Any], loader: Loader, world: World) -> None:
-        """Go back to the moment of `to_checkpoint`. The number of processes must be the same."""
+    def load_checkpoint(self, content: dict[str, Any], loader: Loader, world: World, *, exact: bool = True) -> bool:
+        """Go back to the moment of `to_checkpoint`. The number of processes must be the same.
+
+        Args:
+            exact: False where versions or the device may have changed: what then cannot be taken over is begun anew,
+                the order of the images and the random draws.
+
+        Returns:
+            Whether the images still to come are those that would have come.
+        """
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.schedule.load_state_dict(content["schedule"])
-        self.scaler.load_state_dict(content["scaler"])
+        # Another number format may have none, or need its first.
+        if content["scaler"]:
+            self.scaler.load_state_dict(content["scaler"])
         if self.ema is not None:
             self.ema.module.load_state_dict(content["ema"])
             self.ema.count = content["ema_count"]
@@ -96,24 +108,45 @@ class State:
         for name in ("epoch", "step", "epoch_step", "best", "history"):
             setattr(self, name, content[name])
         mine = content["ranks"][world.rank]
-        loader.load_state_dict(mine["loader"])
-        self.generator.set_state(mine["generator"])
-        torch.set_rng_state(mine["torch"])
-        if mine["cuda"] is not None:
-            torch.cuda.set_rng_state(mine["cuda"], world.device)
+        self._load_draws(mine, world, exact)
         self.sums = {name: value.to(world.device) for name, value in mine["sums"].items()}
+        try:
+            loader.load_state_dict(mine["loader"])
+        except ValueError:
+            if exact:
+                raise
+            loader.load_state_dict(mine["loader"], exact=False)
+            return False
+        return True
+
+    def _load_draws(self, mine: dict[str, Any], world: World, exact: bool) -> None:
+        """The states of the generators; on another device, which cannot take them, new ones that follow from them."""
+        on_cuda = world.device.type == "cuda"
+        torch.set_rng_state(mine["torch"])
+        if exact or on_cuda == (mine["cuda"] is not None):
+            self.generator.set_state(mine["generator"])
+            if on_cuda:
+                torch.cuda.set_rng_state(mine["cuda"], world.device)
+            return
+        seed = derive_seed(self.generator.initial_seed(), "another device", self.step)
+        self.generator.manual_seed(seed)
+        if on_cuda:
+            torch.cuda.manual_seed(derive_seed(seed, "layers"))
 
 
-def new_state(recipe: Recipe, sources: Sources, world: World, steps_per_epoch: int) -> State:
+def new_state(
+    recipe: Recipe, sources: Sources, world: World, steps_per_epoch: int, own: Mapping[str, Any] | None = None
+) -> State:
     """The state before the first step: the same initial weights in every process, its own randomness in each.
 
-    Seeds torch's global generator, which layers such as dropout draw from; the caller restores it.
+    `own` is what the recipe file defines, for a network of its own. Seeds torch's global generator, which layers such
+    as dropout draw from; the caller restores it.
     """
     mean, std = STATISTICS[sources.kind]
     num_outputs = recipe.objective.num_outputs(sources.num_classes)
     network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
-    model = build_model(**network, seed=derive_seed(recipe.seed, "model"))
-    fresh = [] if recipe.weights is None else start_from(model, Path(recipe.weights))
+    model = build_model(**network, seed=derive_seed(recipe.seed, "model"), own=own)
+    fresh = [] if recipe.weights is None else start_from(model, checkpoint.find(Path(recipe.weights)))
     model = model.to(world.device).to(memory_format=torch.channels_last)
     parallel = data_parallel(model, world)
     if recipe.compile:

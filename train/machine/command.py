@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
 from rich.console import Console
+from tyro.constructors import ConstructorRegistry
 
 from mixdali.names import nearest
+from train.machine.numbers import add_numbers
 
 T = TypeVar("T")
+WIDTH = 1000
 
 
 def run_command(command: Callable[[Sequence[str]], int]) -> int:
@@ -32,9 +36,19 @@ def run_command(command: Callable[[Sequence[str]], int]) -> int:
         return 130
 
 
+def new_console(**settings: Any) -> Console:
+    """Where a command prints. Texts are shown as they are: in `runs/mix[1]` rich would take the brackets for a style.
+
+    settings  of `rich.console.Console`.
+    """
+    console = Console(markup=False, emoji=False, **settings)
+    # Whoever reads a pipe or a file wants whole tables; how wide a window is does not matter there.
+    return console if console.is_terminal else Console(markup=False, emoji=False, width=WIDTH, **settings)
+
+
 def say(console: Console, text: str) -> None:
     """One line, as long as it is."""
-    console.print(text, soft_wrap=True, highlight=False)
+    console.print(text, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def parse(kind: type[T], arguments: Sequence[str], *, program: str, summary: str) -> T:
@@ -80,7 +94,7 @@ def read_arguments(
                 use_underscores=True,
                 return_unknown_args=True,
                 config=(tyro.conf.AvoidSubcommands,),
-                **settings,
+                **({"registry": add_numbers(ConstructorRegistry())} | settings),
             )
     except SystemExit as error:
         if not error.code:
@@ -90,7 +104,12 @@ def read_arguments(
 
 def _plain_sentence(boxed: str) -> str:
     """The message in a box that tyro drew, without its frame and its advice."""
-    inner = [line.strip("│ ") for line in boxed.splitlines() if line.strip("│ ")]
-    start = next((i for i, line in enumerate(inner) if line.startswith("╭")), -1) + 1
-    end = next((i for i, line in enumerate(inner) if i > start and line[0] in "─╰"), len(inner))
-    return " ".join(inner[start:end])
+    inner = [line.strip("│| ") for line in boxed.splitlines() if line.strip("│| ")]
+    # The frame is of plain hyphens where the output cannot show another.
+    start = next((i for i, line in enumerate(inner) if line.startswith("╭") or line.endswith("---")), -1) + 1
+    end = next(
+        (i for i, line in enumerate(inner) if i > start and (line[0] in "─╰" or not line.strip("-"))), len(inner)
+    )
+    sentence = " ".join(inner[start:end])
+    # What the rules of `numbers`, or a dataclass itself, have to say names the field.
+    return re.sub(r"^Error parsing (?:(--\S+):(?= takes)|[A-Z]\w*: )", r"\1", sentence)

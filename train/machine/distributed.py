@@ -82,17 +82,6 @@ class World:
                 buffer.copy_(piece.view_as(buffer))
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """What else must be the same for one process to come to the same result, beside its settings and its data."""
-    return {
-        "device": device.type,
-        "processes": 1,
-        "torch": torch.__version__.partition("+")[0],
-        # Sums on a CPU depend on how they are split.
-        **({"threads": torch.get_num_threads()} if device.type == "cpu" else {}),
-    }
-
-
 def data_parallel(model: nn.Module, world: World) -> nn.Module:
     """The network as a training step calls it: in several processes wrapped so that their gradients are averaged.
 

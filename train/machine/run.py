@@ -4,33 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from train.machine.distributed import Device
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """Settings of a run that are not part of the recipe."""
-
-    root: str | None = None
-    """Folder of the data: CIFAR's pickles, or image files as train/CLASS/ and val/CLASS/. None: the embedded digits."""
-    name: str | None = None
-    """Folder of the run inside `folder`; None takes the recipe's name, with -2, -3, ... where that is taken."""
-    folder: str = "runs"
-    """Where the runs lie."""
-    device: Device = "auto"
-    """auto takes a GPU if there is one."""
-    num_threads: int | None = None
-    """Threads of the data pipeline; None shares the CPU's cores among the processes, up to 8 each."""
-
-    def __post_init__(self) -> None:
-        if self.num_threads is not None and self.num_threads < 1:
-            raise ValueError(f"num_threads must be 1 or more, got {self.num_threads}")
-        check_folder_name(self.name)
-
-    def threads(self, num_processes: int) -> int:
-        """Pipeline threads of one of `num_processes` processes on this machine."""
-        return self.num_threads or max(1, min(8, len(os.sched_getaffinity(0)) // num_processes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +21,39 @@ class Place:
     """Where the trainings lie."""
     device: Device = "auto"
     """auto takes a GPU if there is one."""
+    exact: bool = False
+    """Refuse to go on with a stopped training whose bytes would no longer be those of one that was not stopped: on
+    another device, with another number of torch's threads, or after an upgrade."""
+    resume: Path | None = None
+    """Go on from this last.pt or best.pt, or from the folder of a training, in a folder of its own; the file stays as
+    it is. Settings, data and number of processes must be the same."""
 
     def __post_init__(self) -> None:
         check_folder_name(self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Place):
+    """Settings of a run that are not part of the recipe."""
+
+    root: str | None = None
+    """Folder of the data: CIFAR's pickles, or image files as train/CLASS/ and val/CLASS/. None: the embedded digits."""
+    name: str | None = None
+    """Folder of the run inside `folder`; None takes the recipe's name, with -2, -3, ... where that is taken."""
+    folder: str = "runs"
+    """Where the runs lie."""
+    num_threads: int | None = None
+    """Threads of the data pipeline, which change no byte; None shares the CPU's cores among the processes, up to 8
+    each."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_threads is not None and self.num_threads < 1:
+            raise ValueError(f"num_threads must be 1 or more, got {self.num_threads}")
+
+    def threads(self, num_processes: int) -> int:
+        """Pipeline threads of one of `num_processes` processes on this machine."""
+        return self.num_threads or max(1, min(8, len(os.sched_getaffinity(0)) // num_processes))
 
 
 def check_folder_name(name: str | None) -> None:

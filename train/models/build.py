@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,7 +30,15 @@ WIDE_STEM = 16
 PREACT_SETTINGS = ("activation", "zero_head", "norm_momentum")
 
 
-def build_model(name: str, *, num_classes: int, mean: Sequence[float], std: Sequence[float], seed: int) -> nn.Module:
+def build_model(
+    name: str,
+    *,
+    num_classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    seed: int,
+    own: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """A freshly initialised network: (N, 3, H, W) images in [0, 1] -> logits (N, num_classes).
 
     Args:
@@ -37,21 +46,26 @@ def build_model(name: str, *, num_classes: int, mean: Sequence[float], std: Sequ
             `_wWIDTH`, as in `preact_resnet8_w32`; `wide_resnetDEPTH_WIDTH`, as in `wide_resnet28_10`, of 6n + 4 layers;
             a classification model of torchvision, such as `resnet50`; or, after `timm:`, one of timm. Settings of the
             network follow in brackets as in Python: `wide_resnet28_10(activation="silu", zero_head=True)`,
-            `timm:vit_tiny_patch16_224(img_size=32, patch_size=4)`.
+            `timm:vit_tiny_patch16_224(img_size=32, patch_size=4)`. `own:small_net(width=16)` calls a function, or a
+            class, of a recipe file with num_classes and these settings.
         num_classes: number of logits.
         mean, std: what the first layer normalises with, a number a channel, for images in [0, 1].
         seed: decides the initial weights; torch's global generator is left as it was.
+        own: what the recipe file defines, by name.
 
     Raises:
         ValueError: for an unknown name or setting, with the nearest known ones.
+        TypeError: what a recipe file's function returns is no network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return nn.Sequential(Normalise(mean, std), _build_network(name, num_classes))
+        return nn.Sequential(Normalise(mean, std), _build_network(name, num_classes, own))
 
 
-def _build_network(written: str, num_classes: int) -> nn.Module:
+def _build_network(written: str, num_classes: int, own: Mapping[str, Any] | None) -> nn.Module:
     name, settings = _parse(written)
+    if name.startswith("own:"):
+        return _build_own(name, num_classes, settings, own)
     if name.startswith("timm:"):
         from train.models.transformers import build_timm  # timm is slow to import
 
@@ -66,6 +80,29 @@ def _build_network(written: str, num_classes: int) -> nn.Module:
         settings = _checked(name, settings, PREACT_SETTINGS)
         return PreActResNet((depth, depth, depth), width, num_classes, stem=WIDE_STEM, **settings)
     return _build_torchvision(name, num_classes, settings)
+
+
+def _build_own(name: str, num_classes: int, settings: dict[str, Any], own: Mapping[str, Any] | None) -> nn.Module:
+    if own is None:
+        raise ValueError(f"model {name} is a function of a recipe file, and none is read; name the file")
+    makers = {key: value for key, value in own.items() if _makes_networks(value)}
+    make = makers.get(name.removeprefix("own:"))
+    if make is None:
+        found = nearest(name.removeprefix("own:"), list(makers))
+        raise ValueError(f"model {name}: the recipe file has no such function with an argument num_classes; {found}")
+    try:
+        inspect.signature(make).bind(num_classes=num_classes, **settings)
+    except TypeError as error:
+        raise ValueError(f"model {name} with {settings}: {error}") from None
+    network = make(num_classes=num_classes, **settings)
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"model {name} must return a torch.nn.Module, got {type(network).__name__}")
+    return network
+
+
+def _makes_networks(value: Any) -> bool:
+    known = inspect.isfunction(value) or (inspect.isclass(value) and issubclass(value, nn.Module))
+    return known and "num_classes" in inspect.signature(value).parameters
 
 
 def _build_torchvision(name: str, num_classes: int, settings: dict[str, Any]) -> nn.Module:
@@ -87,8 +124,8 @@ def _parse(written: str) -> tuple[str, dict[str, Any]]:
     """`timm:name(key=1)` -> ("timm:name", {"key": 1})."""
     if "(" not in written:
         return written.strip(), {}
-    prefix = "timm:" if written.strip().startswith("timm:") else ""
-    call = written.strip().removeprefix("timm:")
+    prefix = next((prefix for prefix in ("timm:", "own:") if written.strip().startswith(prefix)), "")
+    call = written.strip().removeprefix(prefix)
     try:
         node = ast.parse(call, mode="eval").body
         if not isinstance(node, ast.Call) or node.args or any(keyword.arg is None for keyword in node.keywords):

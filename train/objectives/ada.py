@@ -6,6 +6,7 @@ Augmentations", ICLR 2022, arXiv:2104.01086.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +18,8 @@ from train.attacks import BatchNorm, ParameterAttack, attacked
 from train.attacks.images import check_stream
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
-from train.objectives.parts.draws import host_generator
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import Expected, expected_index, host_generator
 from train.objectives.parts.image_networks import BUILT_IN, load_network
 
 ATTACK = ParameterAttack()
@@ -65,13 +66,18 @@ class AdversarialAugment(Objective):
         return Corruptor(load_network(self.network))
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        return {"start_seed": torch.randint(2**62, (), generator=host_generator(generator))}
+        return {"start_seed": torch.randint(2**62, (), generator=host_generator(generator), device="cpu")}
+
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        if "start" in given and "start_seed" not in given:
+            return {"start": Expected(None)}
+        return {"start_seed": expected_index(1 << 62), "start": Expected(None, needed=False)}
 
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         check_stream(batch.images, state)
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         corrupted = self.corrupt(model, batch, state, draws)
         losses, metrics = [], {}
         if self.clean > 0:

@@ -7,6 +7,7 @@ arXiv:1706.06083.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -15,11 +16,14 @@ from torch import Tensor, nn
 
 from mixdali.checks import one_of, positive_int
 from train.attacks import FGSM, PGD, BatchNorm, Loss, attacked
+from train.attacks.attack import Attack
 from train.attacks.images import check_stream
 from train.attacks.network import counted, tracking, undistributed
+from train.attacks.robust import WITHIN_8
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import Expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,8 @@ class Attacking(Objective):
         ValueError: images that are not in [0, 1]; on a GPU at the first step, and later within 256 steps.
     """
 
-    attack: PGD | FGSM
+    attack: PGD | FGSM = WITHIN_8
+    """How adversarial images are found; 10 steps of PGD within 8 / 255 where nothing else is said."""
     batch_norm: BatchNorm = "eval"
     """What normalises during the attack: the running averages, with the network in evaluation mode ("eval"), the
     statistics of the batch, which move the averages ("train"), or such that do not ("frozen")."""
@@ -50,6 +55,9 @@ class Attacking(Objective):
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         return {"start": self.attack_at(batch.epoch).draw(batch.images, generator)}
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        return {"start": expected_start(self.attack_at(batch.epoch), batch.images)}
+
     def perturb(self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws) -> Tensor:
         """The adversarial images of a batch, in at least float32."""
         check_stream(batch.images, state)
@@ -60,6 +68,11 @@ class Attacking(Objective):
     def attack_loss(self, network: nn.Module, batch: Batch) -> Loss:
         """What the attack maximises; called with the network in the attack's mode."""
         return lambda images: cross_entropy(network(images), batch.targets)
+
+
+def expected_start(attack: Attack, images: Tensor) -> Expected:
+    """Of a draw `start` for an attack on these images."""
+    return Expected(attack.shape_of_start(images), lambda name, start: attack.check_start(images, start))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +87,7 @@ class Adversarial(Attacking):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         adversarial = self.perturb(model, batch, state, draws)
         # That pass and the one below see the same images through the same weights.
         with counted(undistributed(model), 2) if self.measured else nullcontext():

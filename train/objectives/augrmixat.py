@@ -6,6 +6,7 @@ Generalization Performance", ICME 2022, arXiv:2207.10290.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 
 from mixdali import Choose, CutMix, FMix, Mix, MixUp, Plan, ResizeMix
 from mixdali.checks import require
+from mixdali.draws import FINITE, WEIGHT
 from train.objectives.adversarial import Attacking
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, own_draws
-from train.objectives.parts.draws import host_generator
+from train.objectives.objective import Draws, Metrics, checked_draws
+from train.objectives.parts.draws import Expected, expected_partner, host_generator
 
 VIEWS = ("clean", "augmented", "adversarial")
 
@@ -72,11 +74,18 @@ class AugRmixAT(Attacking):
             draws |= {f"{view}.{name}": value for name, value in plan.parts().items()}
         return draws
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        # of any mix: its plan has the parts, and their shapes, that every plan of it has
+        plan = self.mix.draw(batch.images, targets=batch.targets, epoch=batch.epoch).parts()
+        parts = {name: _expected_part(name, value) for name, value in plan.items()}
+        of_views = {f"{view}.{name}": wanted for view in VIEWS for name, wanted in parts.items()}
+        return super().expected(batch, given) | of_views
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         assert batch.view1 is not None
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         adversarial = self.perturb(model, batch, state, draws)
         views = zip(VIEWS, (batch.images, batch.view1, adversarial), strict=True)
         mixed = [self.mix.apply(images, batch.targets, _plan(view, draws)) for view, images in views]
@@ -90,6 +99,13 @@ class AugRmixAT(Attacking):
             "augmented_accuracy": hits[1],
             "robust_accuracy": hits[2],
         }
+
+
+def _expected_part(name: str, value: Tensor) -> Expected:
+    if name.endswith("partner"):
+        return expected_partner(len(value))
+    weighs = name.rpartition(".")[2] in ("lam", "share", "weight", "outside", "mask", "fill")
+    return Expected(tuple(value.shape), WEIGHT if weighs else FINITE)
 
 
 def _plan(view: str, draws: Draws) -> Plan:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from train.objectives.batch import Batch
-from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class CrossEntropy(Objective):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
+        checked_draws(self, batch, draws)
         logits = model(batch.images)
         loss = cross_entropy(logits, batch.targets).mean()
         return loss, {"loss": loss.detach(), "accuracy": accuracy(logits.detach(), batch.targets).mean()}

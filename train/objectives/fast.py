@@ -16,10 +16,13 @@ from train.machine.gather import mean_of_all
 from train.objectives.adversarial import AdversarialTraining
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy
-from train.objectives.objective import Draws, Metrics, own_draws
+from train.objectives.objective import Draws, Metrics, checked_draws
 
 # The attack of the monitor: the authors' early stopping takes as many steps.
 MONITOR_STEPS = 5
+
+
+ATTACK = FGSM(eps=8 / 255, step_size=10 / 255)
 
 
 class Watched(nn.Module):
@@ -30,7 +33,7 @@ class Watched(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("pgd_accuracy", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("pgd_accuracy", torch.zeros((), dtype=torch.float64, device="cpu"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,7 @@ class FastAdversarialTraining(AdversarialTraining):
             together. The run then ends, and its last checkpoint is from before.
     """
 
-    attack: FGSM
+    attack: FGSM = ATTACK
     batch_norm: BatchNorm = "train"
     every: int = 50
     """Steps between two looks; a look costs as much as two steps."""
@@ -66,7 +69,7 @@ class FastAdversarialTraining(AdversarialTraining):
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         assert isinstance(state, Watched)
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         adversarial = self.perturb(model, batch, state, draws)
         if batch.step % self.every == 0:
             self._look(model, batch, adversarial, state)

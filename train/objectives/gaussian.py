@@ -5,6 +5,7 @@ Cohen, Rosenfeld and Kolter, "Certified Adversarial Robustness via Randomized Sm
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,8 @@ from mixdali.checks import positive, positive_int
 from train.attacks.attack import precise
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import Expected
 
 # Probabilities are kept from falling below it before their logarithm is taken, as in the authors' code.
 LEAST = 1e-20
@@ -42,6 +44,9 @@ class Smoothed(Objective):
         noise = images.new_empty(self.num_noises, *images.shape)
         return {"noise": noise.normal_(std=self.sigma, generator=generator)}
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        return {"noise": Expected((self.num_noises, *batch.images.shape))}
+
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianTraining(Smoothed):
@@ -50,7 +55,7 @@ class GaussianTraining(Smoothed):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         logits = model(copies(batch.images, draws["noise"]))
         targets = batch.targets.repeat(len(draws["noise"]), 1)
         loss = cross_entropy(logits, targets).mean()

@@ -6,6 +6,7 @@ arXiv:2201.02354.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,9 +18,9 @@ from train.attacks.network import in_mode, undistributed
 from train.machine.gather import gather_rows
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
 from train.objectives.parts.densities import Densities, Density, Gaussian, Kernel, take_sizes
-from train.objectives.parts.draws import draw_mix
+from train.objectives.parts.draws import Expected, draw_mix, expected_mix
 from train.objectives.parts.hidden import classifier, mix, recorded
 
 GAUSSIAN = Gaussian()
@@ -84,11 +85,14 @@ class GenLabel(Objective):
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         return draw_mix(self.alpha, len(batch.images), generator)
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        return expected_mix(len(batch.images))
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         assert isinstance(state, Memory)
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         if self._fits_before(batch.epoch) and state.fitted_before < batch.epoch:
             state.fit(self.density, batch.epoch)
         remembers = self._fits_before(batch.epoch + 1) and state.fitted_before <= batch.epoch
@@ -148,9 +152,9 @@ class Memory(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.densities = Densities()
-        self.register_buffer("features", torch.zeros(num_samples, 0))
-        self.register_buffer("labels", torch.full((num_samples,), -1))
-        self.register_buffer("last_fit", torch.tensor(-1))
+        self.register_buffer("features", torch.zeros(num_samples, 0, dtype=torch.float32, device="cpu"))
+        self.register_buffer("labels", torch.full((num_samples,), -1, device="cpu"))
+        self.register_buffer("last_fit", torch.tensor(-1, device="cpu"))
         self.fitted_before = -1
         """`last_fit`, for the host."""
 

@@ -6,6 +6,7 @@ neural networks without sacrificing too much accuracy", Neural Networks 2022, ar
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from mixdali import MixUp, Plan
+from mixdali.draws import WEIGHT
 from train.attacks.images import STEPS_BETWEEN_LOOKS
 from train.objectives.adversarial import Attacking
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, own_draws
-from train.objectives.parts.draws import host_generator
+from train.objectives.objective import Draws, Metrics, checked_draws
+from train.objectives.parts.draws import Expected, expected_partner, host_generator
 
 HALVES = ("clean", "adversarial")
 MIXUP = MixUp(alpha=1.0, per="batch", partner="permutation")
@@ -53,11 +55,17 @@ class InterpolatedAdversarialTraining(Attacking):
             draws |= {f"{half}.lam": plan.lam, f"{half}.partner": plan.partner}
         return draws
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        count = len(batch.images)
+        of_half = {"lam": Expected((count,), WEIGHT), "partner": expected_partner(count)}
+        mixes = {f"{half}.{name}": wanted for half in HALVES for name, wanted in of_half.items()}
+        return super().expected(batch, given) | mixes
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         _check_unmixed(batch.targets, state)
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         clean, hits = self._loss("clean", model, batch.images, batch.targets, draws)
         adversarial = self.perturb(model, batch, state, draws)
         robust, robust_hits = self._loss("adversarial", model, adversarial, batch.targets, draws)

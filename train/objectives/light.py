@@ -5,6 +5,7 @@ Debenedetti, Sehwag and Mittal, SaTML 2023, arXiv:2209.07399.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixdali.checks import count, require
+from mixdali.draws import between
 from train.attacks import PGD, Loss
 from train.attacks.network import undistributed
 from train.objectives.adversarial import Adversarial, adversarial_loss, pass_images
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import cross_entropy
 from train.objectives.objective import Draws, Metrics
+from train.objectives.parts.draws import Expected
 from train.objectives.trades import away_from_prediction, trades_loss
 
 # Added to every pixel of a start, so that two predictions that are compared differ.
@@ -49,6 +52,10 @@ class Growing(Adversarial):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         return {"start": super().draw(batch, generator)["start"] + OFFSET}
+
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        reach = self.attack_at(batch.epoch).eps + 2 * OFFSET
+        return {"start": replace(super().expected(batch, given)["start"], check=between(-reach, reach))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ Hidden States", ICML 2019, arXiv:1806.05236.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,8 +17,16 @@ from torch import Tensor, nn
 from mixdali.checks import one_of, require
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
-from train.objectives.parts.draws import draw_index, draw_lam, draw_permutation, host_generator
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import (
+    Expected,
+    draw_index,
+    draw_lam,
+    draw_permutation,
+    expected_index,
+    expected_mix,
+    host_generator,
+)
 from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 
@@ -54,10 +63,13 @@ class ManifoldMixup(Objective):
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         return draw_hidden_mix(self.alpha, len(self.stages), len(batch.images), generator)
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        return expected_hidden_mix(len(self.stages), len(batch.images))
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         lam, partner = draws["lam"], draws["partner"]
         with changed(model, pick_stage(self.stages, draws["layer"]), lambda hidden: mix(hidden, partner, lam)):
             logits = model(batch.images)
@@ -75,6 +87,10 @@ def draw_hidden_mix(alpha: float, num_stages: int, num_images: int, generator: t
         "lam": draw_lam(alpha, host),
         "partner": draw_permutation(num_images, generator),
     }
+
+
+def expected_hidden_mix(num_stages: int, num_images: int) -> dict[str, Expected]:
+    return {"layer": expected_index(num_stages), **expected_mix(num_images)}
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

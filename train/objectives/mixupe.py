@@ -6,6 +6,7 @@ Directional Derivative Perspective", UAI 2023, arXiv:2212.13381.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,8 +17,8 @@ from mixdali.checks import require
 from train.models import Normalise
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
-from train.objectives.parts.draws import draw_mix
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import Expected, draw_mix, expected_mix
 from train.objectives.parts.hidden import bare, mix
 
 
@@ -62,17 +63,24 @@ class MixupE(Objective):
     def setup(self, model: nn.Module, num_samples: int, num_classes: int) -> nn.Module:
         state = nn.Module()
         normalisers = [module for module in bare(model).modules() if isinstance(module, Normalise)]
-        mean = normalisers[0].mean.detach().clone() if normalisers else torch.zeros(1, 1, 1, 1)
+        mean = (
+            normalisers[0].mean.detach().clone()
+            if normalisers
+            else torch.zeros(1, 1, 1, 1, dtype=torch.float32, device="cpu")
+        )
         state.register_buffer("mean_image", mean)
         return state
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         return draw_mix(self.alpha, len(batch.images), generator)
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        return expected_mix(len(batch.images)) | {"mean_image": Expected(None, needed=False)}
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         lam, partner = draws["lam"], draws["partner"]
         logits, targets = model(mix(batch.images, partner, lam)), mix(batch.targets, partner, lam)
         mixup = cross_entropy(logits, targets).mean()

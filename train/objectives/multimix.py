@@ -8,8 +8,8 @@ of Embeddings", arXiv:2206.14868.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -18,10 +18,18 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mixdali.checks import one_of, require
+from mixdali.draws import WEIGHT, check_law
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
-from train.objectives.parts.draws import draw_dirichlet, draw_lam, draw_permutation, host_generator
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import (
+    Expected,
+    draw_dirichlet,
+    draw_lam,
+    draw_permutation,
+    expected_mix,
+    host_generator,
+)
 from train.objectives.parts.hidden import classifier, mix, pooling_place, recorded_map
 
 
@@ -42,8 +50,10 @@ class MultiMix(Objective):
     With `teacher_weight` w > 0 targets are (1 - w) t + w p, p the predictions for the clean images by a moving average
     of the model, which runs as the model in training does (batch norm uses the batch) and is kept in the state.
 
-    Draws: `weights` (num_tuples, N), or for input mixup `lam` () and `partner` (N,). The metric "accuracy" is that of
-    the images as they went through the model: clean ones unless the step was input mixup.
+    Draws: `weights` (num_tuples, N), or for input mixup `lam` () and `partner` (N,). With `dense`,
+    `attention` (N, R) can be given beside the weights, in [0, 1] and then scaled to sum to 1, in place of what is
+    computed (`attention_of`). The metric "accuracy" is that of the images as they went through the model: clean ones
+    unless the step was input mixup.
     """
 
     needs_clean: ClassVar[str] = "mixes the embeddings itself"
@@ -91,16 +101,24 @@ class MultiMix(Objective):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         count, host = len(batch.images), host_generator(generator)
-        if float(torch.rand((), generator=host)) < self.input_prob:
+        if float(torch.rand((), generator=host, dtype=torch.float32, device="cpu")) < self.input_prob:
             return {"lam": draw_lam(self.input_alpha, host), "partner": draw_permutation(count, generator)}
         low, high = self.alpha
         uniform = torch.rand(self.num_tuples, generator=generator, dtype=torch.float64, device=generator.device)
         return {"weights": draw_dirichlet(low + (high - low) * uniform, count, generator)}
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        of_input = expected_mix(len(batch.images))
+        if not of_input.keys().isdisjoint(given):
+            return of_input
+        draws = {"weights": Expected(None, partial(_check_weights, len(batch.images)))}
+        attention = {"attention": Expected(None, WEIGHT, needed=False)} if self.dense else {}
+        return draws | attention | {name: replace(wanted, needed=False) for name, wanted in of_input.items()}
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         targets = self._targets(batch, state)
         if "weights" not in draws:
             lam, partner = draws["lam"], draws["partner"]
@@ -110,7 +128,7 @@ class MultiMix(Objective):
             hits = batch.targets
             with recorded_map(model) as maps:
                 logits = model(batch.images)
-            loss = self._dense_loss(maps[0], classifier(model), targets, draws["weights"])
+            loss = self._dense_loss(maps[0], classifier(model), targets, draws)
         else:
             logits, hits = model(batch.images), batch.targets
             loss = self._loss(logits, targets, draws["weights"])
@@ -136,7 +154,13 @@ class MultiMix(Objective):
         with torch.autocast(logits.device.type, enabled=False):
             return self._by_chunks(_sum_of_losses, weights.to(logits.device, work), logits.to(work), targets.to(work))
 
-    def _dense_loss(self, hidden: Tensor, head: nn.Linear, targets: Tensor, weights: Tensor) -> Tensor:
+    def attention_of(self, hidden: Tensor, head: nn.Linear, targets: Tensor) -> Tensor:
+        """Of the last map (N, D, H, W), the classifier and targets (N, K): (N, H W), rows that sum to 1."""
+        maps, kernel = hidden.flatten(2), head.weight.to(hidden.dtype)
+        towards = maps.mean(dim=2) if self.attention == "gap" else targets.to(hidden.dtype) @ kernel
+        return _normalised(torch.einsum("kdr,kd->kr", maps, towards).relu(), dim=1)
+
+    def _dense_loss(self, hidden: Tensor, head: nn.Linear, targets: Tensor, draws: Draws) -> Tensor:
         if hidden.ndim != 4 or hidden.shape[1] != head.in_features:
             raise ValueError(
                 f"dense MultiMix needs a last map (N, {head.in_features}, H, W) for the classifier, found "
@@ -144,16 +168,18 @@ class MultiMix(Objective):
             )
         work = torch.promote_types(hidden.dtype, torch.float32)
         with torch.autocast(hidden.device.type, enabled=False):
-            maps, targets = hidden.to(work).flatten(2), targets.to(work)
-            kernel = head.weight.to(work)
-            towards = maps.mean(dim=2) if self.attention == "gap" else targets @ kernel
-            attention = _normalised(torch.einsum("kdr,kd->kr", maps, towards).relu(), dim=1)
+            hidden, targets = hidden.to(work), targets.to(work)
+            maps, kernel = hidden.flatten(2), head.weight.to(work)
+            if "attention" in draws:
+                attention = _checked_attention(draws["attention"].to(maps), (len(maps), maps.shape[2]))
+            else:
+                attention = self.attention_of(hidden, head, targets)
             logits = torch.einsum("kdr,cd->krc", maps, kernel)
             if head.bias is not None:
                 logits = logits + head.bias.to(work)
             return self._by_chunks(
                 _sum_of_dense_losses,
-                weights.to(hidden.device, work),
+                draws["weights"].to(hidden.device, work),
                 logits,
                 targets,
                 attention,
@@ -184,6 +210,20 @@ def _sum_of_dense_losses(weights: Tensor, logits: Tensor, targets: Tensor, atten
     mixed_logits = torch.einsum("nkr,krc->nrc", shares, logits)
     mixed_targets = torch.einsum("nkr,kc->nrc", shares, targets)
     return cross_entropy(mixed_logits.flatten(0, 1), mixed_targets.flatten(0, 1)).sum()
+
+
+def _check_weights(count: int, name: str, weights: Tensor) -> None:
+    if weights.ndim != 2 or weights.shape[1] != count:
+        raise ValueError(f"draw {name} must be (num_tuples, {count}), got {tuple(weights.shape)}")
+    check_law(name, weights, WEIGHT)
+
+
+def _checked_attention(given: Tensor, shape: tuple[int, int]) -> Tensor:
+    if given.shape != shape:
+        raise ValueError(
+            f"draw attention must be {shape}, a weight for each image and position, got {tuple(given.shape)}"
+        )
+    return _normalised(given, dim=1)
 
 
 def _normalised(values: Tensor, dim: int) -> Tensor:

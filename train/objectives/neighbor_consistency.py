@@ -15,7 +15,7 @@ from mixdali.checks import count, fraction, positive, positive_int
 from train.machine.gather import gather_rows
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
 from train.objectives.parts.hidden import classifier, recorded
 from train.objectives.self_adaptive import precise_softmax
 
@@ -69,6 +69,7 @@ class NeighborConsistency(Objective):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
+        checked_draws(self, batch, draws)
         with recorded(classifier(model), inputs=True) as seen:
             logits = model(batch.images)
         loss = cross_entropy(logits, batch.targets).mean()

@@ -5,6 +5,7 @@ Lim, Erichson, Utrera, Xu and Mahoney, "Noisy Feature Mixup", ICLR 2022, arXiv:2
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 
 from mixdali import derive_seed
 from mixdali.checks import require
+from mixdali.draws import FINITE, WEIGHT
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.manifold_mixup import draw_hidden_mix
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
-from train.objectives.parts.draws import draw_beta, host_generator
+from train.objectives.manifold_mixup import draw_hidden_mix, expected_hidden_mix
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import Expected, draw_beta, expected_index, host_generator
 from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 
@@ -63,10 +65,14 @@ class NoisyFeatureMixup(Objective):
         draws = draw_hidden_mix(self.alpha, len(self.stages), len(batch.images), generator)
         return draws | draw_noise(host_generator(generator))
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        draws = expected_hidden_mix(len(self.stages), len(batch.images))
+        return draws | expected_noise(given, ("add_noise", "mult_noise"))
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         if self.alpha == 0:
             logits, targets = model(batch.images), batch.targets
         else:
@@ -106,8 +112,16 @@ def draw_noise(generator: torch.Generator, shape: tuple[int, ...] = ()) -> Draws
     return {
         "add_scale": draw_beta(2, 5, generator, shape),
         "mult_scale": draw_beta(2, 5, generator, shape),
-        "noise_seed": torch.randint(2**62, (), generator=generator),
+        "noise_seed": torch.randint(2**62, (), generator=generator, device="cpu"),
     }
+
+
+def expected_noise(given: Collection[str], noises: tuple[str, ...], shape: tuple[int, ...] = ()) -> dict[str, Expected]:
+    """Of `draw_noise`, and of the noises by their names, which replace the seed where all are given."""
+    of_seed = {"noise_seed": expected_index(1 << 62)} if not set(noises) <= set(given) or "noise_seed" in given else {}
+    scales = {name: Expected(shape, WEIGHT) for name in ("add_scale", "mult_scale")}
+    laws = {name: FINITE if name == "add_noise" else WEIGHT for name in noises}
+    return scales | of_seed | {name: Expected(None, law, needed=False) for name, law in laws.items()}
 
 
 def noise(name: str, values: Tensor, draws: Draws) -> Tensor:

@@ -6,6 +6,7 @@ arXiv:2202.01263.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,10 +16,10 @@ from torch import Tensor, nn
 from mixdali.checks import require
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.manifold_mixup import draw_hidden_mix
-from train.objectives.noisy_feature_mixup import check_levels, draw_noise, noise, pick_level
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
-from train.objectives.parts.draws import host_generator
+from train.objectives.manifold_mixup import draw_hidden_mix, expected_hidden_mix
+from train.objectives.noisy_feature_mixup import check_levels, draw_noise, expected_noise, noise, pick_level
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import Expected, host_generator
 from train.objectives.parts.hidden import INPUT, changed, check_stages, mix, pick_stage
 
 VIEWS = 3
@@ -74,10 +75,14 @@ class NoisyMix(Objective):
         draws = draw_hidden_mix(self.alpha, len(self.stages), len(batch.images), generator)
         return draws | draw_noise(host_generator(generator), (VIEWS,))
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        draws = expected_hidden_mix(len(self.stages), len(batch.images))
+        return draws | expected_noise(given, ("add_noise", "mult_noise", "add_keep", "mult_keep"), (VIEWS,))
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         assert batch.view1 is not None
         assert batch.view2 is not None
         stage = pick_stage(self.stages, draws["layer"])
@@ -95,7 +100,11 @@ class NoisyMix(Objective):
     def _mix_and_disturb(self, hidden: Tensor, draws: Draws) -> Tensor:
         mixed = torch.cat([mix(view, draws["partner"], draws["lam"]) for view in hidden.chunk(VIEWS)])
         values = mixed.to(torch.promote_types(mixed.dtype, torch.float32))
-        add = pick_level(self.add_levels, draws["layer"]) * draws["add_scale"].cpu() * torch.arange(1, VIEWS + 1)
+        add = (
+            pick_level(self.add_levels, draws["layer"])
+            * draws["add_scale"].cpu()
+            * torch.arange(1, VIEWS + 1, device="cpu")
+        )
         mult = pick_level(self.mult_levels, draws["layer"]) * draws["mult_scale"].cpu()
         factors = 1 + _each_view(mult, values) * self._sparse("mult", 2 * noise("mult_noise", values, draws) - 1, draws)
         added = _each_view(add, values) * self._sparse("add", noise("add_noise", values, draws), draws)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from mixdali import derive_seed
 from train.objectives.batch import Batch
 from train.objectives.parts.draws import Draws as Draws
+from train.objectives.parts.draws import Expected as Expected
+from train.objectives.parts.draws import Made, taken
 
 Metrics = dict[str, Tensor]
 
@@ -41,18 +44,39 @@ class Objective(ABC):
         """All the randomness of one step, by name. `generator` lives on the device of the batch."""
         return {}
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        """What the draws of a step must be, where those of these names are given."""
+        return {}
+
     @abstractmethod
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        """-> loss () to minimise, and metrics: mean numbers () of the batch, among them "loss" and "accuracy"."""
+        """-> loss () to minimise, and metrics: mean numbers () of the batch, among them "loss" and "accuracy".
+
+        draws: those of `step_draws`, or any numbers, arrays and tensors by the names that the docstring lists, all of
+            them; None makes the call's own, the same for the same step.
+
+        Raises TypeError or ValueError for draws of another name, shape or range, and for missing ones.
+        """
 
     def after_step(self, model: nn.Module, batch: Batch, state: nn.Module) -> None:
         """Runs after the optimiser's step, also after a skipped one, and before the weight average sees the model."""
         return None
 
 
-def own_draws(objective: Objective, batch: Batch) -> Draws:
-    """The draws of a call that was given none: those of its step, so that the same call gives the same loss."""
-    seed = derive_seed(0, type(objective).__name__, batch.epoch, batch.step)
-    return objective.draw(batch, torch.Generator(batch.images.device).manual_seed(seed))
+def step_draws(objective: Objective, batch: Batch, generator: torch.Generator) -> Made:
+    """What the objective draws for a step, to be passed to it as it is."""
+    return Made(objective.draw(batch, generator))
+
+
+def checked_draws(objective: Objective, batch: Batch, draws: Mapping[str, Any] | None) -> Made:
+    """The draws of a call: as they were made, those that somebody gives, or, of a call that was given none, those of
+    its step, so that the same call gives the same loss."""
+    if isinstance(draws, Made):
+        return draws
+    if draws is None:
+        seed = derive_seed(0, type(objective).__name__, batch.epoch, batch.step)
+        return step_draws(objective, batch, torch.Generator(batch.images.device).manual_seed(seed))
+    expected = objective.expected(batch, draws.keys())
+    return taken(type(objective).__name__, draws, expected, batch.images.device)

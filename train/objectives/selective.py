@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mixdali.checks import count, fraction
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics
+from train.objectives.objective import Draws, Metrics, checked_draws
 from train.objectives.self_adaptive import MovingTargets, Remembers, precise_softmax
 
 
@@ -28,7 +28,7 @@ class SelectiveTraining(Remembers):
         loss = mean CE(s_n,y_n on class y_n and 1 - s_n,y_n on the extra output, all K + 1 probabilities)
 
     s_n begins as the image's target, and no gradient passes through it. What the extra output says of an image is the
-    score by which `train.selective.run` rejects it.
+    score by which `train.selective` rejects it.
     """
 
     start: int = 150
@@ -50,6 +50,7 @@ class SelectiveTraining(Remembers):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
+        checked_draws(self, batch, draws)
         logits, num_classes = model(batch.images), batch.targets.shape[1]
         if logits.shape[1] != num_classes + 1:
             raise ValueError(

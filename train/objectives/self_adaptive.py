@@ -16,7 +16,7 @@ from mixdali.checks import count, fraction, require
 from train.machine.gather import gather_rows, mean_of_all
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, Objective
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
 
 
 class MovingTargets(nn.Module):
@@ -33,8 +33,10 @@ class MovingTargets(nn.Module):
 
     def __init__(self, num_samples: int, size: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.register_buffer("targets", torch.zeros(num_samples, size, dtype=torch.promote_types(dtype, torch.float32)))
-        self.register_buffer("moved", torch.zeros(num_samples, dtype=torch.bool))
+        self.register_buffer(
+            "targets", torch.zeros(num_samples, size, dtype=torch.promote_types(dtype, torch.float32), device="cpu")
+        )
+        self.register_buffer("moved", torch.zeros(num_samples, dtype=torch.bool, device="cpu"))
 
     @torch.no_grad()
     def move(self, index: Tensor, first: Tensor, towards: Tensor, momentum: float) -> Tensor:
@@ -98,6 +100,7 @@ class SelfAdaptiveTraining(Remembers):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
+        checked_draws(self, batch, draws)
         logits = model(batch.images)
         metrics = {"accuracy": accuracy(logits.detach(), batch.targets).mean()}
         if batch.epoch < self.start:

@@ -5,6 +5,7 @@ Huang, Zhang and Zhang, "Self-Adaptive Training: beyond Empirical Risk Minimizat
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 from mixdali.checks import count, fraction, require
 from train.attacks import PGD, attacked
 from train.attacks.images import check_stream
+from train.objectives.adversarial import expected_start
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics, own_draws
+from train.objectives.objective import Draws, Metrics, checked_draws
+from train.objectives.parts.draws import Expected
 from train.objectives.self_adaptive import MovingTargets, Remembers, adapt
 from train.objectives.trades import away_from_prediction, divergence
 
@@ -53,10 +56,13 @@ class SelfAdaptiveTRADES(Remembers):
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         return {"start": self.attack.draw(batch.images, generator)}
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        return {"start": expected_start(self.attack, batch.images)}
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         check_stream(batch.images, state)
         adversarial = self._attack(model, batch.images, draws["start"])
         logits = model(batch.images)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mixdali.checks import fraction, one_of, positive_int
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Draws, Metrics
+from train.objectives.objective import Draws, Metrics, checked_draws
 from train.objectives.parts.hidden import classifier, recorded
 from train.objectives.self_adaptive import MovingTargets, Remembers
 
@@ -76,6 +76,7 @@ class SelfSupervisedTraining(Remembers):
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
+        checked_draws(self, batch, draws)
         assert isinstance(state, Heads)
         assert batch.index is not None
         layer = classifier(model)

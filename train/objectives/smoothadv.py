@@ -6,6 +6,7 @@ Smoothed Classifiers", NeurIPS 2019, arXiv:1906.04584.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 from mixdali.checks import positive_int
 from train.attacks import PGD, attacked
 from train.attacks.images import check_stream
-from train.objectives.adversarial import adversarial_loss
+from train.objectives.adversarial import adversarial_loss, expected_start
 from train.objectives.batch import Batch
 from train.objectives.gaussian import Smoothed, copies, smoothed_loss, warmed
-from train.objectives.objective import Draws, Metrics, own_draws
+from train.objectives.objective import Draws, Metrics, checked_draws
+from train.objectives.parts.draws import Expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,15 @@ class SmoothAdv(Smoothed):
         draws = super().draw(batch, generator)
         return draws | {"start": self.attack_at(batch.epoch).draw(batch.images, generator)}
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        start = expected_start(self.attack_at(batch.epoch), batch.images)
+        return super().expected(batch, given) | {"start": start}
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         check_stream(batch.images, state)
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         noise = draws["noise"]
         with attacked(model, "eval") as network:
             adversarial = self.attack_at(batch.epoch).search(

@@ -6,6 +6,7 @@ Robustness", NeurIPS 2021, arXiv:2111.09277. The mixing method `mixdali.SmoothMi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixdali.checks import count, positive, positive_int, require
+from mixdali.draws import between
 from train.attacks import attacked
 from train.attacks.attack import gradient, precise
 from train.attacks.ball import Ball, norms
@@ -22,7 +24,8 @@ from train.attacks.pgd import RENORM_GUARD
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.objectives.gaussian import Smoothed, copies, smoothed_loss, smoothed_prediction, warmed
-from train.objectives.objective import Draws, Metrics, own_draws
+from train.objectives.objective import Draws, Metrics, checked_draws
+from train.objectives.parts.draws import Expected
 
 # Added to the length of a gradient before dividing by it, as in the authors' code.
 GUARD = 1e-8
@@ -79,11 +82,15 @@ class SmoothMixTraining(Smoothed):
         lam = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
         return draws | {"lam": lam / 2}
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        lam = Expected((len(batch.images),), between(0.0, 0.5))
+        return super().expected(batch, given) | {"lam": lam}
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         check_stream(batch.images, state)
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         noise, strength = draws["noise"], warmed(batch.epoch, self.warmup)
         near, far = self.ends(model, batch, noise, strength)
         logits = model(copies(near, noise))

@@ -5,6 +5,7 @@ Wu, Xia and Wang, "Adversarial Weight Perturbation Helps Robust Generalization",
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from train.attacks.network import in_mode, undistributed
 from train.machine.gather import mean_of_all
 from train.objectives.adversarial import Adversarial
 from train.objectives.batch import Batch
-from train.objectives.objective import Draws, Metrics, Objective, own_draws
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
+from train.objectives.parts.draws import Expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +58,16 @@ class WeightPerturbation(Objective):
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         return self.objective.draw(batch, generator)
 
+    def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
+        return self.objective.expected(batch, given)
+
     def __call__(
         self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
     ) -> tuple[Tensor, Metrics]:
         memory: Any = state
         if getattr(memory, "moved_weights", None):
             raise ValueError("the weights are still moved: call after_step after each step of the optimiser")
-        draws = own_draws(self, batch) if draws is None else draws
+        draws = checked_draws(self, batch, draws)
         if batch.epoch < self.start:
             return self.objective(model, batch, state, draws)
         adversarial = self.objective.perturb(model, batch, state, draws)

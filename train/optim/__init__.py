@@ -2,7 +2,9 @@
 
 from train.optim.optimizers import SGD as SGD
 from train.optim.optimizers import AdamW as AdamW
+from train.optim.optimizers import Optimizer as Optimizer
 from train.optim.schedules import Cosine as Cosine
 from train.optim.schedules import EpochCosine as EpochCosine
 from train.optim.schedules import OneCycle as OneCycle
+from train.optim.schedules import Schedule as Schedule
 from train.optim.schedules import Steps as Steps

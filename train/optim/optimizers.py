@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,8 +20,16 @@ timm has it."""
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
+class Optimizer(ABC):
+    """The rule of a step. Subclasses are frozen dataclasses that hold its settings."""
+
+    @abstractmethod
+    def build(self, groups: list[dict[str, object]], lr: float) -> torch.optim.Optimizer:
+        """The optimiser of the parameters in `groups`, each with its own `weight_decay`, at the rate `lr`."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class SGD:
+class SGD(Optimizer):
     """Stochastic gradient descent with momentum; weight decay is a part of the gradient (L2)."""
 
     momentum: float = 0.9
@@ -35,12 +44,11 @@ class SGD:
         )
 
     def build(self, groups: list[dict[str, object]], lr: float) -> torch.optim.Optimizer:
-        """The optimiser of `decay_groups`."""
         return torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=self.nesterov, fused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW:
+class AdamW(Optimizer):
     """Adam whose weight decay is a step of its own: weights shrink by lr times weight_decay.
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv:1711.05101.
@@ -56,7 +64,6 @@ class AdamW:
         require(self.eps > 0, "optimizer.eps", self.eps, "must be above 0")
 
     def build(self, groups: list[dict[str, object]], lr: float) -> torch.optim.Optimizer:
-        """The optimiser of `decay_groups`."""
         return torch.optim.AdamW(groups, lr=lr, betas=self.betas, eps=self.eps, fused=True)
 
 

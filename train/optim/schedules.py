@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 
+class Schedule(ABC):
+    """A factor on the rate. Subclasses are frozen dataclasses that hold its settings."""
+
+    def check(self, num_epochs: int) -> None:
+        """ValueError if it does not fit a run of so many epochs; all fit unless a subclass says so."""
+        return None
+
+    @abstractmethod
+    def rate(self, epoch: float, num_epochs: int) -> float:
+        """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Steps:
+class Steps(Schedule):
     """Multiply the rate by `factor` once each number of epochs in `at` is done."""
 
     at: tuple[int, ...]
@@ -29,12 +42,11 @@ class Steps:
             )
 
     def rate(self, epoch: float, num_epochs: int) -> float:
-        """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
         return self.factor ** sum(epoch >= at for at in self.at)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cosine:
+class Cosine(Schedule):
     """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter, arXiv:1608.03983, without restarts)."""
 
     warmup: float = 0.0
@@ -50,7 +62,6 @@ class Cosine:
             raise ValueError(f"schedule.warmup {self.warmup:g} takes all of num_epochs={num_epochs}; set it as well")
 
     def rate(self, epoch: float, num_epochs: int) -> float:
-        """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
         if epoch < self.warmup:
             return epoch / self.warmup
         share = min(1.0, (epoch - self.warmup) / (num_epochs - self.warmup))
@@ -58,7 +69,7 @@ class Cosine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochCosine:
+class EpochCosine(Schedule):
     """Warm-up, half a cosine and a cool-down, each epoch at one rate, as timm's schedule is.
 
         rate of epoch e, counted from 0:  start + (1 - start) e / warmup                         e < warmup
@@ -94,7 +105,6 @@ class EpochCosine:
             )
 
     def rate(self, epoch: float, num_epochs: int) -> float:
-        """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
         whole, length = math.floor(epoch), num_epochs - self.cooldown
         if whole < self.warmup:
             return self.start + (1 - self.start) * whole / self.warmup
@@ -104,7 +114,7 @@ class EpochCosine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneCycle:
+class OneCycle(Schedule):
     """Linear rise from `start` to the full rate, then linear fall to zero: for short runs of any length."""
 
     warmup: float = 0.2
@@ -118,12 +128,7 @@ class OneCycle:
         if not 0 <= self.start <= 1:
             raise ValueError(f"schedule.start must be in [0, 1], got {self.start}")
 
-    def check(self, num_epochs: int) -> None:
-        """Fits every number of epochs."""
-        return None
-
     def rate(self, epoch: float, num_epochs: int) -> float:
-        """Factor on the rate after `epoch` epochs (a fraction inside an epoch)."""
         share = epoch / num_epochs
         if share < self.warmup:
             return self.start + (1 - self.start) * share / self.warmup

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from train.data.loaders import val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
 from train.files import checkpoint
+from train.files.recipe_file import RecipeFile, file_of
 from train.loop.held_out import evaluate
 from train.machine.distributed import World
 from train.machine.run import Run
@@ -58,18 +59,30 @@ class Networks:
     """The images as they lie."""
     trained_on: list[Source]
     """Of each network the images, and the labels, that it was trained on."""
+    recipe_files: list[RecipeFile | None]
+    """Those of the networks whose recipes are made of one."""
 
 
-def read_networks(paths: Sequence[Path], root: str | None) -> Networks:
-    """Check that the networks can be compared; a run's folder stands for its last.pt.
+def read_networks(
+    paths: Sequence[Path],
+    root: str | None,
+    recipe_file: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Networks:
+    """Check that the networks can be compared; a run's folder stands for its last.pt. `file_of` says what the last two
+    arguments are.
 
     Raises:
         FileNotFoundError, ValueError: a checkpoint is missing or of something else, or the networks saw other images
             than those in `root`, or images of another size.
     """
-    files = [path / "last.pt" if path.is_dir() else path for path in paths]
+    files = [checkpoint.find(path) for path in paths]
     contents = [checkpoint.load_classifier(file) for file in files]
-    recipes = [from_plain(content["recipe"]) for content in contents]
+    own = [
+        file_of(file, content, content["recipe"], recipe_file, tell)
+        for file, content in zip(files, contents, strict=True)
+    ]
+    recipes = [from_plain(content["recipe"], file) for content, file in zip(contents, own, strict=True)]
     first = recipes[0]
     for file, recipe in zip(files, recipes, strict=True):
         if (recipe.data, recipe.size) != (first.data, first.size):
@@ -88,7 +101,7 @@ def read_networks(paths: Sequence[Path], root: str | None) -> Networks:
                 "accuracy is not that of its largest output; leave it out"
             )
         trained_on.append(prepared.train)
-    return Networks(files, recipes, varying([content["recipe"] for content in contents]), sources, trained_on)
+    return Networks(files, recipes, varying([content["recipe"] for content in contents]), sources, trained_on, own)
 
 
 def measure(networks: Networks, synthetic: Source, world: World, *, average: bool) -> Iterator[Measured]:
@@ -105,10 +118,10 @@ def measure(networks: Networks, synthetic: Source, world: World, *, average: boo
     of_synthetic = replace(sources, kind=kind, held_out=synthetic)
     recipe = _sized(networks.recipes[0], sources)
     test_loader, fresh_loader = (val_loader(recipe, Run(), which, world) for which in (sources, of_synthetic))
-    for path, hyperparameters, trained_on in zip(
-        networks.paths, networks.hyperparameters, networks.trained_on, strict=True
+    for path, hyperparameters, trained_on, file in zip(
+        networks.paths, networks.hyperparameters, networks.trained_on, networks.recipe_files, strict=True
     ):
-        model = checkpoint.load_model(path, average=average).to(world.device)
+        model = checkpoint.load_model(path, average=average, file=file).to(world.device)
         train_loader = val_loader(recipe, Run(), sources, world, trained_on)
         train, test, fresh = (
             evaluate(model, loader, "float32", world, Stop()) for loader in (train_loader, test_loader, fresh_loader)

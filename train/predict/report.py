@@ -93,7 +93,7 @@ def draw_prediction(path: Path, networks: Sequence[Measured], found: dict[str, A
         axes.spines[["top", "right"]].set_visible(False)
     if name is not None:
         left.legend(title=name, title_fontsize=8, fontsize=8, frameon=False, loc="best")
-    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", parse_math=False)
     temporary = path.with_name(f".{path.name}.writing")
     figure.savefig(temporary, format="png", dpi=130)
     os.replace(temporary, path)

@@ -7,14 +7,15 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
-from train.machine.command import parse, say
+from train.files.recipe_file import NamedFile
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
 from train.predict.measure import Measured, measure, read_networks
 from train.predict.report import draw_prediction, result_table, score
@@ -34,6 +35,7 @@ class Arguments:
     """Synthetic images: a generator's checkpoint, an .npz with `image` and `label`, or a folder of class folders."""
     root: str | None = None
     """Folder of the data the networks were trained on. None: the embedded digits."""
+    recipe_file: NamedFile = None
     num_images: int = 10_000
     """Images that a generator draws."""
     seed: int = 0
@@ -53,11 +55,11 @@ def main(words: Sequence[str]) -> int:
         raise ValueError(
             f"{FEWEST} or more checkpoints are needed to compare predictions, got {len(asked.checkpoints)}"
         )
-    console = Console()
+    console = new_console()
     with open_world(asked.device) as world:
         if world.size > 1:
             raise ValueError("a prediction is made by one process; start it without torchrun")
-        networks = read_networks(asked.checkpoints, asked.root)
+        networks = read_networks(asked.checkpoints, asked.root, asked.recipe_file, partial(say, console))
         measured = []
         synthetic = read_synthetic(asked.synthetic, networks.sources.classes, asked.num_images, asked.seed)
         for network in measure(networks, synthetic, world, average=asked.average):

@@ -4,7 +4,7 @@ Huang, Zhang and Zhang, "Self-Adaptive Training: beyond Empirical Risk Minimizat
 
 `recipe` has the settings of the authors' script: 40 % of CIFAR-10's labels redrawn, of all classes, so that 36 % are
 wrong; the test labels are right. `sce` is its symmetric form. The others have the data's own labels: `trades` trains
-against attacks; `selective` is selective classification, after which `python -m train.selective.run` says how often the
+against attacks; `selective` is selective classification, after which `python -m train.selective` says how often the
 network is wrong where it answers; `selfsupervised` learns without labels (arXiv:2101.08732), at settings of our own,
 and `two_views` does so from AugMix's two views of each image.
 Differs: the authors' ResNet-34 is not of the pre-activation kind, their network for `selective` is VGG-16, that for

@@ -1,6 +1,6 @@
 """Selective classification: how often a network is wrong where it dares to answer.
 
-    python -m train.selective.run runs/NAME/last.pt --root DIR
+    python -m train.selective runs/NAME --root DIR
 
 A network rejects the images with the highest scores: what its extra output says (`SelectiveTraining`), or, for one
 without an extra output, 1 minus its highest probability.
@@ -11,23 +11,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from rich.table import Table
 from torch import Tensor, nn
 
 from mixdali import derive_seed
-from train.data.loaders import val_loader
+from mixdali.checks import positive_int, require
+from train.data.batches import find_pipeline, image_size
 from train.data.sources import read_sources
 from train.files import checkpoint
-from train.machine.command import parse
+from train.files.recipe_file import NamedFile, file_of
+from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
 from train.machine.run import Run
-from train.recipe import from_plain
 
 COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+# Of the test images, but no more than half of them.
 NUM_CALIBRATION = 2000
 
 
@@ -80,20 +84,18 @@ def selective_risk(scores: Tensor, wrong: Tensor, threshold: float) -> tuple[flo
 
 
 def risk_table(
-    scores: Tensor, wrong: Tensor, coverages: Sequence[float] = COVERAGES, num_calibration: int = NUM_CALIBRATION
+    scores: Tensor, wrong: Tensor, coverages: Sequence[float] = COVERAGES, num_calibration: int | None = None
 ) -> list[Risk]:
     """The risk at each coverage, of thresholds that were set on other images.
 
-    `num_calibration` of the images, drawn, set the thresholds, and the others are counted. The authors of
+    `num_calibration` of the images (None: as `choose_calibration` says), drawn, set the thresholds, and the others are
+    counted. The authors of
     Self-Adaptive Training set the threshold on the counted images themselves, so their coverage is always met.
 
     Raises:
         ValueError: no images are left to count.
     """
-    if not 0 < num_calibration < len(scores):
-        raise ValueError(
-            f"num_calibration must be from 1 to {len(scores) - 1}, some of the images, got {num_calibration}"
-        )
+    num_calibration = choose_calibration(num_calibration, len(scores))
     order = torch.randperm(len(scores), generator=torch.Generator().manual_seed(derive_seed(0, "calibration")))
     order = order.to(scores.device)
     first, rest = order[:num_calibration], order[num_calibration:]
@@ -101,6 +103,21 @@ def risk_table(
         Risk(coverage, *selective_risk(scores[rest], wrong[rest], calibrate(scores[first], coverage)))
         for coverage in coverages
     ]
+
+
+def choose_calibration(asked: int | None, total: int) -> int:
+    """How many of `total` images set the thresholds: as many as asked for, else half of them, at most 2,000.
+
+    Raises:
+        ValueError: none are left to set a threshold by, or to count.
+    """
+    if total < 2:
+        raise ValueError(f"two images are needed, one to set the thresholds and one to count, got {total}")
+    if asked is None:
+        return min(NUM_CALIBRATION, total // 2)
+    if not 0 < asked < total:
+        raise ValueError(f"num_calibration must be from 1 to {total - 1}, some of the images, got {asked}")
+    return asked
 
 
 @torch.no_grad()
@@ -118,39 +135,71 @@ def score_images(model: nn.Module, loader: Iterable[Any]) -> tuple[Tensor, Tenso
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
-    """What the command line sets."""
+class Arguments:
+    """All that the command line can set."""
 
-    checkpoint: Annotated[str, tyro.conf.Positional]
-    """last.pt or best.pt of a run."""
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """A last.pt or best.pt of a classifier, or the folder of its run."""
     root: str | None = None
-    """Folder of the data; None: the embedded digits."""
+    """Folder of the data the network was trained on; its test images are taken. None: the embedded digits."""
+    recipe_file: NamedFile = None
     coverages: tuple[float, ...] = COVERAGES
     """Shares of the images to be answered."""
-    num_calibration: int = NUM_CALIBRATION
-    """Test images that set the thresholds; the others are counted."""
+    num_calibration: int | None = None
+    """Test images, drawn, that set the thresholds; the others are counted. None: half of them, at most 2,000."""
+    average: bool = True
+    """Take the averaged weights where the run kept them."""
+    batch_size: int = 250
+    """Images that pass the network at once."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto takes a GPU if there is one."""
 
+    def __post_init__(self) -> None:
+        require(bool(self.coverages), "coverages", "none", "must name at least one share")
+        for coverage in self.coverages:
+            require(0 < coverage <= 1, "coverages", coverage, "must be above 0 and at most 1")
+        if self.num_calibration is not None:
+            positive_int("num_calibration", self.num_calibration)
+        positive_int("batch_size", self.batch_size)
 
-def main(arguments: Sequence[str]) -> int:
+
+def main(words: Sequence[str]) -> int:
     """Print the risk at each coverage; -> the exit code. ValueError and others of one line for the user."""
-    from rich.console import Console
-    from rich.table import Table
-
-    wanted = parse(Command, arguments, program="train.selective.run", summary=(__doc__ or "").split("\n")[0])
-    recipe = from_plain(checkpoint.load(Path(wanted.checkpoint))["recipe"])
-    with open_world(wanted.device) as world:
-        model = checkpoint.load_model(Path(wanted.checkpoint)).to(world.device)
-        sources = read_sources(recipe.data, wanted.root)
-        loader = val_loader(recipe, Run(device=wanted.device), sources, world)
+    asked = parse(Arguments, words, program="train.selective", summary=(__doc__ or "").split("\n")[0])
+    path, console = checkpoint.find(asked.checkpoint), new_console()
+    content = checkpoint.load_classifier(path)
+    # Only what is needed, so that a recipe with fields of another version does no harm.
+    kind, size = content["recipe"]["data"], content["recipe"]["size"]
+    file = file_of(path, content, content["network"], asked.recipe_file, partial(say, console))
+    with open_world(asked.device) as world:
+        if world.size > 1:
+            raise ValueError("one process is enough; start it without torchrun")
+        sources = read_sources(kind, asked.root)
+        checkpoint.check_classes(path, content, sources.classes, asked.root)
+        images = sources.held_out
+        num_calibration = choose_calibration(asked.num_calibration, len(images))
+        model = checkpoint.load_model(path, average=asked.average, file=file).to(world.device)
+        loader = find_pipeline(kind).val_loader(
+            images,
+            batch_size=min(asked.batch_size, len(images)),
+            num_classes=sources.num_classes,
+            size=image_size(images, None if size is None else tuple(size)),
+            device=world.kind,
+            num_threads=Run().threads(1),
+        )
         scores, wrong = score_images(model, loader)
+    counted = len(scores) - num_calibration
+    say(console, f"{path}: {counted:,} test images, with thresholds set on {num_calibration:,} others")
+    console.print(result_table(risk_table(scores, wrong, asked.coverages, num_calibration)))
+    return 0
+
+
+def result_table(risks: Sequence[Risk]) -> Table:
+    """A line for each coverage."""
     table = Table()
     for name in ("coverage wanted", "coverage", "error"):
         table.add_column(name, justify="right")
-    for risk in risk_table(scores, wrong, wanted.coverages, wanted.num_calibration):
-        table.add_row(f"{risk.wanted:.0%}", f"{risk.coverage:.2%}", f"{risk.error:.2%}")
-    title = f"{wanted.checkpoint}: {len(scores) - wanted.num_calibration:,} test images"
-    Console().print(title, soft_wrap=True, highlight=False)
-    Console().print(table)
-    return 0
+    for risk in risks:
+        error = "" if math.isnan(risk.error) else f"{risk.error:.2%}"
+        table.add_row(f"{100 * risk.wanted:g}%", f"{risk.coverage:.2%}", error)
+    return table

@@ -56,7 +56,7 @@ def draw_curves(path: Path, history: Sequence[dict[str, float]], title: str, *, 
     rate.set_ylim(bottom=0)
     lines, labels = accuracy.get_legend_handles_labels()
     figure.legend(lines, labels, fontsize=8, frameon=False, loc="outside lower center", ncols=len(lines))
-    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", parse_math=False)
     write_figure(figure, path, DPI)
 
 
@@ -100,7 +100,7 @@ def draw_mixed(path: Path, batches: Sequence[Any], classes: Sequence[str], title
         for number, axes in enumerate(row[: len(batch.labels)]):
             axes.imshow(batch.images[number].permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
             axes.set_title(_caption(batch, number, classes), fontsize=8, color=INK, pad=3, parse_math=False)
-    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left", parse_math=False)
     write_figure(figure, path, DPI)
 
 

@@ -7,6 +7,9 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
+
+from train.machine.command import say
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -51,7 +54,7 @@ class PlainProgress(Progress):
         self._print(f"{self.title}  {describe_row(row)}")
 
     def _print(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True, highlight=False)
+        say(self.console, text)
 
 
 class TerminalProgress(Progress):
@@ -60,10 +63,10 @@ class TerminalProgress(Progress):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.bar = Bar(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[reading]}"),
+            TextColumn("{task.fields[reading]}", markup=False),
             console=console,
             transient=True,
             refresh_per_second=4,
@@ -79,7 +82,7 @@ class TerminalProgress(Progress):
         self.bar.update(self.task, completed=done, reading=describe_reading(reading))
 
     def end_epoch(self, row: dict[str, float]) -> None:
-        self.console.print(f"[bold]{self.title}[/bold]  {describe_row(row)}", highlight=False)
+        self.console.print(Text.assemble((self.title, "bold"), f"  {describe_row(row)}"))
 
     def close(self) -> None:
         self.bar.stop()

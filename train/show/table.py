@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from train.data.sources import Sources
 from train.recipe import Recipe
@@ -16,7 +17,7 @@ def result_table(title: str, history: Sequence[dict[str, float]], recipe: Recipe
     Where accuracy under attack was measured, the best epoch is the one where that was highest, and what was lost of it
     until the last epoch has a line of its own.
     """
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
     table.add_column("held-out")
     table.add_column("accuracy", justify="right")
     if recipe.robust is not None:

@@ -23,6 +23,7 @@ from mixdali.worlds.compiled.operator import (
 )
 from mixdali.worlds.compiled.targets import weigh_targets
 from mixdali.worlds.numbers import TOLD
+from mixdali.worlds.told import ONE_SIZE, TARGETS, told
 
 
 def others_of_images(images: DataNode, numbers: DataNode) -> DataNode:
@@ -31,21 +32,23 @@ def others_of_images(images: DataNode, numbers: DataNode) -> DataNode:
     numbers  (at least TOLD * layers, but not TOLD more,) float32, with the place of each layer's image in the batch.
     """
     made = operator(_run, _one_for_each, [IMAGE, NUMBERS], ADDRESS, batch=True)
-    # DALI shows the next line with its error, which a negative size is the only way to get
-    return made(images, numbers)  # a negative size here: all images of a batch that is mixed must be of one size
+    # a negative size is the only way to an error
+    found: DataNode = told(ONE_SIZE, lambda: made(images, numbers))
+    return found
 
 
 def others_of_targets(targets: DataNode, numbers: DataNode) -> DataNode:
     """The same of targets (num_classes,) float32."""
     made = operator(_run, _one_for_each, [NUMBERS, NUMBERS], ADDRESS, batch=True)
-    return made(targets, numbers)  # targets of a mix must be float32 (num_classes,), as many classes for all of a batch
+    found: DataNode = told(TARGETS, lambda: made(targets, numbers))
+    return found
 
 
 def others_and_targets(images: DataNode, targets: DataNode, numbers: DataNode) -> tuple[DataNode, DataNode]:
     """`others_of_images`, and the targets (num_classes,) float32, mixed: for few classes."""
     made = operator(_run_both, _places_and_targets, [IMAGE, NUMBERS, NUMBERS], ADDRESS, NUMBERS, batch=True)
-    # a negative size here: all images of a batch that is mixed must be of one size, and all its targets (num_classes,)
-    return made(images, numbers, targets)  # images of a mix must be of one size, targets float32 (num_classes,)
+    found: tuple[DataNode, DataNode] = told(f"{ONE_SIZE}; {TARGETS}", lambda: made(images, numbers, targets))
+    return found
 
 
 @inner

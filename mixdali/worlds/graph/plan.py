@@ -12,6 +12,7 @@ from nvidia.dali.data_node import DataNode
 
 from mixdali.plan import WHOLE, Layer, Plan
 from mixdali.worlds.numbers import TOLD, Number, as_number
+from mixdali.worlds.told import told
 
 ITSELF = -1.0  # as a partner
 
@@ -91,12 +92,14 @@ def kernel_numbers(plan: Plan) -> DataNode:
     return fn.cat(*map(_floats, gathered))
 
 
-def in_batch(partner: Any) -> DataNode:
+def in_batch(partner: Any, name: str = "plan.partner") -> DataNode:
     """The partner, a node () of any numbers, as float32, or DALI's error for one that is not in the batch, which the
     kernels could not give."""
     whole = _whole(partner)
-    # DALI shows the next line with its error
-    return whole + 0.0 * fn.permute_batch(whole, indices=whole)  # a partner must be an image of the batch
+    fits = fn.cast(whole == partner, dtype=types.INT32)
+    indices = (whole + 1) * fits - 1
+    checked = told(f"{name} must be an image of the batch", lambda: fn.permute_batch(whole, indices=indices))
+    return whole + 0.0 * checked
 
 
 def _floats(value: Any) -> DataNode:

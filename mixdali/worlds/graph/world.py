@@ -75,6 +75,9 @@ class GraphWorld(OperatorWorld):
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
+    def hit(self, condition: Number) -> Number:
+        return condition  # of numbers it is one already
+
     def floor(self, value: Any) -> Any:
         return combine("floor", value)
 
@@ -127,8 +130,11 @@ class GraphWorld(OperatorWorld):
         return super().outer(*self._by_operators(numbers))
 
     def host(self, function: Callable[..., Any], *numbers: Any) -> DataNode:
+        found = iter(self.nodes([*self.size, *(one for one in numbers if not isinstance(one, DataNode))]))
+        sides = [next(found), next(found)]
         return fn.python_function(
-            *self.nodes([*self.size, *numbers]),
+            *sides,
+            *(one if isinstance(one, DataNode) else next(found) for one in numbers),
             function=called_once_for_equals(function),
             batch_processing=True,
             output_layouts="HW",

@@ -8,8 +8,9 @@ import nvidia.dali.experimental.dynamic as ndd
 from nvidia.dali import types
 
 import mixdali
-from pipelines.bench.mixes import MIXES
-from pipelines.sources.files import read_folder
+
+from ...sources.files import read_folder
+from ..mixes import MIXES
 
 
 def batches(settings: dict[str, Any]) -> Iterator[Any]:

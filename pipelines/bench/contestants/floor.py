@@ -11,9 +11,10 @@ from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader
-from pipelines.arguments import device_id
-from pipelines.augment.resize import resize
-from pipelines.sources.files import read_folder
+
+from ...arguments import device_id
+from ...augment.resize import resize
+from ...sources.files import read_folder
 
 
 @pipeline_def

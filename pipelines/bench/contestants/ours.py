@@ -1,4 +1,4 @@
-"""mixdali: the pipelines of this repository. mix: its name in `pipelines.bench.mixes`, or None.
+"""mixdali: its own pipelines. mix: its name in `pipelines.bench.mixes`, or None.
 
 handed_out: what images are handed out in, if not float32 CHW in [0, 1].
 files: how many of the repeated files are in the list; all of them by default.
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import cifar, imagenet
-from pipelines.bench.mixes import MIXES
-from pipelines.sources.files import read_cifar, read_folder
-from pipelines.sources.source import Source
+from ... import cifar, imagenet
+from ...sources.files import read_cifar, read_folder
+from ...sources.source import Source
+from ..mixes import MIXES
 
 
 def batches(settings: dict[str, Any]) -> Iterator[Any]:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mixdali import derive_seed
-from pipelines.sources.files import read_cifar
+
+from ...sources.files import read_cifar
 
 PADDING = 4
 

@@ -290,8 +290,25 @@ def test_a_state_of_other_loaders_is_refused() -> None:
     for settings in ({"seed": 1}, {"rank": 1}, {"num_batches": 3}):
         with pytest.raises(ValueError, match="of joined loaders with another seed, rank or num_batches"):
             joined(**settings).load_state_dict(state)
+    with pytest.raises(ValueError, match="the state is of another loader: its mix is"):
+        joined().load_state_dict(state)
     with pytest.raises(ValueError, match="loader 1: the state is of another loader: its batch_size is 3, here 4"):
-        joined(other=loader(OTHER, 4)).load_state_dict(state)
+        joined(other=loader(OTHER, 4), mix=MIX).load_state_dict(state)
+
+
+def test_a_state_of_another_version_gives_the_places_of_all_loaders() -> None:
+    before, resumed = joined(mix=MIX), joined(mix=MIX)
+    batches = iter(before)
+    next(batches)
+    state = before.state_dict()
+    for own in state["loaders"]:
+        own["dali"] = "0.1"
+    with pytest.raises(ValueError, match="loader 0: the state is of another loader: its dali"):
+        resumed.load_state_dict(state)
+    resumed.load_state_dict(state, exact=False)
+    rest = list(resumed)
+    assert [len(rest), len(list(resumed))] == [2, 3]
+    assert all(batch.mask.tolist() == [0] * 5 + [1] * 3 for batch in rest)
 
 
 # Mistakes.

@@ -1,9 +1,11 @@
 """Batches, epochs, lengths and resuming, for pipelines of one's own."""
 
 import gc
+import re
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,60 +14,10 @@ from nvidia.dali import fn, pipeline_def, types
 from PIL import Image
 
 import mixdali
-from mixdali import Choose, CutMix, Loader, MixUp, Mosaic, Plan, SmoothMix, derive_seed, one_hot
+from mixdali import Choose, CutMix, Loader, MixUp, Mosaic, Plan, SmoothMix, one_hot
 from mixdali.worlds.graph.world import GraphWorld
 from mixdali.worlds.operators import OperatorWorld
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Eleven 8x6 images, number n filled with the grey level n."""
-    folder = tmp_path_factory.mktemp("files")
-    for n in range(11):
-        Image.fromarray(np.full((6, 8, 3), n, np.uint8)).save(folder / f"{n:02}.png")
-    return sorted(map(str, folder.iterdir()))
-
-
-def reading(files: list[str], mix: mixdali.Mix | None = None, **settings):
-    """A pipeline over these files; settings are the reader's and the pipeline's."""
-    of_pipeline = ("batch_size", "seed", "checkpoint", "num_threads", "enable_checkpointing")
-    reader = {name: value for name, value in settings.items() if name not in of_pipeline}
-    rest = {name: value for name, value in settings.items() if name in of_pipeline}
-    return _reading(files, mix, reader, **rest)
-
-
-@pipeline_def(num_threads=2, device_id=None, enable_checkpointing=True)
-def _reading(files: list[str], mix: mixdali.Mix | None, reader: dict):
-    settings = {"pad_last_batch": True, "name": "reader"} | reader
-    encoded, labels = fn.readers.file(files=files, labels=list(range(len(files))), **settings)
-    images = fn.decoders.image(encoded, output_type=types.RGB)
-    targets = one_hot(labels, len(files))
-    if mix is not None:
-        images, targets = mix(images, targets)
-    else:
-        images = mixdali.to_float(images)
-    return images, targets, fn.reshape(labels, shape=[])
-
-
-NAMES = ("images", "targets", "index")
-
-
-def shuffling(
-    files: list[str], batch_size: int, shard: tuple[int, int] = (0, 1), seed_of: int = 3, **settings
-) -> Loader:
-    def make(epoch: int, checkpoint: bytes | None):
-        seed = derive_seed(seed_of, epoch)
-        order = {"shuffle_after_epoch": True, "shuffle_after_epoch_seed": seed % 2**31}
-        order |= {"shard_id": shard[0], "num_shards": shard[1]}
-        return reading(
-            files, mix=CutMix(prob=0.5), batch_size=batch_size, seed=seed, checkpoint=checkpoint, **(order | settings)
-        )
-
-    return Loader(make, NAMES)
-
-
-def indices(batches) -> list[list[int]]:
-    return [batch.index.tolist() for batch in batches]
+from tests.helpers.readers import NAMES, indices, reading, shuffling
 
 
 def test_the_simplest_use(files: list[str]) -> None:
@@ -198,14 +150,37 @@ def test_a_state_of_another_loader_is_refused(files: list[str]) -> None:
     state = shuffling(files, 2).state_dict()
     with pytest.raises(ValueError, match="batch_size is 2, here 3"):
         shuffling(files, 3).load_state_dict(state)
-    with pytest.raises(ValueError, match="batches is 5, here 4"):
+    with pytest.raises(ValueError, match=r"files is '11 values .*', here '8 values"):
         shuffling(files[:8], 2).load_state_dict(state)
     with pytest.raises(ValueError, match="its seed is"):
         shuffling(files, 2, seed_of=4).load_state_dict(state)
-    with pytest.raises(ValueError, match="another pipeline"):
+    with pytest.raises(ValueError, match="its outputs is"):
         Loader(lambda epoch, checkpoint: reading(files, batch_size=2, checkpoint=checkpoint)).load_state_dict(state)
-    with pytest.raises(RuntimeError, match="function"):
+    with pytest.raises(AttributeError, match="function"):
         Loader(reading(files, batch_size=2), NAMES).load_state_dict(state)
+
+
+@pytest.mark.parametrize("taken", [0, 2, 5])
+def test_a_state_of_another_version_gives_its_place_where_that_is_enough(files: list[str], taken: int) -> None:
+    loader = shuffling(files, 2)
+    list(loader)
+    iterator = iter(loader)
+    for _ in range(taken):
+        next(iterator)
+    state = loader.state_dict() | {"dali": "0.1", "pipeline": torch.zeros(3, dtype=torch.uint8)}
+    resumed = shuffling(files, 2)
+    with pytest.raises(ValueError, match="the state is of another"):
+        resumed.load_state_dict(state)
+    resumed.load_state_dict(state, exact=False)
+    assert resumed.epoch == 1
+    rest, whole = indices(resumed), indices(resumed)
+    # What is left is of one epoch, and so is what follows.
+    assert [len(rest), len(whole)] == [5 - taken, 5]
+    for epoch in (rest, whole):
+        seen = [index for batch in epoch for index in batch]
+        assert len(seen) == len(set(seen)) == 2 * len(epoch)
+    with pytest.raises(ValueError, match="batch_size is 2, here 3"):
+        shuffling(files, 3).load_state_dict(state, exact=False)
 
 
 def test_a_loader_that_refuses_a_state_goes_on_as_before(files: list[str]) -> None:
@@ -236,12 +211,14 @@ def test_what_cannot_be_resumed_is_refused(files: list[str]) -> None:
 
         return fn.external_source(source=numbers(), batch=True), fn.random.uniform(range=(0.0, 1.0), shape=3)
 
-    loader = Loader(from_generator(), ("a", "b"), num_samples=4)
+    loader = Loader(lambda epoch, checkpoint: from_generator(), ("a", "b"), num_samples=4)
     next(iter(loader))
     with pytest.raises(RuntimeError, match="cannot be rewound"):
         loader.state_dict()
+    loader = shuffling(files, 2, enable_checkpointing=False)
+    next(iter(loader))
     with pytest.raises(RuntimeError, match="enable_checkpointing=True"):
-        Loader(reading(files, batch_size=2, enable_checkpointing=False), NAMES).state_dict()
+        loader.state_dict()
 
 
 def test_a_source_that_ends_its_epochs_itself() -> None:
@@ -278,7 +255,7 @@ def counting(batches_per_run: int, batch_size: int = 2, **settings) -> Loader:
     def make(epoch: int, checkpoint: bytes | None):
         return pipeline(100 * epoch, checkpoint=checkpoint, **{"enable_checkpointing": True} | settings)
 
-    return Loader(make, ("index", "draw"), num_samples=7, batches_per_run=batches_per_run)
+    return Loader(make, ("index", "draw"), num_samples=7, batches_per_run=batches_per_run, continuous=True)
 
 
 @pytest.mark.parametrize("batches_per_run", [1, 2, 5])
@@ -384,6 +361,27 @@ def test_the_operators_refuse_float_images_as_the_kernel_does(files: list[str]) 
     for mixed in (True, False):
         with pytest.raises(TypeError, match="takes uint8 HWC images"):
             next(iter(Loader(pipeline(mixed), ("images",), num_samples=2)))
+
+
+def test_a_damaged_file_is_named_where_dali_names_it(tmp_path: Path) -> None:
+    half = tmp_path / "half.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(half)
+    whole = half.read_bytes()
+
+    def reading_half() -> Any:
+        @pipeline_def(num_threads=1, device_id=None, batch_size=1)
+        def pipeline():
+            encoded, labels = fn.readers.file(files=[str(half)])
+            return mixdali.to_float(fn.decoders.image(encoded)), one_hot(labels, 2)
+
+        return Loader(pipeline())
+
+    half.write_bytes(whole[: len(whole) // 2])
+    cause = rf"^an image cannot be decoded: Failed to decode sample #0 : {re.escape(str(half))}; replace the file"
+    with pytest.raises(ValueError, match=cause) as caught:
+        next(iter(reading_half()))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_label_outside_its_classes_is_refused(files: list[str]) -> None:

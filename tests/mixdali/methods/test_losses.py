@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import mixdali
-from mixdali import Choose, CutMix, Mix, MixUp, Plan
+from mixdali import CutMix, Mix, MixUp, Mosaic, Plan
+from tests.helpers.methods import METHODS, PIXEL_METHODS
 
 N, K = 13, 7
 
@@ -16,7 +17,7 @@ def mixed(mix: Mix) -> tuple[Tensor, Tensor, Tensor, Plan]:
     rng = torch.Generator().manual_seed(3)
     images = torch.rand(N, 3, 8, 9, generator=rng)
     labels = torch.randint(K, (N,), generator=rng)
-    plan = mix.draw(images, rng=rng)
+    plan = mix.draw(images, targets=labels, rng=rng)
     _, targets = mix.apply(images, mixdali.one_hot(labels, K), plan)
     return torch.randn(N, K, generator=rng, dtype=torch.float64) * 3, labels, targets.double(), plan
 
@@ -27,17 +28,27 @@ def focal(logits: Tensor, labels: Tensor) -> Tensor:
     return -((1 - p) ** 2) * p.log()
 
 
-@pytest.mark.parametrize("mix", [MixUp(), CutMix(), Choose([MixUp(), CutMix()]), MixUp(per="batch"), MixUp(prob=0)])
-def test_mixed_cross_entropy_is_that_of_the_soft_targets(mix: Mix) -> None:
-    logits, labels, targets, plan = mixed(mix)
+EVERY = METHODS | PIXEL_METHODS | {"mixup-never": MixUp(prob=0), "mosaic-some": Mosaic(prob=0.5)}
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_mixed_cross_entropy_is_that_of_the_soft_targets(method: str) -> None:
+    logits, labels, targets, plan = mixed(EVERY[method])
     ours = mixdali.mixed_loss(nn.CrossEntropyLoss(reduction="none"), logits, labels, plan)
     torch.testing.assert_close(ours, F.cross_entropy(logits, targets, reduction="none"), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_accuracy_is_the_weight_of_the_predicted_class_in_the_soft_targets(method: str) -> None:
+    logits, labels, targets, plan = mixed(EVERY[method])
+    expected = targets.gather(1, logits.argmax(1, keepdim=True)).mean()
+    torch.testing.assert_close(mixdali.mixed_accuracy(logits, labels, plan).double(), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_one_number_for_the_batch_is_weighed_by_one_lam(reduction: str) -> None:
     loss = nn.CrossEntropyLoss(reduction=reduction)
-    for mix in (MixUp(per="batch"), CutMix(per="batch", partner="permutation"), MixUp(prob=0)):
+    for mix in (MixUp(per="batch"), CutMix(per="batch", partner="permutation"), MixUp(prob=0), Mosaic(per="batch")):
         logits, labels, targets, plan = mixed(mix)
         ours = mixdali.mixed_loss(loss, logits, labels, plan)
         torch.testing.assert_close(ours, loss(logits, targets), atol=1e-5, rtol=0)

@@ -6,15 +6,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nvidia.dali import fn, pipeline_def
 
 import mixdali
-from mixdali import Mix
+from mixdali import Mix, MixUp, one_hot
 from mixdali.worlds.graph.world import GraphWorld
 from mixdali.worlds.operators import OperatorWorld
 from tests.helpers.methods import METHODS, PIXEL_METHODS
@@ -202,8 +204,34 @@ def test_images_of_several_sizes_are_refused() -> None:
     with pytest.raises(RuntimeError, match="all images of a batch that is mixed must be of one size"):
         pipeline.run()
     again = mixing(lambda i: [np.zeros((side, 8, 3), np.uint8) for side in (8, 8, 9, 8)])
-    with pytest.raises(ValueError, match=r"^all images of a batch that is mixed must be of one size, got several"):
+    with pytest.raises(ValueError, match=r"^all images of a batch .* must be of one size: resize or crop them first$"):
         next(iter(mixdali.Loader(again, ("images", "partner"), num_samples=4)))
+
+
+@pytest.mark.parametrize("how", ["few classes", "plain", "dynamic"])
+def test_the_cure_for_images_of_several_sizes_is_told_everywhere(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    several, targets = [np.zeros((side, 8, 3), np.uint8) for side in (8, 8, 9, 8)], np.eye(4, dtype=np.float32)
+    rule = "all images of a batch that is mixed must be of one size: resize or crop them first"
+    if how == "dynamic":
+        with pytest.raises(ValueError, match=rf"^{rule}, got \(8, 8, 3\) and \(9, 8, 3\)$"):
+            MixUp()(ndd.as_batch(several, layout="HWC"), ndd.as_batch(targets))
+        return
+    if how == "plain":
+        monkeypatch.setattr("mixdali.worlds.graph.world.find_spec", lambda name: None)
+
+    def pipeline() -> Any:
+        @pipeline_def(batch_size=4, num_threads=1, device_id=None)
+        def mixing():
+            images = fn.external_source(source=lambda i: several, batch=True, layout="HWC")
+            soft = one_hot(fn.external_source(source=lambda i: np.arange(4, dtype=np.int32), batch=True), 4)
+            return MixUp()(images, soft)
+
+        return mixing()
+
+    with pytest.raises(RuntimeError, match=rule):
+        pipeline().run()
+    with pytest.raises(ValueError, match=rf"^{rule}$"):
+        next(iter(mixdali.Loader(pipeline(), num_samples=4)))
 
 
 def test_a_partner_outside_of_the_batch_is_refused() -> None:

@@ -118,3 +118,15 @@ def test_wrong_settings_are_refused_before_a_worker_starts() -> None:
         mixdali.collate(CutMix, num_classes=K)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rank must be a whole number"):
         mixdali.collate(MIX, num_classes=K, rank=-1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_is_resumed_at_an_epoch_that_is_told(workers: int) -> None:
+    straight, resumed = loader(workers), loader(workers, seed=5)
+    epochs = []
+    for epoch in range(3):
+        straight.collate_fn.set_epoch(epoch)
+        epochs.append(targets(straight))
+    resumed.collate_fn.set_epoch(2)
+    assert all(torch.equal(a, b) for a, b in zip(targets(resumed), epochs[2], strict=True))
+    assert all_differ([soft for epoch in epochs for soft in epoch])

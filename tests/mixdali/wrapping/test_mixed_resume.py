@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import mixdali
-from tests.helpers.batches import MIX, K, data_loader, equal, painted, same, whole
+from tests.helpers.batches import MIX, K, equal, painted, same, whole
 
 
 class Rewindable:
@@ -62,25 +62,40 @@ def test_resuming_gives_the_same_bytes(steps: int, told: bool) -> None:
         assert equal(ours, theirs)
 
 
-def test_between_epochs_any_loader_can_be_resumed_and_within_one_only_with_a_state() -> None:
-    loader = whole()
+def test_any_loader_can_be_resumed_by_the_epoch_and_has_a_state_only_if_the_one_behind_has() -> None:
+    loader, resumed = whole(), whole()
     list(loader)
-    state = loader.state_dict()
-    resumed = whole()
-    resumed.load_state_dict(state)
+    resumed.set_epoch(1)
     assert same(list(resumed), list(loader))
-    next(iter(loader))
-    with pytest.raises(RuntimeError, match="a DataLoader cannot be resumed in the middle of an epoch"):
+    assert not hasattr(loader, "state_dict")
+    with pytest.raises(AttributeError, match="a mixed DataLoader has no state_dict"):
         loader.state_dict()
+    assert hasattr(mixdali.mixed(Rewindable(), MIX, num_classes=K), "state_dict")
+
+
+def test_batches_that_were_seen_are_left_out() -> None:
+    loader, resumed = whole(), whole()
+    resumed.skip_first_batches(1)
+    assert same(list(resumed), list(loader)[1:])
+    assert same(list(resumed), list(loader))
 
 
 def test_a_state_of_another_loader_is_refused() -> None:
-    state = whole().state_dict()
+    def stateful(mix: mixdali.Mix = MIX, **settings: Any) -> Any:
+        return mixdali.mixed(Rewindable(), mix, **{"num_classes": K} | settings)
+
+    state = stateful().state_dict()
     for other in ({"seed": 1}, {"rank": 1}):
         with pytest.raises(ValueError, match="another seed or rank"):
-            mixdali.mixed(data_loader(), MIX, num_classes=K, **other).load_state_dict(state)
-    stateful = mixdali.mixed(Rewindable(), MIX, num_classes=K)
+            stateful(**other).load_state_dict(state)
+    for other, told in (
+        ({"mix": mixdali.MixUp(alpha=0.5)}, "mix is .Choose"),
+        ({"smoothing": 0.1}, "smoothing is 0.0, here 0.1"),
+        ({"num_classes": K + 1}, "num_classes is 5, here 6"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            stateful(**other).load_state_dict(state)
     with pytest.raises(ValueError, match="none with a state of its own, here a Rewindable"):
-        stateful.load_state_dict(state)
-    with pytest.raises(ValueError, match="one with a state of its own, here a DataLoader"):
-        whole().load_state_dict(stateful.state_dict())
+        stateful().load_state_dict({name: state[name] for name in ("seed", "epoch", "batch")})
+    old = {name: state[name] for name in ("seed", "epoch", "batch", "loader")}
+    stateful().load_state_dict(old)

@@ -75,6 +75,13 @@ def test_a_mistyped_name_is_answered_with_its_neighbours(capsys: pytest.CaptureF
         (["--device", "cpu", "--precision", "float16"], "float16 needs a GPU"),
         (["--batch_size", "7000"], "7000"),
         (["--name", "a/b"], "one folder"),
+        (["--patience", "abc"], "--patience takes a whole number or None, got abc"),
+        (["--num_threads", "1.5"], "--num_threads takes a whole number or None, got 1.5"),
+        (["--ema_decay", "x"], "--ema_decay takes a number or None, got x"),
+        (["--size", "24"], "--size takes 2 whole numbers or None, got 24"),
+        (["--schedule.warmup", "x"], "--schedule.warmup takes a number, got x"),
+        (["--weights", "/tmp"], "/tmp holds no last.pt"),
+        (["--resume", "/no/such/run"], "/no/such/run does not exist"),
     ],
 )
 def test_a_wrong_value_is_one_line(
@@ -89,6 +96,17 @@ def test_a_wrong_value_is_one_line(
 def test_the_wrong_kind_of_data_is_named(capsys: pytest.CaptureFixture[str], data: str, tmp_path: Path) -> None:
     said = error_of(capsys, "baseline", "small_imagenet", "--root", data, "--folder", str(tmp_path))
     assert "holds CIFAR pickles, the recipe reads image files; pass --data cifar" in said
+
+
+def test_a_wrong_value_is_one_line_where_only_ascii_can_be_shown() -> None:
+    done = subprocess.run(
+        command("demo", "--patience", "abc"),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.stderr == "error: --patience takes a whole number or None, got abc\n"
 
 
 def test_any_field_can_be_set() -> None:

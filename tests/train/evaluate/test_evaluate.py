@@ -18,14 +18,14 @@ from torch import nn
 
 from tests.helpers.evaluations import tensor_of, weaken
 from tests.helpers.training import TINY, coloured, write_cifar
-from train.evaluate import models, parts, report, run
+from train.evaluate import available, models, report, run
 from train.evaluate.parts import auto, doubts
 from train.evaluate.parts.attacks import measure_pgd
 from train.evaluate.run import evaluate, main
 from train.evaluate.settings import Arguments, radius
 from train.files import checkpoint
 from train.loop.runner import train_recipe
-from train.machine.command import run_command
+from train.machine.command import new_console, run_command
 from train.machine.run import Run
 from train.machine.stop import Stop, Stopped
 from train.objectives import SelectiveTraining
@@ -158,6 +158,36 @@ def test_every_part_has_its_numbers_and_its_lines(home: Path, tmp_path: Path, ca
     assert pictures >= {"attacks.png", "radius.png", "fgsm.png", "noise.png", "detection.png", "transfer.png"}
 
 
+@pytest.mark.usefixtures("drawing")
+@pytest.mark.parametrize(("batch_size", "num_images"), [(1, 2), (100, 1)])
+def test_any_number_of_images_passes_in_batches_of_any_size(
+    home: Path, tmp_path: Path, capsys: Any, batch_size: int, num_images: int
+) -> None:
+    parts = [name for name in ALL if name not in ("transfer", "autoattack")]
+    question = asked(home, tmp_path, *parts, "doubts", batch_size=batch_size, num_images=num_images, name="run[1] $a$")
+    assert evaluate(question, new_console()) == 0
+    assert set(results(tmp_path, "run[1] $a$")["parts"]) == {*parts, "doubts"}
+    said = capsys.readouterr().out
+    assert f"{num_images} of 23 test images" in said
+    assert said.splitlines()[-1].startswith(f"{tmp_path}/run[1] $a$: ")
+
+
+def test_with_another_number_of_threads_it_goes_on_and_says_so_or_is_refused(
+    home: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    for number in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=number: number)
+        if number == 2:
+            with pytest.raises(ValueError, match="2 threads instead of 1: no longer equal to the byte"):
+                run_quietly(asked(home, tmp_path, "calibration", exact=True))
+        assert evaluate(asked(home, tmp_path, ("clean", "calibration")[number - 1]), new_console()) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert any(line.startswith("goes on with 2 threads instead of 1: ") for line in said) == (number == 2)
+    found = results(tmp_path)
+    assert list(found["parts"]) == ["clean", "calibration"]
+    assert found["identity"]["changed"] == ["2 threads instead of 1"]
+
+
 @dataclass
 class Stopping:
     seen: int = 0
@@ -203,7 +233,7 @@ def test_an_evaluation_that_was_stopped_ends_with_the_same_numbers(
 def test_what_is_known_is_not_computed_again(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
     assert run_quietly(asked(home, tmp_path, "clean", "fgsm")) == 0
     before = results(tmp_path)["parts"]
-    monkeypatch.setitem(parts.PARTS, "fgsm", None)
+    monkeypatch.setitem(available.PARTS, "fgsm", None)
     assert run_quietly(asked(home, tmp_path, "fgsm", "occlusion")) == 0
     found = results(tmp_path)["parts"]
     assert set(found) == {"clean", "fgsm", "occlusion"}
@@ -246,11 +276,11 @@ def test_an_output_beside_the_classes_is_left_out(home: Path, tmp_path: Path) ->
 def test_images_are_evenly_spread_and_keep_their_places(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
     seen = []
 
-    def measure(setup: parts.Setup, remember: Any) -> dict[str, Any]:
+    def measure(setup: available.Setup, remember: Any) -> dict[str, Any]:
         seen.extend(index for batch in setup.images for index in batch.index.tolist())
         return {"n": {"accuracy": 1.0}}
 
-    monkeypatch.setitem(parts.PARTS, "clean", measure)
+    monkeypatch.setitem(available.PARTS, "clean", measure)
     assert run_quietly(asked(home, tmp_path, "clean", num_images=5)) == 0
     assert seen == [0, 4, 9, 13, 18]
 
@@ -271,7 +301,7 @@ class Colours(nn.Module):
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Arguments]:
     def ask(kind: str) -> Arguments:
-        monkeypatch.setattr("test_evaluate.load", lambda: Colours(kind), raising=False)
+        monkeypatch.setattr("tests.train.evaluate.test_evaluate.load", lambda: Colours(kind), raising=False)
         root = tmp_path / "data"
         if not root.exists():
             write_cifar(root, 5, COUNT)
@@ -375,7 +405,7 @@ def test_parts_that_lack_something_are_refused_before_anything_is_measured(home:
 
 def test_the_attack_sees_batch_norms_averages_and_leaves_them(home: Path, tmp_path: Path) -> None:
     subject = models.read_checkpoint(home / "runs" / "averaged", str(home / "data"), "raw")
-    setup = run.set_up(asked(home, tmp_path), subject, run.World(torch.device("cpu")), Stop())
+    setup = run.set_up(asked(home, tmp_path), subject, run.World(torch.device("cpu")), Stop(), Console())
     before = {name: value.clone() for name, value in subject.networks["raw"].state_dict().items()}
     settings: dict[str, Any] = {"eps": 2 / 255, "norm": "Linf", "num_steps": 3, "restarts": 1, "seed": 0}
     measure_pgd(setup.networks, setup.images, **settings)

@@ -68,12 +68,23 @@ def test_the_command_reads_a_checkpoint_and_shows_the_table(tmp_path: Path, caps
     path = str(tmp_path / "last.pt")
     assert main([path, "--root", root, "--num_calibration", "10", "--coverages", "1", "0.5", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
-    assert "30 test images" in out
+    assert "30 test images, with thresholds set on 10 others" in out
     assert "100.00%" in out
     assert "50%" in out
+    outputs = list[str]()
     with pytest.raises(ValueError, match="num_calibration must be from 1 to 39"):
         main([path, "--root", root, "--num_calibration", "40", "--device", "cpu"])
     with pytest.raises(FileNotFoundError, match=r"none\.pt does not exist"):
         main([str(tmp_path / "none.pt")])
     with pytest.raises(ValueError, match="coverage"):
         main([path, "--coverage", "0.5"])
+    with pytest.raises(ValueError, match=r"coverages must be above 0 and at most 1, got 1\.5"):
+        main([path, "--coverages", "1.5"])
+    # The folder of a run, half of few images, and batches that do not divide them.
+    for batch_size in ("1", "7", "1000"):
+        assert main([f"{tmp_path}/", "--root", root, "--batch_size", batch_size, "--device", "cpu"]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert "20 test images, with thresholds set on 20 others" in outputs[0]
+    assert outputs[0] == outputs[1] == outputs[2]
+    with pytest.raises(ValueError, match="was trained on the 4 classes"):
+        main([path, "--device", "cpu"])

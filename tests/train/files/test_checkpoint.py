@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tests.helpers.training import ALONE, TINY, coloured_sources, new_training, write_cifar
 from train.files import checkpoint
-from train.files.folders import claim_folder
+from train.files.folders import Claim, claim_folder
 from train.loop.held_out import evaluate
 from train.loop.runner import describe_run, train_recipe
 from train.machine.run import Run
@@ -26,7 +26,7 @@ RECIPE = replace(TINY, num_epochs=2)
 
 def claim(runs: Path, name: str = "a", asked: bool = False, **changes: Any) -> tuple[str, bool]:
     identity = {**describe_run(RECIPE, coloured_sources(), ALONE)["identity"], **changes}
-    with claim_folder(runs, name, asked=asked, identity=identity) as folder:
+    with claim_folder(runs, name, Claim(identity=identity, settings=RECIPE), asked=asked) as folder:
         return folder.path.name, folder.resumes
 
 
@@ -120,10 +120,8 @@ def test_a_finished_run_is_never_written_again(tmp_path: Path) -> None:
 def test_another_recipe_gets_another_folder_or_the_difference(tmp_path: Path) -> None:
     leave_run(tmp_path / "a", finished=False)
     assert claim(tmp_path, lr=0.7) == ("a-2", False)
-    with pytest.raises(
-        ValueError, match=r"a holds another run \(lr 0\.2, now 0\.7; device cpu, now gpu\); pass another"
-    ):
-        claim(tmp_path, asked=True, lr=0.7, device="gpu")
+    with pytest.raises(ValueError, match=r"a holds another run \(lr 0\.2, now 0\.7; seed 0, now 4\); pass another"):
+        claim(tmp_path, asked=True, lr=0.7, seed=4)
 
 
 def test_other_data_are_another_run(tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ def make_identity() -> nn.Module:
 
 
 def test_a_network_is_found_by_its_name(tmp_path: Path) -> None:
-    assert isinstance(load_network("test_calian:make_identity"), nn.Identity)
+    assert isinstance(load_network("tests.train.objectives.test_calian:make_identity"), nn.Identity)
     state = new_state(Settings(width=3), torch.device("cpu"))
     save(tmp_path / "last.pt", state.to_checkpoint())
     assert_same(load_network(str(tmp_path / "last.pt")).state_dict(), state.network.state_dict())
@@ -350,8 +350,12 @@ def test_a_network_is_found_by_its_name(tmp_path: Path) -> None:
             "network 'nowhere.pt' does not exist; train one: python -m train.autoencoder",
         ),
         (str(tmp_path / "other.pt"), ValueError, "holds no autoencoder; train one: python -m train.autoencoder"),
-        ("test_calian:nothing", ValueError, "the module test_calian has no function 'nothing'"),
-        ("test_calian:tiny_number", TypeError, r"must return a torch.nn.Module, got int"),
+        (
+            "tests.train.objectives.test_calian:nothing",
+            ValueError,
+            "the module tests.train.objectives.test_calian has no function 'nothing'",
+        ),
+        ("tests.train.objectives.test_calian:tiny_number", TypeError, r"must return a torch.nn.Module, got int"),
         ("no_such_module:make", ImportError, "no_such_module:make: No module named 'no_such_module'"),
     ):
         with pytest.raises(error, match=message):

@@ -190,7 +190,7 @@ def test_without_its_price_smoothmix_is_gaussian_training() -> None:
     batch, model = make_batch(), preact().eval()
     draws = drawn(SMOOTHMIX, batch)
     loss, _ = replace(SMOOTHMIX, eta=0.0)(model, batch, nn.Module(), draws)
-    expected, _ = GaussianTraining(sigma=0.25, num_noises=2)(model, batch, nn.Module(), draws)
+    expected, _ = GaussianTraining(sigma=0.25, num_noises=2)(model, batch, nn.Module(), {"noise": draws["noise"]})
     torch.testing.assert_close(loss, expected)
 
 

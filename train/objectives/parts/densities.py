@@ -35,8 +35,8 @@ class Densities(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         for name in ("mean", "scale", "centres"):
-            self.register_buffer(name, torch.zeros(0, dtype=torch.float64))
-        self.register_buffer("counts", torch.zeros(0, dtype=torch.int64))
+            self.register_buffer(name, torch.zeros(0, dtype=torch.float64, device="cpu"))
+        self.register_buffer("counts", torch.zeros(0, dtype=torch.int64, device="cpu"))
 
     @property
     def fitted(self) -> bool:
@@ -110,9 +110,9 @@ class Gaussian(Density):
         if full:
             found.scale = torch.stack([_root(own, 0, self.ridge, label) for label, own in enumerate(classes)])
         else:
-            found.scale = torch.eye(features.shape[1]).to(found.mean).unsqueeze(0)
+            found.scale = torch.eye(features.shape[1], device=found.mean.device).to(found.mean).unsqueeze(0)
         found.centres = torch.zeros_like(found.mean)
-        found.counts = torch.ones(num_classes, dtype=torch.int64)
+        found.counts = torch.ones(num_classes, dtype=torch.int64, device="cpu")
         return found
 
 
@@ -145,7 +145,7 @@ class Kernel(Density):
         found = Densities().to(features.device)
         found.mean = torch.stack([own.mean(dim=0) for own in classes])
         found.scale, found.centres = torch.stack(scales), torch.cat(centres)
-        found.counts = torch.tensor([len(own) for own in classes])
+        found.counts = torch.tensor([len(own) for own in classes], device="cpu")
         return found
 
 
@@ -181,7 +181,7 @@ def _root(features: Tensor, correction: int, ridge: float, label: int) -> Tensor
     """The lower triangular root of the covariance of (M, D), with a ridge."""
     size = features.shape[1]
     covariance = torch.cov(features.T, correction=correction).reshape(size, size)
-    root, info = torch.linalg.cholesky_ex(covariance + ridge * torch.eye(size).to(covariance))
+    root, info = torch.linalg.cholesky_ex(covariance + ridge * torch.eye(size, device=covariance.device).to(covariance))
     if bool(info):
         raise ValueError(
             f"class {label} has {len(features)} samples of {size} features, whose covariance is singular; use a ridge "

@@ -2,14 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mixdali import derive_seed
-from mixdali.worlds.tensor import log_gamma
+from mixdali.draws import FINITE, WEIGHT, Law, check_law, check_partner, whole_between
+from mixdali.names import nearest
+from mixdali.worlds.tensor_draws import log_gamma, read_draw
 
 Draws = dict[str, Tensor]
 """All the randomness of a training step, by name."""
+
+
+class Made(Draws):
+    """Draws that their objective made, of which nothing is read back from the device."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a draw must be that is given to an objective."""
+
+    shape: tuple[int, ...] | None
+    """None: any, as of noise for hidden values. Of (N,) one number may be given for all."""
+    check: Law | Callable[[str, Tensor], None] = FINITE
+    """Raises ValueError for values that it cannot have."""
+    needed: bool = True
+    """Whether it must be there, where any are given."""
+
+
+def expected_partner(count: int) -> Expected:
+    return Expected((count,), lambda name, values: check_partner(f"draw {name}", values, count))
+
+
+def expected_index(count: int) -> Expected:
+    """() a whole number from 0 to count - 1."""
+    return Expected((), whole_between(0, count - 1))
+
+
+def expected_mix(count: int) -> dict[str, Expected]:
+    """Of `draw_mix`."""
+    return {"lam": Expected((), WEIGHT), "partner": expected_partner(count)}
+
+
+def taken(owner: str, given: Mapping[str, Any], expected: Mapping[str, Expected], device: torch.device) -> Made:
+    """Draws that somebody gives, as tensors on the device of the images, numbers for the batch where they are.
+
+    ValueError or TypeError, in one line, for names that the objective does not draw, missing ones, and values of
+    another shape or out of range.
+    """
+    for name in given:
+        if name not in expected:
+            raise TypeError(f"{owner} has no draw {name}; {nearest(name, list(expected), list(expected))}")
+    missing = [name for name, wanted in expected.items() if wanted.needed and name not in given]
+    if missing:
+        raise ValueError(f"{owner} needs the draws {', '.join(expected)}; {', '.join(missing)} was not given")
+    made = Made()
+    for name, value in given.items():
+        wanted, tensor = expected[name], read_draw(name, value)
+        if wanted.shape is not None and len(wanted.shape) == 1 and tensor.shape in ((), (1,)):
+            tensor = tensor.expand(wanted.shape)
+        if wanted.shape is not None and tensor.shape != wanted.shape:
+            raise ValueError(f"draw {name} must have the shape {wanted.shape}, got {tuple(tensor.shape)}")
+        if isinstance(wanted.check, Law):
+            check_law(name, tensor, wanted.check)
+        else:
+            wanted.check(name, tensor)
+        made[name] = tensor if tensor.ndim == 0 else tensor.to(device)
+    return made
 
 
 def host_generator(generator: torch.Generator) -> torch.Generator:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from mixdali.worlds.tensor_draws import here
 from train.models import Normalise, PreActResNet
 
 INPUT = "input"
@@ -178,7 +179,7 @@ def mix(values: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
     """
     work = torch.promote_types(values.dtype, torch.float32)
     # Numbers on the host go to a GPU without waiting for it.
-    weight = torch.as_tensor(lam).to(values.device, work, non_blocking=True)
+    weight = here(lam).to(values.device, work, non_blocking=True)
     weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
     own, other = values.to(work), values[partner.to(values.device, non_blocking=True)].to(work)
     return torch.lerp(other, own, weight).to(values.dtype)

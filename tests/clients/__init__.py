@@ -1,0 +1,1 @@
+"""Other people's training loops, in an environment of their own: `make test-clients`."""
