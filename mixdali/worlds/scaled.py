@@ -12,6 +12,7 @@ import numpy as np
 
 from mixdali.output import Output
 from mixdali.plan import Layer, Plan
+from mixdali.worlds.told import ONE_SIZE, told
 
 MOST = 4  # images of a sum: beyond them arithmetic on maps of weights is the lesser work
 LESS = 5 * 2.0**-24
@@ -98,9 +99,13 @@ def _sum(world: Any, terms: list[Term], nothing: Any, output: Output) -> Any:
         # divided by infinity DALI's images are not numbers, and by this they are less than 1e-36
         sizes = world.math.min(world.constant(np.array(size, np.float32)) / weight, LARGEST)
         scaled = world.normalised(image, nothing, shift, sizes, floats)
-        total = scaled if total is None else total + scaled
+        total = scaled if total is None else _added(total, scaled)
     kind = output.dtype or "float32"
     return total if kind == "float32" else world.ops.cast(total, dtype=world.dtypes[kind])
+
+
+def _added(total: Any, scaled: Any) -> Any:
+    return told(ONE_SIZE, lambda: total + scaled)
 
 
 def _slightly_less(world: Any, weight: Any) -> Any:

@@ -116,7 +116,10 @@ class TensorWorld:
         return self.blend(images, plan, output), None if targets is None else self.blend_targets(targets, plan)
 
     def check_partners(self, plan: Plan) -> None:
-        """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for."""
+        """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for, and a
+        compiled graph has no numbers to look at."""
+        if torch.compiler.is_compiling():
+            return
         for name, value in plan.parts().items():
             if name.endswith("partner") and not (isinstance(value, Tensor) and value.device.type != "cpu"):
                 check_partner(f"plan.{name}", here(value), len(self.data))
@@ -248,8 +251,9 @@ def _between(other: Tensor, own: Tensor, kept: Tensor) -> Tensor:
     the image that is not shown there does not come through."""
     # lerp is exact at both ends, and between two values that are at most 1 it never passes 1
     mixed = torch.lerp(other, own, kept)
-    # On the CPU it costs less to look than to choose; a GPU is not waited for.
-    if mixed.device.type == "cpu" and (_is_blended(kept) or bool(mixed.detach().sum().isfinite())):
+    # On the CPU it costs less to look than to choose; a GPU is not waited for, and a compiled graph cannot look.
+    can_look = mixed.device.type == "cpu" and not torch.compiler.is_compiling()
+    if can_look and (_is_blended(kept) or bool(mixed.detach().sum().isfinite())):
         return mixed
     return torch.where(kept == 1, own, torch.where(kept == 0, other, mixed))
 
