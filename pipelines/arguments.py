@@ -44,7 +44,8 @@ class ValGraph:
                  (pixel - mean) / std. None: 0.
     std          likewise; None: 1.
     dtype        "float32", "float16", or "uint8" for pixels from 0 to 255; None: float32.
-    output_layout "HWC": all images come as (N, H, W, 3).
+    output_layout
+                 "HWC": all images come as (N, H, W, 3).
     """
 
     num_classes: int

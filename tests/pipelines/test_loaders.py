@@ -120,3 +120,22 @@ def test_training_never_asks_for_normalised_images() -> None:
 
 def test_the_source_may_be_given_by_name() -> None:
     assert len(cifar.val_loader(source=SOURCE, batch_size=4, num_classes=3, device="cpu")) == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "other"),
+    [
+        ("mean", {"mean": 0.4}),
+        ("std", {"std": 0.5}),
+        ("dtype", {"dtype": "uint8"}),
+        ("layout", {"output_layout": "HWC"}),
+    ],
+)
+def test_a_state_of_another_form_of_images_is_refused(told: str, other: dict[str, Any]) -> None:
+    source = Source(np.zeros((8, 6, 6, 3), np.uint8), np.zeros(8, np.int64))
+    settings: dict[str, Any] = {"num_classes": 2, "batch_size": 4, "device": "cpu", "num_threads": 1, "shard": (0, 1)}
+    state = cifar.train_loader(source, **settings).state_dict()
+    with pytest.raises(ValueError, match=f"the state is of another loader: its .*{told} is"):
+        cifar.train_loader(source, **settings, **other).load_state_dict(state)
+    half = cifar.train_loader(source, **settings, dtype="float16").state_dict()
+    cifar.train_loader(source, **settings, dtype=torch.float16).load_state_dict(half)  # the same by another name

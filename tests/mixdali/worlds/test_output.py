@@ -248,3 +248,15 @@ def test_sums_leave_what_is_not_mixed_exactly_as_it_is() -> None:
     (unmixed,) = graph_of(lambda pixels, _: mixdali.to_float(pixels))
     np.testing.assert_allclose(by_sums, unmixed, rtol=0, atol=1e-35)
     np.testing.assert_array_equal(by_boxes, unmixed)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 7, 5), (4, 3, 2, 5, 5)])
+def test_tensors_of_any_shape_take_the_settings_that_need_no_channels(shape: tuple[int, ...]) -> None:
+    images, targets = torch.rand(shape), torch.eye(4)
+    plan = MixUp().draw(images, rng=torch.Generator().manual_seed(0))
+    mixed, _ = MixUp().apply(images, targets, plan)
+    formed, _ = MixUp().apply(images, targets, plan, mean=0.5, std=0.25, dtype="float16")
+    torch.testing.assert_close(formed, ((mixed - 0.5) / 0.25).half())
+    for form in ({"mean": MEAN, "std": STD}, {"output_layout": "HWC"}):
+        with pytest.raises(TypeError, match=r"images must be a float tensor \(N, C, H, W\)"):
+            MixUp().apply(images, targets, plan, **form)
