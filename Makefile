@@ -15,6 +15,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml $(PINS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS:%=--constraint %) --editable '.[$(CUDA),fast,train,dev]'
+	$(BIN)/python -m mixdali.prepare pipelines.augment.resampling
 	@touch $@
 
 demo: setup

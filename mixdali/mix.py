@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from mixdali.checks import count, fraction, one_of
 from mixdali.draws import Draws
+from mixdali.output import Output
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, Fixed, Ramp, check_setting
 from mixdali.worlds import World, world_of
@@ -51,11 +52,22 @@ class Mix(ABC):
                 )
 
     def __call__(
-        self, images: Images, targets: Targets, *, rng: Any = None, epoch: Any = None, layout: Layout | None = None
+        self,
+        images: Images,
+        targets: Targets,
+        *,
+        rng: Any = None,
+        epoch: Any = None,
+        layout: Layout | None = None,
+        mean: Any = None,
+        std: Any = None,
+        dtype: Any = None,
+        output_layout: Layout | None = None,
     ) -> tuple[Images, Targets]:
         """Draw and apply: images and targets, mixed. Arguments as in `draw` and `apply`."""
+        output = Output.of(mean, std, dtype, output_layout)
         plan = self.draw(images, targets=targets, rng=rng, epoch=epoch, layout=layout)
-        return self.apply(images, targets, plan, layout=layout)
+        return self._apply(images, targets, plan, layout, output)
 
     def draw(
         self,
@@ -92,28 +104,49 @@ class Mix(ABC):
         return world.call(self._drawn, draws, world)
 
     def apply(
-        self, images: Images, targets: Targets, plan: Plan, *, layout: Layout | None = None
+        self,
+        images: Images,
+        targets: Targets,
+        plan: Plan,
+        *,
+        layout: Layout | None = None,
+        mean: Any = None,
+        std: Any = None,
+        dtype: Any = None,
+        output_layout: Layout | None = None,
     ) -> tuple[Images, Targets]:
         """Mix as the plan says; nothing is drawn. Targets of None stay None.
 
         DALI, both modes: images uint8 HWC -> float32 CHW in [0, 1], so that the mix is the conversion too. With
-        layout="CHW" they are float CHW before and after. targets (num_classes,) float.
+        layout="CHW" they are float32 CHW before and after. targets (num_classes,) float.
         Torch: images (N, C, H, W) float and targets (N, num_classes) float, before and after; any device.
+
+        The same pass over the pixels hands the images out in another form:
+        mean, std      one number for each channel, or one for all, in units of images in [0, 1], whatever goes in:
+                       (0.485, 0.456, 0.406), not (123.675, 116.28, 103.53). Each pixel becomes (pixel - mean) / std.
+        dtype          "float32", "float16", or "uint8" for pixels from 0 to 255, rounded; torch's, NumPy's and DALI's
+                       names of them will do. None: float32, of torch tensors their own.
+        output_layout  "CHW" (default) or "HWC".
         """
+        return self._apply(images, targets, plan, layout, Output.of(mean, std, dtype, output_layout))
+
+    def _apply(
+        self, images: Images, targets: Targets, plan: Plan, layout: Layout | None, output: Output
+    ) -> tuple[Images, Targets]:
         world = world_of(images, layout)
-        return world.call(self._applied, images, targets, plan, world)
+        return world.call(self._applied, images, targets, plan, world, output)
 
     def _drawn(self, draws: Draws, world: World) -> Plan:
         plan = world.finish(self.fill(self.plan(draws, world)))
         draws.check_used()
         return plan
 
-    def _applied(self, images: Any, targets: Any, plan: Plan, world: World) -> tuple[Any, Any]:
+    def _applied(self, images: Any, targets: Any, plan: Plan, world: World, output: Output) -> tuple[Any, Any]:
         plan = self.fill(plan)
         shares = [plan.lam, *(layer.share for layer in plan.more)]
         if targets is not None and plan.partner is not None and any(share is None for share in shares):
             raise ValueError(f"{type(self).__name__} needs plan.lam, and every layer's share, to mix targets; got None")
-        return world.apply(images, targets, plan)
+        return world.apply(images, targets, plan, output)
 
     @abstractmethod
     def plan(self, draws: Draws, world: World) -> Plan:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mixdali import Mix
 from mixdali.checks import positive_int
@@ -40,12 +40,22 @@ class ValGraph:
                  (`pipelines.augment.augmix`).
     shard        (rank, number of ranks). None: this process's share, as `mixdali.mixed` finds its rank, when the loader
                  is made. That is so in training unless it is told; validation gives every process all images.
+    mean         one number for each channel, or one for all, in units of images in [0, 1]: all images come as
+                 (pixel - mean) / std. None: 0.
+    std          likewise; None: 1.
+    dtype        "float32", "float16", or "uint8" for pixels from 0 to 255; None: float32.
+    output_layout
+                 "HWC": all images come as (N, H, W, 3).
     """
 
     num_classes: int
     size: Size | None = None
     outputs: Sequence[str] = ("images", "targets")
     shard: tuple[int, int] | None = (0, 1)
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    dtype: Any = None
+    output_layout: Literal["CHW", "HWC"] = "CHW"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shard", self.share)
@@ -54,6 +64,11 @@ class ValGraph:
     def share(self) -> tuple[int, int]:
         """The shard, found if it was not told."""
         return share_of(self.shard)
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The last four, as `mixdali.to_float` and mixes take them."""
+        return {name: getattr(self, name) for name in ("mean", "std", "dtype", "output_layout")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from mixdali import Loader, Mix, Plan, derive_seed
 from mixdali.checks import fraction
 from mixdali.loading.epochs import epoch_of
 from mixdali.loading.sampling import Shuffled
+from mixdali.output import Output
 
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
 from .augment.augmix import augmix
@@ -69,7 +70,7 @@ def train_pipeline(
     if is_fused(source, graph, pipeline.device_id):
         used = [name for name in parts if "plan" in outputs or name == "plan.mask"]
         nodes = _read(drawn, ("crops", *asked, *used))
-        made = nodes | _fused(drawn, nodes, outputs)
+        made = nodes | _fused(drawn, nodes, graph)
     elif batches_per_run > 1:
         raise ValueError(f"batches_per_run must be 1 where no compiled operator makes them, got {batches_per_run}")
     else:
@@ -78,13 +79,14 @@ def train_pipeline(
         seed = derive_seed(pipeline.seed, "shard", graph.share[0])
         images = jitter(_resized(nodes["images"], source, graph), graph.color_jitter, seed=derive_seed(seed, "color"))
         plan = Plan.of_parts({name.partition(".")[2]: nodes[name] for name in parts}) if parts else None
-        made = nodes | {"unmixed": mixdali.to_float(images)}
-        made["images"] = (
-            made["unmixed"] if graph.mix is None or plan is None else graph.mix.apply(images, None, plan)[0]
-        )
+        made = nodes | {"unmixed": mixdali.to_float(images, **graph.form)}
+        made["images"] = made["unmixed"]
+        if graph.mix is not None and plan is not None:
+            made["images"] = graph.mix.apply(images, None, plan, **graph.form)[0]
         for view in VIEWS:
             if view in outputs:
-                made[view] = augmix(images, severity=SEVERITY, seed=derive_seed(seed, view))
+                shown = augmix(images, severity=SEVERITY, seed=derive_seed(seed, view))
+                made[view] = mixdali.to_float(shown, layout="CHW", **graph.form)
     return tuple(made[name].gpu() if pipeline.device_id is not None else made[name] for name in names)
 
 
@@ -96,7 +98,7 @@ def val_pipeline(source: Source, graph: ValGraph) -> Any:
     arrays = {"images": _pixels(source), "labels": source.labels, "index": source.index}
     nodes = _read(InOrder(arrays, batch_size, graph.share), needs(graph.outputs))
     nodes["images"] = _resized(nodes["images"], source, graph)
-    return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes)
+    return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes, form=graph.form)
 
 
 @loader_of(TrainArguments)
@@ -231,13 +233,14 @@ def _plan_parts(mix: Mix | None) -> list[str]:
 
 
 @do_not_convert
-def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], outputs: Sequence[str]) -> dict[str, DataNode]:
+def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], graph: TrainGraph) -> dict[str, DataNode]:
     from mixdali.worlds.compiled.resident import crop_and_mix
 
     shape = (drawn.pixels.shape[3], *drawn.size)
-    made = {"images": crop_and_mix(nodes["crops"], nodes.get("plan.mask"), shape)}
-    if "unmixed" in outputs:
-        made["unmixed"] = crop_and_mix(nodes["crops"][0:9], None, shape)
+    output = Output.of(**graph.form)
+    made = {"images": crop_and_mix(nodes["crops"], nodes.get("plan.mask"), shape, output)}
+    if "unmixed" in graph.outputs:
+        made["unmixed"] = crop_and_mix(nodes["crops"][0:9], None, shape, output)
     return made
 
 

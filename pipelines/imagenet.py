@@ -61,6 +61,7 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
         output_names(graph.outputs, TRAIN, mix),
         nodes,
         num_classes=graph.num_classes,
+        form=graph.form,
         smoothing=graph.smoothing,
         mix=mix,
         epoch=_epoch(len(source), shard, first_epoch) if mix is not None and mix.uses_epoch else None,
@@ -74,7 +75,7 @@ def val_pipeline(source: Source, graph: ValGraph) -> Any:
     """What `val_loader` runs; it takes those of every DALI pipeline too. The reader pads the last batch of an epoch."""
     encoded, nodes = _read(source, needs(graph.outputs), graph.share, stick_to_shard=True)
     nodes["images"] = _centre_crop(encoded, _sides(graph.size))
-    return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes)
+    return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes, form=graph.form)
 
 
 @loader_of(TrainArguments)

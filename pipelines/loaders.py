@@ -9,6 +9,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader, derive_seed
 from mixdali.loading.sampling import check_shard
+from mixdali.output import Output
 
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
 from .outputs import TRAIN, VAL, graph_settings, output_names
@@ -41,7 +42,8 @@ def make_train_loader(
         return make(seed=seed, first_epoch=epoch, checkpoint=checkpoint)
 
     facts = {field.name: getattr(asked, field.name) for field in fields(TrainGraph) if field.name != "outputs"}
-    return Loader(of_epoch, names, continuous=continuous, facts=facts | {"size": size}, **settings)
+    facts |= {"size": size} | _form_facts(asked)
+    return Loader(of_epoch, names, continuous=continuous, facts=facts, **settings)
 
 
 def make_val_loader(pipeline: Callable[..., Pipeline], source: Source, asked: ValArguments, **settings: Any) -> Loader:
@@ -56,10 +58,20 @@ def make_val_loader(pipeline: Callable[..., Pipeline], source: Source, asked: Va
 
 
 def check_source(source: Source, graph: ValGraph) -> Source:
-    """ValueError for a source without images, with labels outside the classes, or too small for the ranks."""
+    """ValueError for a source without images, with labels outside the classes, or too small for the ranks; and for a
+    form of images that cannot be had."""
+    form = Output.of(**graph.form)
+    if form.channels not in (1, 3):
+        raise ValueError(f"mean and std must be 3 numbers, one for each channel, or one for all, got {form.channels}")
     source.check(graph.num_classes)
     check_shard(graph.share, len(source))
     return source
+
+
+def _form_facts(graph: ValGraph) -> dict[str, Any]:
+    """The form of images, in one spelling: torch.float16 is "float16"."""
+    form = Output.of(**graph.form)
+    return {"mean": form.mean, "std": form.std, "dtype": form.dtype or "float32", "output_layout": form.layout}
 
 
 def _maker(

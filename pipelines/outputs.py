@@ -1,6 +1,7 @@
 """What a batch carries beside images and targets, by name."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
@@ -53,6 +54,7 @@ def output_nodes(
     nodes: Mapping[str, DataNode],
     *,
     num_classes: int,
+    form: Mapping[str, Any],
     smoothing: float = 0.0,
     mix: mixdali.Mix | None = None,
     epoch: DataNode | None = None,
@@ -61,6 +63,7 @@ def output_nodes(
     """The nodes of these names, all on the images' device.
 
     nodes  what `needs` asked for, "images" uint8 HWC, "labels", "index" and "path" one integer an image; and the views.
+    form   what images are handed out in: of `pipelines.arguments.ValGraph`.
     epoch  for a mix that changes with it.
     seed   the mix's.
     """
@@ -68,12 +71,13 @@ def output_nodes(
     made: dict[str, DataNode] = dict(nodes)
     targets = mixdali.one_hot(nodes["labels"], num_classes, smoothing) if "targets" in names else None
     if "unmixed" in names or mix is None:
-        made["unmixed"] = mixdali.to_float(images)
+        made["unmixed"] = mixdali.to_float(images, **form)
+    made |= {view: mixdali.to_float(nodes[view], layout="CHW", **form) for view in VIEWS if view in nodes}
     if mix is None:
         made["images"], made["targets"] = made["unmixed"], targets
     else:
         plan = mix.draw(images, targets=nodes.get("labels"), rng=seed, epoch=epoch)
-        made["images"], made["targets"] = mix.apply(images, targets, plan)
+        made["images"], made["targets"] = mix.apply(images, targets, plan, **form)
         made |= {f"plan.{name}": value for name, value in plan.parts().items()}
     return tuple(made[name].gpu() if images.device == "gpu" else made[name] for name in names)
 

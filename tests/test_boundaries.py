@@ -16,7 +16,7 @@ DALI, TORCH = "nvidia.dali", "torch"
 TABLE = """
     mixdali/checks.py mixdali/names.py mixdali/seeds.py
     mixdali/ranks.py
-    mixdali/plan.py mixdali/draws.py mixdali/worlds/classmates.py
+    mixdali/plan.py mixdali/output.py mixdali/draws.py mixdali/worlds/classmates.py
     mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph
     mixdali/schedule.py mixdali/targets.py mixdali/pixels.py mixdali/mix.py
     mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping
@@ -46,12 +46,13 @@ ALLOWED = {
     "mixdali/worlds/tensor_along.py": {TORCH},
     "mixdali/worlds/operators.py": {"numpy"},
     "mixdali/worlds/uniforms.py": {"numpy"},
+    "mixdali/worlds/scaled.py": {"numpy"},
     "mixdali/worlds/dynamic.py": {DALI, "numpy"},
     "mixdali/worlds/graph": {DALI, "numpy"},
     "mixdali/worlds/compiled": {DALI, "llvmlite", "numba", "numpy"},
     **{
         f"mixdali/worlds/compiled/{name}.py": {"llvmlite", "numba", "numpy"}
-        for name in ("memory", "pixels", "boxes", "layers", "machine")
+        for name in ("memory", "pixels", "forms", "boxes", "layers", "machine")
     },
     "pipelines": {DALI, "numpy", "PIL"},
     "pipelines/show/pictures.py": {"matplotlib", "numpy"},

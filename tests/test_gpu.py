@@ -1,5 +1,6 @@
 """What the CPU's tests claim, on a GPU; and what can be told of GPU graphs without one."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,47 @@ def painted_graph(mix: mixdali.Mix, number: int) -> tuple[Pipeline, Plan]:
     made = pipeline()
     made._build_graph()
     return made, plans[0]
+
+
+def gpu_operators(mix: mixdali.Mix | None, **form: object) -> Counter[str]:
+    """What runs on the GPU of a graph that resizes, mixes and moves targets there; copies are no operators."""
+
+    @pipeline_def(batch_size=4, num_threads=1, device_id=0, seed=0)
+    def pipeline():
+        encoded, labels = fn.readers.file(files=["a.jpg"] * 4, labels=[0, 1, 2, 0])
+        images = fn.resize(fn.decoders.image(encoded, device="mixed"), size=(8, 8))
+        targets = mixdali.one_hot(labels, 3).gpu()
+        return (mixdali.to_float(images, **form), targets) if mix is None else mix(images, targets, **form)
+
+    made = pipeline()
+    made._build_graph()
+    return Counter(type(one._op).__name__ for one in made._ops if one._op.device == "gpu")
+
+
+@pytest.mark.parametrize(
+    ("mix", "most"),
+    [
+        (None, 3),
+        (MixUp(), 6),
+        (CutMix(), 5),
+        (BOTH, 7),
+        (mixdali.ResizeMix(), 6),
+        (mixdali.HMix(), 7),
+        (mixdali.GridMix(), 8),
+        (mixdali.SmoothMix(), 8),
+        (mixdali.DirichletMixUp(), 9),
+        (mixdali.Mosaic(), 14),
+    ],
+    ids=str,
+)
+def test_a_gpu_graph_stays_small(mix: mixdali.Mix | None, most: int) -> None:
+    """The resize is one of them. One converts and scales an image, one adds two; boxes are put together as bytes."""
+    operators = gpu_operators(mix)
+    assert operators.total() <= most
+    normalised = gpu_operators(mix, mean=(0.5, 0.4, 0.3), std=0.2, output_layout="HWC")
+    assert normalised == operators
+    halves = gpu_operators(mix, dtype="float16")
+    assert halves.total() <= operators.total() + 1
 
 
 def painted(number: int) -> np.ndarray:

@@ -10,11 +10,19 @@ def explained(error: RuntimeError) -> Exception | None:
     text = str(error)
     if "operator `nvidia.dali.fn.decoders." in text:
         return ValueError(_undecoded(text))
-    if "in check_uint8" in text or ("KeptOperator" in text and "float != uint8" in text):
+    if "a mix takes uint8 HWC images" in text and ("!= uint8" in text or "_tensor_subscript" in text):
         return TypeError(
-            "a mix in a DALI graph takes uint8 HWC images, got floats: leave the conversion to the mix, or pass "
-            'layout="CHW" for float CHW images'
+            "a mix in a DALI graph takes uint8 HWC images, got floats or others: leave the conversion to the mix, with "
+            'mean and std, or pass layout="CHW" for float32 CHW images'
         )
+    if "on the CPU float images must be float32" in text and "not supported" in text:
+        return TypeError(
+            'on the CPU float images of a mix must be float32, got others; dtype="float16" is for what comes out of it'
+        )
+    if "number of per-channel arguments should match" in text or (
+        "negative size: mean, std of other channels" in text and "negative" in text.partition("encountered")[2]
+    ):
+        return ValueError("mean and std must be one number for each channel of the images, or one for all")
     if ONE_SIZE in text and (TARGETS not in text or "for output number 0" in text):
         return ValueError(ONE_SIZE)
     if TARGETS in text:

@@ -6,6 +6,7 @@ from typing import Any
 from mixdali.checks import boolean, positive
 from mixdali.draws import Draws
 from mixdali.mix import Layout, Mix, Per
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan
 from mixdali.schedule import Ramp
 from mixdali.worlds import World, world_of
@@ -64,6 +65,10 @@ class Noisy(Mix):
     def fill(self, plan: Plan) -> Plan:
         return self.mix.fill(plan)
 
-    def apply(self, images: Any, targets: Any, plan: Plan, *, layout: Layout | None = None) -> tuple[Any, Any]:
-        images, targets = super().apply(images, targets, plan, layout=layout)
-        return (world_of(images, "CHW").clamp(images, 0.0, 1.0) if self.clip else images), targets
+    def _apply(self, images: Any, targets: Any, plan: Plan, layout: Layout | None, output: Output) -> tuple[Any, Any]:
+        if not self.clip:
+            return super()._apply(images, targets, plan, layout, output)
+        images, targets = super()._apply(images, targets, plan, layout, UNCHANGED)
+        world = world_of(images, "CHW")
+        clipped = world.clamp(images, 0.0, 1.0)
+        return (clipped if output == UNCHANGED else world.call(world.to_float, clipped, output)), targets

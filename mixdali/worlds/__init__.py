@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mixdali.draws import Randomness
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan
 
 
@@ -76,10 +77,10 @@ class World(Protocol):
     def finish(self, plan: Plan) -> Plan:
         """The plan as users get it: partners and boxes int, the rest float32, where the images are."""
 
-    def apply(self, images: Any, targets: Any, plan: Plan) -> tuple[Any, Any]:
+    def apply(self, images: Any, targets: Any, plan: Plan, output: Output = UNCHANGED) -> tuple[Any, Any]:
         """Images and targets, mixed; plan.weight is not None. Targets of None stay None."""
 
-    def blend(self, images: Any, plan: Plan) -> Any:
+    def blend(self, images: Any, plan: Plan, output: Output = UNCHANGED) -> Any:
         """The images alone."""
 
     def blend_targets(self, targets: Any, plan: Plan) -> Any:

@@ -1,13 +1,14 @@
 """Batches of DALI's dynamic mode, where operators run at once. The only file that imports it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 from nvidia.dali import types
 
 from mixdali.draws import FINITE, Law, Line, check_law, check_partner, check_shape
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
@@ -18,6 +19,7 @@ FLOATS = (ndd.float16, ndd.float32, ndd.float64)
 
 class DynamicWorld(OperatorWorld):
     ops, math, float32, int32, nearest = ndd, ndd.math, ndd.float32, ndd.int32, types.INTERP_NN
+    dtypes: ClassVar[dict[str, Any]] = {"float32": ndd.float32, "float16": ndd.float16, "uint8": ndd.uint8}
 
     def randomness(self, rng: ndd.random.RNG | None) -> "DynamicRandomness":
         rng = ndd.random.RNG() if rng is None else rng
@@ -41,13 +43,13 @@ class DynamicWorld(OperatorWorld):
     def is_on_gpu(self, data: ndd.Batch) -> bool:
         return data.device.device_type == "gpu"
 
-    def check_uint8(self, images: ndd.Batch) -> float:
+    def pixels(self, images: ndd.Batch) -> tuple[ndd.Batch, float]:
         if images.dtype != ndd.uint8:
             raise TypeError(
                 f"a mix of DALI batches takes uint8 HWC images, got {images.dtype}: leave the conversion to the mix, "
-                'or pass layout="CHW" for float CHW images'
+                'with mean and std, or pass layout="CHW" for float32 CHW images'
             )
-        return 0.0
+        return ndd.reshape(images, layout="HWC"), 0.0
 
     def check_labels(self, labels: ndd.Batch, num_classes: int) -> ndd.Batch:
         labels = ndd.reshape(labels, shape=[])
@@ -57,11 +59,11 @@ class DynamicWorld(OperatorWorld):
             raise ValueError(f"labels must be from 0 to num_classes - 1 = {num_classes - 1}, got {wrong[0]}")
         return labels
 
-    def blend(self, images: ndd.Batch, plan: Plan) -> ndd.Batch:
+    def blend(self, images: ndd.Batch, plan: Plan, output: Output = UNCHANGED) -> ndd.Batch:
         shapes = sorted({tuple(shape) for shape in images.shape})
         if len(shapes) > 1 and plan.partner is not None:
             raise ValueError(f"{ONE_SIZE}, got {shapes[0]} and {shapes[1]}")
-        return super().blend(images, plan)
+        return super().blend(images, plan, output)
 
     def blend_targets(self, targets: ndd.Batch, plan: Plan) -> ndd.Batch:
         shapes = {tuple(shape) for shape in targets.shape}

@@ -102,7 +102,11 @@ def combine(kind: str, *inputs: Any) -> Any:
         return Numbers(combine(kind, *column) for column in zip(*rows, strict=True))
     if any(not isinstance(value, Number | int | float) for value in inputs):
         return NotImplemented
-    return Number(kind, *map(as_number, inputs))
+    numbers = [as_number(one) for one in inputs]
+    nothing = kind == "mul" and any(one.kind == "constant" and one.value == 0 for one in numbers)
+    if nothing and all(one.axis is None for one in numbers):
+        return constant(0.0)  # whatever the other is, it is finite
+    return Number(kind, *numbers)
 
 
 def in_order(numbers: list[Number], known: list[Number] | None = None) -> list[Number]:

@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mixdali.checks import one_of
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Layer, Plan
+from mixdali.worlds import scaled
 from mixdali.worlds.told import ONE_SIZE, told
 
 # Pixels along a side that a mask can have.
@@ -28,6 +30,7 @@ class OperatorWorld(ABC):
     math: Any
     float32: Any  # types, as `ops` names them
     int32: Any
+    dtypes: ClassVar[dict[str, Any]]  # those of `mixdali.output`
     nearest: Any  # the interpolation
 
     def __init__(self, data: Any, layout: str | None = None) -> None:
@@ -65,8 +68,9 @@ class OperatorWorld(ABC):
     def is_on_gpu(self, data: Any) -> bool: ...
 
     @abstractmethod
-    def check_uint8(self, images: Any) -> Any:
-        """(1,) 0.0, or an error if the images are not uint8: floats in [0, 1] would come out black."""
+    def pixels(self, images: Any) -> tuple[Any, Any]:
+        """The images as uint8 HWC, and on the CPU (1,) 0.0, or an error if they are not uint8: floats in [0, 1] would
+        come out black."""
 
     @abstractmethod
     def check_labels(self, labels: Any, num_classes: int) -> Any:
@@ -96,10 +100,12 @@ class OperatorWorld(ABC):
         channels = self.ops.cast(self.cut(self.shape(), slice(place, place + 1)), dtype=self.int32)
         return self.ops.reshape(colour, shape=self.ops.cat(channels, self.constant(np.array([1, 1], dtype=np.int32))))
 
-    def apply(self, images: Any, targets: Any, plan: Plan) -> tuple[Any, Any]:
-        return self.blend(images, plan), None if targets is None else self.blend_targets(targets, plan)
+    def apply(self, images: Any, targets: Any, plan: Plan, output: Output = UNCHANGED) -> tuple[Any, Any]:
+        return self.blend(images, plan, output), None if targets is None else self.blend_targets(targets, plan)
 
-    def blend(self, images: Any, plan: Plan) -> Any:
+    def blend(self, images: Any, plan: Plan, output: Output = UNCHANGED) -> Any:
+        if plan.fill is None and plan.scale is None and plan.noise is None:
+            return self._blend_partners(images, plan, output)
         if plan.fill is not None:
             pixels = images if self.layout == "CHW" else self.to_float(images)
             shown = type(self)(pixels, "CHW").shown(pixels, plan)
@@ -110,24 +116,30 @@ class OperatorWorld(ABC):
             mixed = mixed * self.beside(images, plan.scale)
         if plan.noise is not None:
             mixed = mixed + self.beside(images, plan.noise)
-        return mixed
+        return self._handed_out(mixed, output)
 
-    def _blend_partners(self, images: Any, plan: Plan) -> Any:
-        images = self.ops.reshape(images, layout=self.layout)
-        shown, other = self.shown(images, plan), self._partner(images, plan) * 1.0
+    def _blend_partners(self, images: Any, plan: Plan, output: Output = UNCHANGED) -> Any:
+        nothing: Any = 0.0
+        if self.layout == "CHW":
+            images = self.ops.reshape(images, layout="CHW")
+        else:
+            images, nothing = self.pixels(images)
+            if self.is_on_gpu(images) and (mixed := scaled.blend(self, images, nothing, plan, output)) is not None:
+                return mixed
+        shown, other = self.shown(images, plan), self.partner(images, plan)
+        # DALI shows the next line with its error
+        other = other * 1.0  # on the CPU float images must be float32; dtype="float16" is for what comes out of a mix
         if plan.region is not None and (plan.outside is not None or plan.mask is not None):
             # Another part of the partner is shown in the box alone; around it the partner is in its place.
-            in_place = self._partner(images, replace(plan, region=None)) * 1.0
+            in_place = self.partner(images, replace(plan, region=None)) * 1.0
             other = in_place - self.shown(images, Layer(None, 0.0, plan.box)) * (in_place - other)
-        if self.layout == "HWC":
-            shown = shown + self.check_uint8(images)
         # Between integers this is exact at both ends, and it never passes 255; w * a + (1 - w) * b does.
         mixed = images - shown * told(ONE_SIZE, lambda: images - other)
         for layer in plan.more:
-            mixed = mixed - self.shown(images, layer) * (mixed - self._partner(images, layer))
-        return self._scaled(mixed, 0.0) if self.layout == "HWC" else mixed
+            mixed = mixed - self.shown(images, layer) * (mixed - self.partner(images, layer))
+        return self._scaled(mixed, nothing, output) if self.layout == "HWC" else self._handed_out(mixed, output)
 
-    def _partner(self, images: Any, layer: Plan | Layer) -> Any:
+    def partner(self, images: Any, layer: Plan | Layer) -> Any:
         """The partner's pixels at the places where they are shown."""
         other = images if layer.partner is None else self.ops.permute_batch(images, indices=layer.partner)
         if layer.region is None:
@@ -160,6 +172,9 @@ class OperatorWorld(ABC):
 
     def shown(self, images: Any, layer: Plan | Layer) -> Any:
         """The partner's share of every pixel: a number for each image, or a map (H, W, 1) or (1, H, W)."""
+        if layer.box is None and layer.mask is not None:
+            # made where the mask is, and moved once
+            return self.beside(images, 1.0 - layer.weight * self._with_channels(layer.mask))
         if layer.box is None:
             kept = self.beside(images, layer.weight)
         else:
@@ -175,10 +190,13 @@ class OperatorWorld(ABC):
                 fill_value=layer.weight,
             )
         if layer.mask is not None:
-            mask = self.ops.reshape(layer.mask, layout="HW")
-            mask = self.ops.expand_dims(mask, axes=self.layout.index("C"), new_axis_names="C")
-            kept = kept * self.beside(images, mask)
+            kept = kept * self.beside(images, self._with_channels(layer.mask))
         return 1.0 - kept
+
+    def _with_channels(self, mask: Any) -> Any:
+        """(H, W) -> (H, W, 1) or (1, H, W)."""
+        mask = self.ops.reshape(mask, layout="HW")
+        return self.ops.expand_dims(mask, axes=self.layout.index("C"), new_axis_names="C")
 
     def blend_targets(self, targets: Any, plan: Plan) -> Any:
         if plan.partner is None:
@@ -198,15 +216,28 @@ class OperatorWorld(ABC):
         labels = self.check_labels(labels, num_classes)
         return self.ops.one_hot(labels, num_classes=num_classes, on_value=on, off_value=off, dtype=self.float32)
 
-    def to_float(self, images: Any) -> Any:
-        images = self.ops.reshape(images, layout=self.layout)
-        nothing = self.check_uint8(images)
-        # arguments of operators are on the CPU
-        return self._scaled(images, 0.0) + nothing if self.is_on_gpu(images) else self._scaled(images, nothing)
+    def to_float(self, images: Any, output: Output = UNCHANGED) -> Any:
+        if self.layout == "CHW":
+            return self._handed_out(images, output)
+        return self._scaled(*self.pixels(images), output)
 
-    def _scaled(self, images: Any, mean: Any) -> Any:
-        """HWC from 0 to 255 -> float CHW in [0, 1], less `mean`, which is zero."""
-        return self.ops.crop_mirror_normalize(images, dtype=self.float32, output_layout="CHW", mean=mean, std=[255.0])
+    def _scaled(self, images: Any, nothing: Any, output: Output) -> Any:
+        """HWC from 0 to 255 -> what is asked for. nothing: zero, on the CPU."""
+        return self.normalised(images, nothing, *output.shift_and_size(255.0), output)
+
+    def _handed_out(self, images: Any, output: Output) -> Any:
+        """Float CHW in [0, 1] -> what is asked for."""
+        if output == UNCHANGED:
+            return images
+        images = self.ops.reshape(images, layout="CHW")
+        return self.normalised(images, 0.0, *output.shift_and_size(1.0), output)
+
+    def normalised(self, images: Any, nothing: Any, shift: Any, size: Any, output: Output) -> Any:
+        if not isinstance(nothing, float):
+            shift = nothing if shift == [0.0] else self.constant(np.array(shift, np.float32)) + nothing
+        return self.ops.crop_mirror_normalize(
+            images, dtype=self.dtypes[output.dtype or "float32"], output_layout=output.layout, mean=shift, std=size
+        )
 
     def beside(self, data: Any, value: Any) -> Any:
         """A number, on the device of what it will meet."""

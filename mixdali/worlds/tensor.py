@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mixdali.checks import one_of
 from mixdali.draws import check_partner
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Layer, Plan, is_whole
 from mixdali.worlds.tensor_draws import TensorRandomness, here
 
@@ -108,17 +109,22 @@ class TensorWorld:
             values[name] = tensor.expand(number, *tensor.shape[1:]) if tensor.ndim else tensor.expand(number)
         return Plan.of_parts(values)
 
-    def apply(self, images: Tensor, targets: Tensor | None, plan: Plan) -> tuple[Tensor, Tensor | None]:
+    def apply(
+        self, images: Tensor, targets: Tensor | None, plan: Plan, output: Output = UNCHANGED
+    ) -> tuple[Tensor, Tensor | None]:
         self.check_partners(plan)
-        return self.blend(images, plan), None if targets is None else self.blend_targets(targets, plan)
+        return self.blend(images, plan, output), None if targets is None else self.blend_targets(targets, plan)
 
     def check_partners(self, plan: Plan) -> None:
-        """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for."""
+        """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for, and a
+        compiled graph has no numbers to look at."""
+        if torch.compiler.is_compiling():
+            return
         for name, value in plan.parts().items():
             if name.endswith("partner") and not (isinstance(value, Tensor) and value.device.type != "cpu"):
                 check_partner(f"plan.{name}", here(value), len(self.data))
 
-    def blend(self, images: Tensor, plan: Plan) -> Tensor:
+    def blend(self, images: Tensor, plan: Plan, output: Output = UNCHANGED) -> Tensor:
         parts = (part for layer in plan.layers() for part in (layer.box, layer.region, layer.mask))
         need_sides = plan.fill is not None or any(part is not None for part in parts)
         own = (_images if need_sides else _checked)(images).to(torch.promote_types(images.dtype, torch.float32))
@@ -133,7 +139,7 @@ class TensorWorld:
             mixed = mixed * _on(own, plan.scale, own.dtype)
         if plan.noise is not None:
             mixed = mixed + _on(own, plan.noise, own.dtype)
-        return mixed.to(images.dtype)
+        return _handed_out(mixed, output, images.dtype)
 
     def kept(self, images: Tensor, layer: Plan | Layer) -> Tensor:
         """What is left of the pixels below: (N, 1, H, W), or (N, 1, ...) without a box and a mask."""
@@ -190,12 +196,15 @@ class TensorWorld:
         targets = torch.full((len(labels), num_classes), off, dtype=torch.float32, device=labels.device)
         return targets.scatter_(1, labels.unsqueeze(1), on)
 
-    def to_float(self, images: Tensor) -> Tensor:
-        if images.is_floating_point():
+    def to_float(self, images: Tensor, output: Output = UNCHANGED) -> Tensor:
+        if not images.is_floating_point():
+            if images.dtype != torch.uint8:
+                raise TypeError(f"images must be uint8 or float, got {images.dtype}")
+            return _handed_out(images.to(torch.float32) / 255, output, torch.float32)
+        if output == UNCHANGED:
             return images
-        if images.dtype != torch.uint8:
-            raise TypeError(f"images must be uint8 or float, got {images.dtype}")
-        return images.to(torch.float32) / 255
+        own = _checked(images).to(torch.promote_types(images.dtype, torch.float32))
+        return _handed_out(own, output, images.dtype)
 
 
 def _checked(images: Tensor) -> Tensor:
@@ -242,8 +251,9 @@ def _between(other: Tensor, own: Tensor, kept: Tensor) -> Tensor:
     the image that is not shown there does not come through."""
     # lerp is exact at both ends, and between two values that are at most 1 it never passes 1
     mixed = torch.lerp(other, own, kept)
-    # On the CPU it costs less to look than to choose; a GPU is not waited for.
-    if mixed.device.type == "cpu" and (_is_blended(kept) or bool(mixed.detach().sum().isfinite())):
+    # On the CPU it costs less to look than to choose; a GPU is not waited for, and a compiled graph cannot look.
+    can_look = mixed.device.type == "cpu" and not torch.compiler.is_compiling()
+    if can_look and (_is_blended(kept) or bool(mixed.detach().sum().isfinite())):
         return mixed
     return torch.where(kept == 1, own, torch.where(kept == 0, other, mixed))
 
@@ -251,6 +261,23 @@ def _between(other: Tensor, own: Tensor, kept: Tensor) -> Tensor:
 def _is_blended(kept: Tensor) -> bool:
     """Whether there is one weight an image, none of which shows one image alone."""
     return kept.numel() == len(kept) and not bool(((kept == 0) | (kept == 1)).any())
+
+
+def _handed_out(images: Tensor, output: Output, dtype: torch.dtype) -> Tensor:
+    """Floats in the form that is asked for, in `dtype` where none is; of other shapes than (N, C, H, W) what needs no
+    channels."""
+    if output.channels > 1 or output.layout == "HWC":
+        _images(images)
+    if output.normalises:
+        if output.channels not in (1, images.shape[1]):
+            raise ValueError(f"mean and std are for {output.channels} channels, images have {images.shape[1]}")
+        ones = (1,) * (images.ndim - 2)
+        mean, std = (images.new_tensor(values).reshape(-1, *ones) for values in (output.mean, output.std))
+        images = (images - mean) / std
+    if output.dtype == "uint8":
+        images = (images * 255 + 0.5).floor().clamp(0, 255)
+    images = images.to(getattr(torch, output.dtype) if output.dtype else dtype)
+    return images.permute(0, 2, 3, 1).contiguous() if output.layout == "HWC" else images
 
 
 def _on(data: Tensor, value: Any, dtype: torch.dtype | None = None) -> Tensor:

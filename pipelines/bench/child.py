@@ -139,8 +139,12 @@ def check(batch: Any, settings: dict[str, Any]) -> None:
     if settings.get("output") == "uint8":
         _check_kind("images", images, (number, size, size, 3), "torch.uint8")
         return
-    _check_kind("images", images, (number, 3, size, size), "torch.float32")
+    form = settings.get("handed_out", {})
+    shape = (number, size, size, 3) if form.get("output_layout") == "HWC" else (number, 3, size, size)
+    _check_kind("images", images, shape, f"torch.{form.get('dtype', 'float32')}")
     _check_kind("targets", targets, (number, settings["num_classes"]), "torch.float32")
+    if "mean" in form:
+        return
     low, high = float(images.min()), float(images.max())
     if not (low > -1e-6 and 0.1 < high < 1 + 1e-6):
         raise ValueError(f"images must fill [0, 1], are from {low} to {high}")

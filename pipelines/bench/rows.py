@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .data import Data, quality90
-from .mixes import MIXES, QUICK
+from .mixes import FORMS, MIXES, QUICK
 
 EPOCH = 50_000  # images at least, as a small folder is read again and again
 
@@ -59,6 +59,7 @@ def mix_race(data: Data, conditions: Conditions) -> Race:
     names = QUICK if conditions.quick else tuple(MIXES)
     rows = [ours("no mix", None), *(ours(name, name) for name in names)]
     if not conditions.quick:
+        rows += [ours(name, mix, handed_out=form) for name, (mix, form) in FORMS.items()]
         rows.append(Contestant("MixUp, kernels not compiled yet", "ours", {"mix": "MixUp"}, fresh=True))
         if data.kind == "files":
             rows += [Contestant(f"dynamic mode, {mix or 'no mix'}", "dynamic", {"mix": mix}) for mix in (None, "MixUp")]

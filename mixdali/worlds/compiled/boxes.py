@@ -6,15 +6,14 @@ numbers: what is told of a layer (`worlds/compiled/layers.py`).
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from mixdali.worlds.compiled.memory import copy_bytes, fetch
+from mixdali.worlds.compiled.memory import copy_bytes, fetch, inner
 
 AHEAD = 2  # rows of a box that are asked for before they are read: the processor does not guess which come next
 CACHE_LINE = 64  # bytes
 
 
-@njit
+@inner
 def box_of(numbers: Any, height: Any, width: Any) -> Any:
     y0, y1 = min(max(int(numbers[0]), 0), height), min(max(int(numbers[2]), 0), height)
     x0, x1 = min(max(int(numbers[1]), 0), width), min(max(int(numbers[3]), 0), width)
@@ -23,14 +22,14 @@ def box_of(numbers: Any, height: Any, width: Any) -> Any:
     return y0, x0, y1, x1
 
 
-@njit
+@inner
 def within(box: Any, first_row: Any, last_row: Any) -> Any:
     y0, x0, y1, x1 = box
     y0 = min(max(y0, first_row), last_row)
     return y0, x0, max(min(y1, last_row), y0), x1
 
 
-@njit
+@inner
 def placed(numbers: Any, height: Any, width: Any) -> Any:
     """Whether the box shows its part of the other image resized, and if not, how many pixels further on that lies."""
     sides = numbers[2] - numbers[0], numbers[3] - numbers[1]
@@ -41,7 +40,7 @@ def placed(numbers: Any, height: Any, width: Any) -> Any:
     return sides != of_region or leaves, shift
 
 
-@njit
+@inner
 def columns_of(numbers: Any, x0: Any, x1: Any, width: Any) -> Any:
     """The column of the other image that is shown in each of the columns x0 to x1: `_nearest`, without its division."""
     start, first, part = int(numbers[1]), int(numbers[7]), int(numbers[9]) - int(numbers[7])
@@ -57,7 +56,7 @@ def columns_of(numbers: Any, x0: Any, x1: Any, width: Any) -> Any:
     return found
 
 
-@njit
+@inner
 def gather(other: Any, y: Any, columns: Any, numbers: Any, row: Any) -> None:
     """Into `row` (len(columns) * C,) the pixels of `other` (H, W, C) that are shown in row y of the box."""
     _, width, channels = other.shape
@@ -79,13 +78,13 @@ def gather(other: Any, y: Any, columns: Any, numbers: Any, row: Any) -> None:
             row[channels * i + channel] = source[columns[i], channel]
 
 
-@njit
+@inner
 def _shown_row(other: Any, y: Any, numbers: Any) -> Any:
     """The row of `other` that is shown in row y of the box; outside it the nearest one."""
     return _nearest(y, int(numbers[0]), int(numbers[2]), int(numbers[6]), int(numbers[8]), other.shape[0])
 
 
-@njit
+@inner
 def _nearest(pixel: Any, start: Any, end: Any, first: Any, last: Any, size: Any) -> Any:
     """The pixel of the part first to last that is shown at a pixel of the side start to end."""
     place = first + ((2 * (pixel - start) + 1) * (last - first)) // (2 * max(end - start, 1))

@@ -8,9 +8,9 @@ alone are summed in float64.
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
-from mixdali.worlds.compiled.memory import pointer
+from mixdali.worlds.compiled.memory import inner, pointer
 from mixdali.worlds.uniforms import PER, exchanged, fraction, hashed
 
 KINDS = (
@@ -24,10 +24,10 @@ STEP = 5  # numbers a step
 HALF = np.uint64(1 << 24)  # of a name: as much as a float32 can hold
 PER_BATCH, PER_PAIR = PER.index("batch"), PER.index("pair")
 
-hashed_of, fraction_of, exchanged_of = njit(hashed), njit(fraction), njit(exchanged)
+hashed_of, fraction_of, exchanged_of = inner(hashed), inner(fraction), inner(exchanged)
 
 
-@njit
+@inner
 def make(rows: Any, given: Any, keys: Any, shapes: Any) -> Any:
     """What every step makes of a batch: an array of all, and where in it each step's part begins and how much of it an
     image has: (steps,) each. An image has one number, or one for each pixel along an axis.
@@ -36,9 +36,14 @@ def make(rows: Any, given: Any, keys: Any, shapes: Any) -> Any:
     """
     steps, samples = len(rows), len(shapes)
     longest = _longest(rows, shapes)
-    share = np.where(rows[:, 4] >= 0, longest, 1)
-    start = np.cumsum(share * samples) - share * samples
-    made = np.empty(np.sum(share) * samples, np.float32)
+    # in loops: what numba's array functions are made of takes seconds to compile
+    share, start = np.empty(steps, np.int64), np.empty(steps, np.int64)
+    size = 0
+    for step in range(steps):
+        share[step] = longest if rows[step, 4] >= 0 else 1
+        start[step] = size
+        size += share[step] * samples
+    made = np.empty(size, np.float32)
     for step in range(steps):
         row = rows[step]
         kind = int(row[0])
@@ -57,7 +62,7 @@ def make(rows: Any, given: Any, keys: Any, shapes: Any) -> Any:
     return made, start, share
 
 
-@njit
+@inner
 def _read_step(row: Any, given: Any, shapes: Any, longest: Any, out: Any) -> None:
     """What is not computed: a constant, a given number, a side of the image, or the places along an axis."""
     kind, value = int(row[0]), row[1]
@@ -74,7 +79,7 @@ def _read_step(row: Any, given: Any, shapes: Any, longest: Any, out: Any) -> Non
             out[i] = i % longest
 
 
-@njit
+@inner
 def _draw(row: Any, keys: Any, out: Any) -> None:
     samples = len(out)
     kind, name, per = int(row[0]), np.uint64(row[1]) * HALF + np.uint64(row[2]), int(row[3])
@@ -94,14 +99,14 @@ def _draw(row: Any, keys: Any, out: Any) -> None:
     exchanged_of(choices, out)
 
 
-@njit
+@inner
 def _follow(values: Any, places: Any, out: Any) -> None:
     """To each image the value of the one at its place."""
     for sample in range(len(out)):
         out[sample] = values[int(places[sample])]
 
 
-@njit
+@inner
 def _means(values: Any, shapes: Any, axis: Any, longest: Any, out: Any) -> None:
     """The mean of what an image has along an axis; images are `longest` apart."""
     for sample in range(len(out)):
@@ -112,20 +117,20 @@ def _means(values: Any, shapes: Any, axis: Any, longest: Any, out: Any) -> None:
         out[sample] = np.float32(total / length)
 
 
-@njit
+@inner
 def _operate(row: Any, a: Any, of_a: Any, b: Any, of_b: Any, samples: Any, out: Any) -> None:
     """An operation on a and b, of which an image has `of_a` and `of_b` numbers: one, or as many as of `out`."""
     kind = int(row[0])
-    if row[4] < 0:
-        _apply(kind, a, 1, b, 1, out)
-        return
-    longest = len(out) // samples
-    for sample in range(samples):
-        of_sample = out[sample * longest : (sample + 1) * longest]
-        _apply(kind, a[sample * of_a :], int(of_a == longest), b[sample * of_b :], int(of_b == longest), of_sample)
+    several = row[4] >= 0
+    rounds = samples if several else 1
+    length = len(out) // rounds
+    for i in range(rounds):
+        part = out[i * length : (i + 1) * length]
+        move_a, move_b = int(not several or of_a == length), int(not several or of_b == length)
+        _apply(kind, a[i * of_a :], move_a, b[i * of_b :], move_b, part)
 
 
-@njit
+@inner
 def _longest(rows: Any, shapes: Any) -> Any:
     """The longest axis along which a step has numbers."""
     longest = 1
@@ -136,17 +141,17 @@ def _longest(rows: Any, shapes: Any) -> Any:
     return longest
 
 
-@njit
+@inner
 def _side(shapes: Any, sample: Any, axis: Any) -> Any:
     return carray(pointer(shapes[sample]), 3, np.int64)[axis]
 
 
-@njit
+@inner
 def _key(keys: Any, place: Any) -> Any:
     return carray(pointer(keys[place]), 1, np.uint64)[0]
 
 
-@njit
+@inner
 def _apply(kind: Any, a: Any, move_a: Any, b: Any, move_b: Any, out: Any) -> None:
     """An operation on a and b, each moving by one number for each of `out`, or standing still."""
     number = len(out)

@@ -7,6 +7,11 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+_NOT_FOR_PYTHON: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner: Any = njit(**_NOT_FOR_PYTHON)
+"""The decorator of what compiled functions are made of, which Python cannot call: half of the time to compile a small
+function goes into its being called from Python."""
+
 
 @intrinsic
 def _to_pointer(_context: Any, address: Any) -> Any:
@@ -51,7 +56,7 @@ fetch: Any = _fetch
 """fetch(address): that it will be read soon; nothing happens where it cannot be read."""
 
 
-@njit
+@inner
 def copy_rows(source: Any, source_line: Any, target: Any, target_line: Any, number: Any, rows: Any) -> None:
     """`number` bytes of each of so many rows, which begin a line after each other, here and there."""
     for row in range(rows):

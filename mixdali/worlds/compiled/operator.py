@@ -5,19 +5,22 @@ overriding two of its private methods; what those functions receive is the form 
 for some seconds once and keeps the result on disk.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import cache
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, cfunc, types
+from numba.core import event
 from numba.core.caching import FunctionCache
 from nvidia.dali.plugin.numba import NumbaFunction
 from nvidia.dali.types import DALIDataType
 
-from mixdali.worlds.compiled.memory import pointer
+from mixdali.worlds.compiled.memory import inner, pointer
 
 _address, _count = types.uint64, types.int32
 # outputs: data, shapes, ndims, number; the same of the inputs
@@ -40,6 +43,12 @@ IMAGE, LABEL, FLAT, NUMBER, NUMBERS, GRID, PIXELS = (
     (DALIDataType.FLOAT, 2),
     (DALIDataType.FLOAT, 3),
 )
+INSTANT = 0.5  # seconds
+COMPILING = (
+    "mixdali: compiling for this machine, which takes some seconds and is kept; `python -m mixdali.prepare` does it "
+    "ahead"
+)
+_said = threading.Event()
 ADDRESS = SHAPE = (DALIDataType.INT64, 1)
 
 
@@ -70,17 +79,69 @@ def operator(run: Any, setup: Any, inputs: Sequence[Form], *outputs: Form, batch
     )
 
 
-def compiled(signature: Any) -> Callable[[Any], Any]:
-    """The decorator of a function that DALI calls, with the signature RUN, RUN_BATCH or SETUP."""
+class Compiled:
+    """A function that is compiled when its address is asked for, and not before: a graph uses few of them all."""
 
-    def decorate(function: Any) -> Any:
+    def __init__(self, function: Any, signature: Any) -> None:
+        self.function = function
+        self.signature = signature
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Not compiled."""
+        return self.function(*arguments)
+
+    @property
+    def address(self) -> int:
+        return self._compiled.address
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it is kept; None: nowhere."""
         try:
-            _forget_outdated(Path(FunctionCache(function).cache_path))
-            return cfunc(signature, cache=True, error_model="numpy")(function)
-        except RuntimeError:  # no folder to keep the result in
-            return cfunc(signature, error_model="numpy")(function)
+            return Path(FunctionCache(self.function).cache_path)
+        except RuntimeError:  # no folder that can be written to
+            return None
 
-    return decorate
+    @cached_property
+    def _compiled(self) -> Any:
+        folder = self.folder
+        if folder is not None:
+            _forget_outdated(folder)
+        with _notice():
+            return cfunc(self.signature, cache=folder is not None, error_model="numpy")(self.function)
+
+
+def compiled(signature: Any) -> Callable[[Any], Compiled]:
+    """The decorator of a function that DALI calls, with the signature RUN, RUN_BATCH or SETUP."""
+    return lambda function: Compiled(function, signature)
+
+
+@contextmanager
+def _notice() -> Iterator[None]:
+    """One line for each process, once something has really been compiled for longer than an instant."""
+    going_on: list[Any] = []
+
+    def say() -> None:
+        if going_on and not _said.is_set():
+            _said.set()
+            print(COMPILING, file=sys.stderr, flush=True)
+
+    class Listener(event.Listener):
+        def on_start(self, one: Any) -> None:
+            going_on.append(one)
+
+        def on_end(self, one: Any) -> None:
+            pass
+
+    timer = threading.Timer(INSTANT, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        # what is only read from disk goes through none of the compiler's passes
+        with event.install_listener("numba:run_pass", Listener()):
+            yield
+    finally:
+        timer.cancel()
 
 
 @cache
@@ -94,13 +155,13 @@ def _forget_outdated(folder: Path) -> None:
                 index.unlink()
 
 
-@njit
+@inner
 def of_batch(data: Any, number: Any, samples: Any) -> Any:
     """(number, samples) uint64: what a function of the signature RUN_BATCH or SETUP is told of so many inputs."""
     return carray(pointer(data), (number, samples), np.uint64)
 
 
-@njit
+@inner
 def shape_of(shapes: Any, place: Any, ndim: Any) -> Any:
     """The shape of input (or output) number `place`, (ndim,) int64, in a function of the signature RUN."""
     return carray(pointer(carray(pointer(shapes), place + 1, np.uint64)[place]), ndim, np.int64)
@@ -129,13 +190,13 @@ def of_shape(first: int, second: int, third: int) -> Any:
     return setup
 
 
-@njit
+@inner
 def address_of(data: Any, place: Any) -> Any:
     """The pointer to the data of input (or output) number `place`."""
     return pointer(carray(pointer(data), place + 1, np.uint64)[place])
 
 
-@njit
+@inner
 def image_of(data: Any, shapes: Any, place: Any) -> Any:
     """Input (or output) number `place` as a uint8 array (H, W, C)."""
     shape = shape_of(shapes, place, 3)

@@ -7,10 +7,10 @@ Whole batches are worked off in one thread; to ask DALI once for images and targ
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled.memory import pointer
+from mixdali.worlds.compiled.memory import inner, pointer
 from mixdali.worlds.compiled.operator import (
     ADDRESS,
     IMAGE,
@@ -51,7 +51,7 @@ def others_and_targets(images: DataNode, targets: DataNode, numbers: DataNode) -
     return found
 
 
-@njit
+@inner
 def _find(data: Any, numbers: Any, sample: Any, out: Any) -> None:
     """Into `out` (layers,) the places of what is laid on number `sample` of a batch, all of which lie at `data`."""
     for layer in range(len(out)):
@@ -59,7 +59,7 @@ def _find(data: Any, numbers: Any, sample: Any, out: Any) -> None:
         out[layer] = np.int64(data[sample if place < 0 else place])
 
 
-@njit
+@inner
 def _layers(in_shapes: Any, samples: Any) -> Any:
     return carray(pointer(of_batch(in_shapes, 2, samples)[1, 0]), 1, np.int64)[0] // TOLD
 
@@ -87,11 +87,14 @@ def _run_both(outputs, out_shapes, _out_ndims, _num_outputs, inputs, in_shapes, 
         weigh_targets(own, others, numbers, carray(pointer(outs[1, sample]), number, np.float32))
 
 
-@njit
+@inner
 def _like_the_first(shapes: Any, sample: Any, ndim: Any) -> Any:
     """Whether a sample has the shape of the first of its batch; shapes: where those of all lie."""
     first, own = carray(pointer(shapes[0]), ndim, np.int64), carray(pointer(shapes[sample]), ndim, np.int64)
-    return bool(np.all(own == first))
+    same = True
+    for axis in range(ndim):
+        same = same and own[axis] == first[axis]
+    return same
 
 
 @compiled(SETUP)

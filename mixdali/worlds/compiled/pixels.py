@@ -7,18 +7,19 @@ channels become vector instructions.
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from mixdali.worlds.compiled.memory import inner
 
 SCALE = np.float32(1 / 255)
 
 
-@njit
+@inner
 def mixed(own: Any, other: Any, shown: Any) -> Any:
     # Between whole numbers this is exact at both ends and never passes 255; w * a + (1 - w) * b does.
     return own - shown * (own - other)
 
 
-@njit
+@inner
 def convert_pixels(pixels: Any, out: Any, start: Any, scale: Any) -> None:
     """Flat pixels (N * C,) into (C, H * W) from pixel `start` on."""
     channels = len(out)
@@ -37,7 +38,7 @@ def convert_pixels(pixels: Any, out: Any, start: Any, scale: Any) -> None:
                 plane[i] = np.float32(pixels[channels * i + channel]) * scale
 
 
-@njit
+@inner
 def blend_pixels(own: Any, other: Any, out: Any, start: Any, shown: Any, scale: Any) -> None:
     """The same with as many pixels of `other`, whose weight is `shown`."""
     channels = len(out)
@@ -57,7 +58,7 @@ def blend_pixels(own: Any, other: Any, out: Any, start: Any, shown: Any, scale: 
                 plane[i] = mixed(np.float32(own[place]), np.float32(other[place]), shown) * scale
 
 
-@njit
+@inner
 def _blend_masked(own: Any, other: Any, out: Any, start: Any, kept: Any, mask: Any, scale: Any) -> None:
     """The same with a weight for each pixel, the mask's (N,) times `kept`, which is the own pixel's."""
     channels = len(out)
@@ -79,7 +80,7 @@ def _blend_masked(own: Any, other: Any, out: Any, start: Any, kept: Any, mask: A
                 plane[i] = mixed(np.float32(own[place]), np.float32(other[place]), shown) * scale
 
 
-@njit
+@inner
 def lay_pixels(other: Any, out: Any, start: Any, shown: Any) -> None:
     """Pixels of one more image on what lies in `out` already, which goes from 0 to 255."""
     channels = len(out)
@@ -98,9 +99,9 @@ def lay_pixels(other: Any, out: Any, start: Any, shown: Any) -> None:
                 plane[i] = mixed(plane[i], np.float32(other[channels * i + channel]), shown)
 
 
-@njit
+@inner
 def convert_segment(own: Any, other: Any, out: Any, start: Any, kept: Any, mask: Any, scale: Any) -> None:
-    if len(mask):
+    if mask is not None:
         _blend_masked(own, other, out, start, kept, mask, scale)
     elif kept == 1:
         convert_pixels(own, out, start, scale)
@@ -110,7 +111,7 @@ def convert_segment(own: Any, other: Any, out: Any, start: Any, kept: Any, mask:
         blend_pixels(own, other, out, start, np.float32(1) - kept, scale)
 
 
-@njit
+@inner
 def scale_down(out: Any, start: Any, end: Any) -> None:
     """Pixels start to end from 0 to 255 to [0, 1]: what is left to do after several layers."""
     for channel in range(len(out)):

@@ -7,12 +7,12 @@ mix. It is asked once for a batch, as to hand images to several threads would co
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
 from mixdali.worlds.compiled.machine import HALF, KINDS, NODE, STEP, make
-from mixdali.worlds.compiled.memory import pointer
+from mixdali.worlds.compiled.memory import inner, pointer
 from mixdali.worlds.compiled.operator import (
     GRID,
     IMAGE,
@@ -52,7 +52,9 @@ def run(numbers: list[Number], images: DataNode | None, shape: DataNode | None, 
     ]
     function = _run_shapes if images is None else _run_images
     made = operator(function, like_the_first, [form for _, form in inputs], NUMBERS, batch=True)
-    return made(*(node for node, _ in inputs))
+    nodes = [node for node, _ in inputs]
+    # DALI shows the next line with its error
+    return made(*nodes)  # a mix takes uint8 HWC images: leave it the conversion, or pass layout="CHW"
 
 
 def outer(numbers: list[Number], images: DataNode) -> DataNode:
@@ -63,7 +65,8 @@ def outer(numbers: list[Number], images: DataNode) -> DataNode:
     known = _met_by_rows(numbers)
     found = run(known, images, None, 0) if known else types.Constant(np.zeros(1, np.float32))
     program = _written(numbers, in_order(numbers, known), known, 0)
-    return operator(_run_outer, _sides_of_images, [GRID, NUMBERS, IMAGE], GRID)(program, found, images)
+    made = operator(_run_outer, _sides_of_images, [GRID, NUMBERS, IMAGE], GRID)
+    return made(program, found, images)  # a mix takes uint8 HWC images: leave it the conversion, or pass layout="CHW"
 
 
 def _stacked(drawn: list[Number]) -> DataNode:
@@ -106,7 +109,7 @@ def _written(numbers: list[Number], steps: list[Number], given: list[Number], he
     return types.Constant(padded.astype(np.float32).reshape(len(numbers), -1))
 
 
-@njit
+@inner
 def _read(program: Any, number: Any) -> Any:
     """Which steps so many numbers are (number,), and the steps (steps, STEP)."""
     steps = int(carray(pointer(program), 1, np.float32)[0])
@@ -114,7 +117,7 @@ def _read(program: Any, number: Any) -> Any:
     return flat[1 : 1 + number], flat[1 + number :].reshape(steps, STEP)
 
 
-@njit
+@inner
 def _run(outputs: Any, out_shapes: Any, inputs: Any, in_shapes: Any, samples: Any, of_images: Any) -> None:
     """All images of a batch: a function of the signature RUN_BATCH but for counts that it needs not."""
     outs, ins = of_batch(outputs, 1, samples)[0], of_batch(inputs, 4, samples)

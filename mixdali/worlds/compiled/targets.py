@@ -6,11 +6,11 @@ A batch of few classes is worked off in one thread: to hand its samples to sever
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.worlds.compiled.memory import copy_bytes, pointer
+from mixdali.worlds.compiled.memory import copy_bytes, inner, pointer
 from mixdali.worlds.compiled.operator import (
     ADDRESS,
     LABEL,
@@ -62,7 +62,7 @@ def _check_labels(labels: DataNode, num_classes: int) -> DataNode:
     return fn.permute_batch(labels, indices=found)  # index -1 here: labels must be from 0 to num_classes - 1
 
 
-@njit
+@inner
 def weigh_targets(own: Any, others: Any, numbers: Any, out: Any) -> None:
     """One target's mean with those that lie at `others`, into `out`."""
     lam = numbers[TOLD - 1]
@@ -74,18 +74,18 @@ def weigh_targets(own: Any, others: Any, numbers: Any, out: Any) -> None:
         _weigh(out, np.float32(1), _target(others[layer], len(own)), numbers[TOLD * (layer + 1) - 1], out)
 
 
-@njit
+@inner
 def _target(place: Any, number: Any) -> Any:
     return carray(pointer(np.uint64(place)), number, np.float32)
 
 
-@njit
+@inner
 def _weigh(own: Any, lam: Any, other: Any, share: Any, out: Any) -> None:
     for i in range(len(out)):
         out[i] = lam * own[i] + share * other[i]
 
 
-@njit
+@inner
 def _one_hot(outputs: Any, inputs: Any, in_shapes: Any, samples: Any) -> None:
     outs, ins = of_batch(outputs, 1, samples)[0], of_batch(inputs, 3, samples)
     number = carray(pointer(of_batch(in_shapes, 1, samples)[0][0]), 1, np.int64)[0]

@@ -38,6 +38,10 @@ def finished(plan: Plan, computed: Callable[[list[Number]], DataNode]) -> Plan:
         }
         parts |= {where + name: node for name, node in found.items() if getattr(layer, name, None) is not None}
     made = Plan.of_parts(parts)
+    nodes: list[Plan | Layer] = [made, *made.more]
+    for layer, node in zip(layers, nodes, strict=True):
+        if (weight := as_number(layer.weight)).kind == "constant":
+            node.weight._mixdali_constant = weight.value
     # What the kernels read is at hand already, as long as nobody changes the plan.
     made.weight._mixdali_numbers = (vector, _nodes(made))
     return made

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
+from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan
 from mixdali.worlds.graph.draws import GraphRandomness
 from mixdali.worlds.graph.plan import finished, kernel_numbers
@@ -36,6 +37,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 class GraphWorld(OperatorWorld):
     ops, math, float32, int32, nearest = fn, math, types.FLOAT, types.INT32, types.INTERP_NN
+    dtypes: ClassVar[dict[str, Any]] = {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}
 
     size = Numbers((Number("size", value=0), Number("size", value=1)))
 
@@ -54,10 +56,14 @@ class GraphWorld(OperatorWorld):
     def is_on_gpu(self, data: DataNode) -> bool:
         return data.device == "gpu"
 
-    def check_uint8(self, images: DataNode) -> DataNode:
-        # A bitwise operator stops with an error at floats. One pixel is enough to ask.
-        pixel = fn.slice(images, start=(0, 0, 0), shape=(1, 1, 1), axes=(0, 1, 2))
-        return 0.0 * fn.reshape(pixel & 0, shape=[1])
+    def pixels(self, images: DataNode) -> tuple[DataNode, DataNode]:
+        # A graph knows no types before it runs, but as bytes only images of bytes keep their shape. Shapes are on the
+        # CPU wherever the images are, and no pixel is read.
+        pixels = fn.reinterpret(images, dtype=types.UINT8, layout="HWC")
+        more = fn.reductions.sum(pixels.shape() - images.shape())
+        table = types.Constant([0.0])
+        # a place outside of it is an error, and DALI shows the next line with that
+        return pixels, table[more]  # a mix takes uint8 HWC images: leave it the conversion, or pass layout="CHW"
 
     def check_labels(self, labels: DataNode, num_classes: int) -> DataNode:
         # DALI's one_hot gives a label out of range no class at all; reading a table of num_classes entries stops there.
@@ -166,35 +172,40 @@ class GraphWorld(OperatorWorld):
     def finish(self, plan: Plan) -> Plan:
         return finished(plan, self._computed)
 
-    def apply(self, images: DataNode, targets: DataNode | None, plan: Plan) -> tuple[DataNode, DataNode | None]:
+    def apply(
+        self, images: DataNode, targets: DataNode | None, plan: Plan, output: Output = UNCHANGED
+    ) -> tuple[DataNode, DataNode | None]:
         if targets is None or plan.partner is None or not (self._is_fused(images, plan) and self._has_few(targets)):
-            return super().apply(images, targets, plan)
+            return super().apply(images, targets, plan, output)
         from mixdali.worlds.compiled.others import others_and_targets
 
         numbers = kernel_numbers(plan)
         places, mixed = others_and_targets(images, targets, numbers)
-        return self._fused(images, places, numbers, plan), mixed
+        return self._fused(images, places, numbers, plan, output), mixed
 
-    def blend(self, images: DataNode, plan: Plan) -> DataNode:
+    def blend(self, images: DataNode, plan: Plan, output: Output = UNCHANGED) -> DataNode:
         if not self._is_fused(images, plan):
-            return super().blend(images, plan)
+            return super().blend(images, plan, output)
         from mixdali.worlds.compiled.images import erase
         from mixdali.worlds.compiled.others import others_of_images
 
         numbers = kernel_numbers(plan)
         if plan.fill is not None:
-            return fn.reshape(erase(images, numbers, plan.fill), layout="CHW")
-        return self._fused(images, others_of_images(images, numbers), numbers, plan)
+            return erase(images, numbers, plan.fill, output)
+        return self._fused(images, others_of_images(images, numbers), numbers, plan, output)
 
     def _is_fused(self, images: DataNode, plan: Plan) -> bool:
         return self.layout == "HWC" and self._is_compiled(images) and plan.noise is None and plan.scale is None
 
-    def _fused(self, images: DataNode, others: DataNode, numbers: DataNode, plan: Plan) -> DataNode:
+    def _fused(self, images: DataNode, others: DataNode, numbers: DataNode, plan: Plan, output: Output) -> DataNode:
         from mixdali.worlds.compiled.images import blend
 
-        return fn.reshape(blend(images, others, numbers, plan.mask), layout="CHW")
+        return blend(images, others, numbers, plan.mask, output, 1 + len(plan.more), plan.region is not None)
 
     def blend_targets(self, targets: DataNode, plan: Plan) -> DataNode:
+        before = _before_the_copy(targets)
+        if before is not None:
+            return self.blend_targets(before, plan).gpu()
         if plan.partner is None or not self._is_compiled(targets):
             return super().blend_targets(targets, plan)
         from mixdali.worlds.compiled.others import others_of_targets
@@ -222,20 +233,27 @@ class GraphWorld(OperatorWorld):
         targets._mixdali_classes = num_classes
         return targets
 
-    def to_float(self, images: DataNode) -> DataNode:
-        if not self._is_compiled(images):
-            return super().to_float(images)
+    def to_float(self, images: DataNode, output: Output = UNCHANGED) -> DataNode:
+        if self.layout == "CHW" or not self._is_compiled(images):
+            return super().to_float(images, output)
         from mixdali.worlds.compiled.images import to_float
 
-        return fn.reshape(to_float(images), layout="CHW")
+        return to_float(images, output)
 
     def _is_compiled(self, data: DataNode) -> bool:
         """Whether the compiled operators can be used: on the CPU, with numba installed."""
         return not self.is_on_gpu(data) and find_spec("numba") is not None
 
 
+def _before_the_copy(data: DataNode) -> DataNode | None:
+    """What was copied to the GPU to become this, if it was: a mix of few numbers is the cheaper before the copy."""
+    made = [] if data.device != "gpu" or data.source is None else data.source.outputs
+    return next((node for node in made if node.name == data.name and node.device == "cpu"), None)
+
+
 def _scalar(value: float) -> DataNode:
-    return types.Constant(np.array(value, dtype=np.float32))
+    # without a device it is no node, and arithmetic does not take two that are none
+    return types.Constant(np.array(value, dtype=np.float32), device="cpu")
 
 
 def _draw(kind: str, draw: Draw) -> DataNode:

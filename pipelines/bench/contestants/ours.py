@@ -1,5 +1,6 @@
 """mixdali: its own pipelines. mix: its name in `pipelines.bench.mixes`, or None.
 
+handed_out: what images are handed out in, if not float32 CHW in [0, 1].
 files: how many of the repeated files are in the list; all of them by default.
 """
 
@@ -23,6 +24,7 @@ def batches(settings: dict[str, Any]) -> Iterator[Any]:
         "seed": settings["seed"],
         "device": settings["device"],
         "num_threads": settings["threads"],
+        **settings.get("handed_out", {}),
     }
     if settings["kind"] == "files":
         source = read_folder(settings["folder"], "train")

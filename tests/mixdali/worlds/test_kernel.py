@@ -288,6 +288,8 @@ def test_nothing_is_kept_from_before_a_change_of_the_sources(tmp_path: Path, els
         @compiled(types.int32())
         def function():
             return 1
+
+        function.address
         """
     script = tmp_path / "script.py"
     script.write_text(dedent(program))
