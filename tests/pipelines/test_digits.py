@@ -112,6 +112,6 @@ def test_a_cache_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"pip install 'mixdali\[train\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'mixdali\[tools\]'"):
         cifar_folder(tmp_path)
     assert not list((tmp_path / "digits-v1").iterdir())

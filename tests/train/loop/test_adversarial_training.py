@@ -39,6 +39,7 @@ from train.objectives import (
 )
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
+from train.objectives.objective import step_draws
 from train.recipe import Recipe
 
 ROOT = Path(__file__).parents[3]
@@ -136,7 +137,7 @@ def test_a_gradient_that_overflows_does_not_stay_in_the_weights() -> None:
 @every
 def test_a_step_reads_nothing_back_but_whether_the_images_are_right(objective: Objective) -> None:
     batch, model = make_batch(), preact()
-    state, draws = objective.setup(model, 10, NUM_CLASSES), objective.draw(batch, seeded())
+    state, draws = objective.setup(model, 10, NUM_CLASSES), step_draws(objective, batch, seeded())
     counts = []
     for steps in (1, 6):
         longer: Any = replace(inner_of(objective), attack=replace(ATTACK, num_steps=steps))  # type: ignore[call-arg]
