@@ -99,7 +99,7 @@ def file_of(
         content: of it.
         wanted: what is to be built, in plain values.
         named: the file that the user names.
-        tell: is told in one line which file is run.
+        tell: is told in one line which file is run, before it is.
 
     Raises:
         FileNotFoundError, ValueError: no file is named and the remembered one is not there as it was.
@@ -111,9 +111,8 @@ def file_of(
         return None
     if named is None:
         named = _unchanged(f"{checkpoint} is made with {own[0]} of", content.get("recipe_file"))
-    file = read_recipe_file(named)
-    tell(f"{', '.join(own)} of {checkpoint}: read from {file.path}")
-    return file
+    tell(f"{', '.join(own)} of {checkpoint}: read from {named.resolve()}")
+    return read_recipe_file(named)
 
 
 def own_names(plain: Any) -> set[str]:
