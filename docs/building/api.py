@@ -9,7 +9,7 @@ MIXDALI = {
     "Methods": ("methods", "mix"),
     "Loaders": ("loading", "wrapping"),
     "Plans and laws": ("plan", "schedule", "seeds"),
-    "Pixels, targets, losses": ("pixels", "targets", "losses"),
+    "Pixels, targets, losses": ("pixels", "targets", "along", "losses"),
     "What methods are written in": ("draws", "worlds"),
 }
 
