@@ -3,6 +3,7 @@
 import ast
 import inspect
 import pickle
+import re
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_a_shared_argument_shows_on_every_loader_with_its_default_and_its_docume
         assert shown[field.name].kind is inspect.Parameter.KEYWORD_ONLY
         assert shown[field.name].annotation == field.type
         assert shown[field.name].default == (inspect.Parameter.empty if field.default is MISSING else field.default)
-        assert f"\n{field.name} " in inspect.getdoc(function)
+        assert re.search(rf"^{field.name}\s", inspect.getdoc(function) or "", re.MULTILINE)
     assert next(iter(shown)) == "source"
     assert pickle.loads(pickle.dumps(function)) is function
 
