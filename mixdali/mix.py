@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from mixdali.checks import count, fraction, one_of
 from mixdali.draws import Draws
-from mixdali.output import Output
 from mixdali.plan import Plan
 from mixdali.schedule import Alpha, Fixed, Ramp, check_setting
 from mixdali.worlds import World, world_of
+from mixdali.worlds.output import Output
 
 Per = Literal["image", "batch", "pair"]
 Partner = Literal["cycle", "permutation", "flip", "roll", "same_class", "other_class"]

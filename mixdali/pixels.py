@@ -2,8 +2,8 @@
 
 from typing import Any, TypeVar
 
-from mixdali.output import Output
 from mixdali.worlds import world_of
+from mixdali.worlds.output import Output
 
 Images = TypeVar("Images")
 

@@ -20,7 +20,7 @@ from mixdali import Loader, Mix, Plan, derive_seed
 from mixdali.checks import fraction
 from mixdali.loading.epochs import epoch_of
 from mixdali.loading.sampling import Shuffled
-from mixdali.output import Output
+from mixdali.worlds.output import Output
 
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
 from .augment.augmix import augmix

@@ -9,7 +9,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader, derive_seed
 from mixdali.loading.sampling import check_shard
-from mixdali.output import Output
+from mixdali.worlds.output import Output
 
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
 from .outputs import TRAIN, VAL, graph_settings, output_names

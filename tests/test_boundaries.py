@@ -16,10 +16,10 @@ DALI, TORCH = "nvidia.dali", "torch"
 TABLE = """
     mixdali/checks.py mixdali/names.py mixdali/seeds.py
     mixdali/ranks.py
-    mixdali/plan.py mixdali/output.py mixdali/draws.py mixdali/worlds/classmates.py
+    mixdali/plan.py mixdali/worlds/output.py mixdali/draws.py mixdali/worlds/classmates.py
     mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph
     mixdali/schedule.py mixdali/targets.py mixdali/pixels.py mixdali/mix.py
-    mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping
+    mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping mixdali/prepare
     mixdali
 
     pipelines/arguments.py pipelines/show pipelines/sources pipelines/augment

@@ -6,10 +6,10 @@ from typing import Any
 from mixdali.checks import boolean, positive
 from mixdali.draws import Draws
 from mixdali.mix import Layout, Mix, Per
-from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan
 from mixdali.schedule import Ramp
 from mixdali.worlds import World, world_of
+from mixdali.worlds.output import UNCHANGED, Output
 
 
 @dataclass(frozen=True)

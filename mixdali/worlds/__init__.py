@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mixdali.draws import Randomness
-from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan
+from mixdali.worlds.output import UNCHANGED, Output
 
 
 class World(Protocol):

@@ -8,10 +8,10 @@ import nvidia.dali.experimental.dynamic as ndd
 from nvidia.dali import types
 
 from mixdali.draws import FINITE, Law, Line, check_law, check_partner, check_shape
-from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
+from mixdali.worlds.output import UNCHANGED, Output
 from mixdali.worlds.told import ONE_SIZE
 
 FLOATS = (ndd.float16, ndd.float32, ndd.float64)

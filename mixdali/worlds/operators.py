@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixdali.checks import one_of
-from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Layer, Plan
 from mixdali.worlds import scaled
+from mixdali.worlds.output import UNCHANGED, Output
 from mixdali.worlds.told import ONE_SIZE, told
 
 # Pixels along a side that a mask can have.
@@ -30,7 +30,7 @@ class OperatorWorld(ABC):
     math: Any
     float32: Any  # types, as `ops` names them
     int32: Any
-    dtypes: ClassVar[dict[str, Any]]  # those of `mixdali.output`
+    dtypes: ClassVar[dict[str, Any]]  # those of `mixdali.worlds.output`
     nearest: Any  # the interpolation
 
     def __init__(self, data: Any, layout: str | None = None) -> None:

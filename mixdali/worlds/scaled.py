@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixdali.output import Output
 from mixdali.plan import Layer, Plan
+from mixdali.worlds.output import Output
 from mixdali.worlds.told import ONE_SIZE, told
 
 MOST = 4  # images of a sum: beyond them arithmetic on maps of weights is the lesser work

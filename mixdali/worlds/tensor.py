@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mixdali.checks import one_of
 from mixdali.draws import check_partner
-from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Layer, Plan, is_whole
+from mixdali.worlds.output import UNCHANGED, Output
 from mixdali.worlds.tensor_draws import TensorRandomness, here
 
 

@@ -12,8 +12,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from mixdali.output import Output
 from mixdali.worlds.compiled.memory import inner
+from mixdali.worlds.output import Output
 
 
 def form_of(output: Output, unit: float) -> np.ndarray:

@@ -12,7 +12,6 @@ from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.types import DALIDataType
 
-from mixdali.output import UNCHANGED, Output
 from mixdali.worlds.compiled.boxes import box_of, within
 from mixdali.worlds.compiled.forms import form_of, hand_out
 from mixdali.worlds.compiled.layers import ROWS, cover_rows, first_layer, next_layer
@@ -35,6 +34,7 @@ from mixdali.worlds.compiled.operator import (
 )
 from mixdali.worlds.compiled.pixels import SCALE, convert_pixels, mixed, scale_down
 from mixdali.worlds.numbers import TOLD
+from mixdali.worlds.output import UNCHANGED, Output
 
 # What is written: half precision as its bits, which numba's operator takes no other way.
 KINDS: dict[str | None, Any] = {None: np.float32, "float32": np.float32, "float16": np.uint16, "uint8": np.uint8}

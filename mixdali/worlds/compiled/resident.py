@@ -12,7 +12,6 @@ from numba import carray
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-from mixdali.output import UNCHANGED, Output
 from mixdali.worlds.compiled.forms import form_of, hand_out
 from mixdali.worlds.compiled.images import KINDS, TYPES
 from mixdali.worlds.compiled.layers import LAYER, first_layer, next_layer
@@ -29,6 +28,7 @@ from mixdali.worlds.compiled.operator import (
     operator,
 )
 from mixdali.worlds.compiled.pixels import SCALE, convert_pixels, scale_down
+from mixdali.worlds.output import UNCHANGED, Output
 
 HEAD = 6  # numbers before the crops: where the pixels lie, and their shape
 CROP = 3  # numbers a crop: row, y, x

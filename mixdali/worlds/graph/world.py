@@ -9,12 +9,12 @@ from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
-from mixdali.output import UNCHANGED, Output
 from mixdali.plan import Plan
 from mixdali.worlds.graph.draws import GraphRandomness
 from mixdali.worlds.graph.plan import finished, kernel_numbers
 from mixdali.worlds.numbers import Draw, Number, Numbers, as_number, by_operators, combine
 from mixdali.worlds.operators import OperatorWorld, called_once_for_equals
+from mixdali.worlds.output import UNCHANGED, Output
 from mixdali.worlds.uniforms import partners, uniforms
 
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -13,10 +13,10 @@ from nvidia.dali.plugin.pytorch import DALIGenericIterator, LastBatchPolicy
 
 import mixdali
 from mixdali import CutMix, Loader, Mix, MixUp
-from mixdali.output import Output
 from mixdali.worlds import scaled
 from mixdali.worlds.graph.world import GraphWorld
 from mixdali.worlds.operators import OperatorWorld
+from mixdali.worlds.output import Output
 from tests.helpers.methods import METHODS, PIXEL_METHODS
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -59,7 +59,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         folders = set().union(*pool.map(prepare, parts))
     print(f"compiled in {time.perf_counter() - start:.0f} s, kept in {', '.join(sorted(folders))}")
-
-
-if __name__ == "__main__":
-    main()
