@@ -27,8 +27,9 @@ PARTS = (
 def prepare(names: Sequence[str]) -> set[str]:
     """Compiles what these modules hold, and says where it is kept. After a colon: "usual" for the usual form of images
     alone, "forms" for all others."""
-    from mixdali.worlds.compiled.operator import Compiled
+    from mixdali.worlds.compiled.operator import Compiled, say_nothing
 
+    say_nothing()
     folders = set()
     for name in names:
         module, _, which = name.partition(":")

@@ -5,10 +5,11 @@ each channel, and what they are multiplied by after that. What is written is flo
 uint16, or uint8.
 """
 
+import platform
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic, overload
 
@@ -35,10 +36,27 @@ bits: Any = _bits
 """The bits of a float32."""
 
 
+@intrinsic
+def _half_at_once(_context: Any, _value: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
+
+    return types.uint16(types.float32), generate
+
+
+half_at_once: Any = _half_at_once
+"""As `half`, where the processor has an instruction for it."""
+
+
+def has_halves() -> bool:
+    """Whether it has; numba compiles for the processor it runs on."""
+    machine = platform.machine().lower()
+    return machine in ("aarch64", "arm64") or bool(binding.get_host_cpu_features().get("f16c"))
+
+
 @inner
 def half(value: Any) -> Any:
-    """The bits of the nearest number of half precision, of two as near ones the even one; beyond the largest infinity.
-    Integers alone, as not every processor has an instruction for it."""
+    """The bits of the nearest number of half precision, of two as near the even one; beyond the largest, infinity."""
     found = bits(np.float32(value))
     sign = (found >> np.uint32(16)) & np.uint32(0x8000)
     size = found & np.uint32(0x7FFFFFFF)
@@ -59,7 +77,7 @@ def _(value, out):  # type: ignore[no-untyped-def]
     if out.dtype == types.float32:
         return lambda value, out: value
     if out.dtype == types.uint16:
-        return lambda value, out: half(value)
+        return (lambda value, out: half_at_once(value)) if has_halves() else (lambda value, out: half(value))
     return lambda value, out: np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))
 
 

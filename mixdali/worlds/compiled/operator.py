@@ -116,6 +116,11 @@ def compiled(signature: Any) -> Callable[[Any], Compiled]:
     return lambda function: Compiled(function, signature)
 
 
+def say_nothing() -> None:
+    """Of what is compiled from here on."""
+    _said.set()
+
+
 @contextmanager
 def _notice() -> Iterator[None]:
     """One line for each process, once something has really been compiled for longer than an instant."""

@@ -1,5 +1,6 @@
 """Mixed images normalised, in half precision, as bytes or with channels last: the same in every world."""
 
+import gc
 import re
 from typing import Any
 
@@ -147,6 +148,26 @@ def test_halves_are_rounded_to_the_nearest_even_one_also_the_smallest_and_the_la
     assert 0 < abs(small).min() < 2**-14
 
 
+def test_halves_are_the_same_without_an_instruction_for_them() -> None:
+    numba = pytest.importorskip("numba")
+    from mixdali.worlds.compiled.forms import half
+
+    @numba.njit
+    def halves(values: np.ndarray, out: np.ndarray) -> None:
+        for i in range(len(values)):
+            out[i] = half(values[i])
+
+    # all positive halves and what lies between them, also just beside the middles
+    every = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
+    middles = ((every[1:] + every[:-1]) / 2).astype(np.float32)
+    values = np.concatenate([every.astype(np.float32), middles, np.nextafter(middles, 0), np.nextafter(middles, 9e9)])
+    values = np.concatenate([values, -values, np.array([65519, 65520, 1e9, np.inf], np.float32)], dtype=np.float32)
+    made = np.empty(len(values), np.uint16)
+    halves(values, made)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(made, values.astype(np.float16).view(np.uint16))
+
+
 WRONG = {
     "mean is in units of images in [0, 1], got (123.675, 116.28, 103.53); if it is meant for pixels from 0 to 255": {
         "mean": (123.675, 116.28, 103.53)
@@ -202,6 +223,7 @@ def test_images_that_are_no_bytes_name_the_cure_also_in_dalis_own_iterators(
         TypeError, match=r'^a mix in a DALI graph takes uint8 HWC images, got floats or others.*layout="CHW"'
     ):
         next(iter(Loader(floating(images, mix), num_samples=NUMBER)))
+    gc.collect()  # here, and not later in a thread of another pipeline, which could not end these
 
 
 def test_float_images_of_half_precision_name_the_cure() -> None:

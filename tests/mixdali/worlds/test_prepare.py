@@ -63,6 +63,7 @@ def test_prepare_compiles_a_module_ahead_and_says_where_it_lies(tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "program.py"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
+    assert done.stderr == ""
     assert re.fullmatch(rf"compiled in \d+ s, kept in {re.escape(str(kept))}\S*\n", done.stdout)
     assert [path.name.partition("-")[0] for path in kept.rglob("*.nbi")] == ["targets._scalars"]
 
