@@ -147,7 +147,9 @@ def test_a_step_reads_nothing_back_but_whether_the_images_are_right(objective: O
             longer(model, batch, state, draws)[0].backward()
         longer.after_step(model, batch, state)
         counts.append(len(reads.found))
-    assert counts[0] == counts[1] <= 3
+    # On the CPU a mix looks at its partners and at what came out.
+    mixes = isinstance(objective, InterpolatedAdversarialTraining)
+    assert counts[0] == counts[1] <= (5 if mixes else 3)
 
 
 # Wrapped networks.
