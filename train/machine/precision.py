@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -35,3 +37,21 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     """The context of a forward pass in `precision`; with float32 it does nothing."""
     enabled = precision != "float32"
     return torch.autocast(device.type, dtype=getattr(torch, precision) if enabled else None, enabled=enabled)
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """float32 is float32 inside the block: no TF32, whose products keep 10 of its 23 bits, on a GPU.
+
+    torch lets convolutions use TF32 unless it is told otherwise, and accuracies, attacks and certificates then hang on
+    the card.
+    """
+    before = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn
+    settings = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "benchmark_limit", "deterministic")}
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with cudnn.flags(**settings, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
