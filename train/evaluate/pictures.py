@@ -60,13 +60,13 @@ def draw_calibration(path: Path, found: Mapping[str, Any], title: str) -> None:
     _finish(figure, (grid[0][0], grid[1][0]), title, path)
 
 
-def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], number: int) -> None:
+def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], total: int) -> None:
     """Each network's accuracy by corruption: a bar for the mean over the severities, with its 95 % interval, a dot for
     each of them.
 
     found   by network, "networks" of what `measure_corruptions` returns.
     clean   by network, accuracy on the images as they are, 0 to 1.
-    number  of the images.
+    total   number of the images.
     """
     names = list(next(iter(found.values()))["accuracies"])
     figure = _figure(1.5 + 0.62 * len(names) * max(1.0, 0.55 * len(found)), 4.2)
@@ -79,7 +79,7 @@ def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Ma
         means = [100 * one["by_corruption"][name] for name in names]
         label = f"{short(network, 30)}, mean {one['mean']:.1%}"
         axes.bar(centre, means, 0.92 * width, color=colour, alpha=0.55, label=label, linewidth=0)
-        around = whiskers([one["by_corruption"][name] for name in names], number)
+        around = whiskers([one["by_corruption"][name] for name in names], total)
         axes.errorbar(centre, means, around, fmt="none", ecolor=INK, **BARS)
         for place, name in zip(centre, names, strict=True):
             values = 100 * np.array(one["accuracies"][name])
@@ -96,7 +96,7 @@ def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Ma
 
 
 def draw_levels(
-    path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], names: Mapping[str, str], number: int
+    path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], names: Mapping[str, str], total: int
 ) -> None:
     """Accuracy by strength with 95 % intervals, a panel for each kind and a line for each network.
 
@@ -104,7 +104,7 @@ def draw_levels(
             return it.
     clean   by network, accuracy on the images as they are, 0 to 1, where the line begins; may lack networks.
     names   of each kind, what its strength is: the panel's horizontal axis.
-    number  of the images.
+    total   number of the images.
     """
     kinds = list(next(iter(found.values())))
     figure = _figure(3.3 * len(kinds) + 0.5, 3.4)
@@ -115,7 +115,7 @@ def draw_levels(
             if network in clean:
                 points[0.0] = clean[network]
             x, y = zip(*sorted(points.items()), strict=True)
-            _line(axes, x, y, number, COLOURS[place % len(COLOURS)], network)
+            _line(axes, x, y, total, COLOURS[place % len(COLOURS)], network)
         axes.set_title(kind.replace("_", " "), fontsize=10, color=INK, loc="left")
         axes.set_xlabel(names[kind], fontsize=9, color=INK)
         axes.set_xlim(left=0)
