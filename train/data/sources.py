@@ -88,10 +88,16 @@ def read_sources(kind: Data, root: str | None) -> Sources:
         FileNotFoundError, ValueError: one line on what is missing or wrong in the folder.
     """
     from pipelines.sources import digits, files
+    from pipelines.sources.formats import known
 
-    if root is not None and (found := files.find_kind(root)) != kind:
+    own = None if root is None else known.find(root)
+    if root is not None and (found := known.find_kind(root)) != kind:
         names = {"cifar": "CIFAR pickles", "imagenet": "image files"}
-        raise ValueError(f"{root} holds {names[found]}, the recipe reads {names[kind]}; pass --data {found}")
+        holds = names[found] if own is None else own.form.name
+        raise ValueError(f"{root} holds {holds}, the recipe reads {names[kind]}; pass --data {found}")
+    if own is not None:
+        train, held_out = own.read("train"), own.read("test")
+        return Sources(kind, train, held_out, len(train.classes))
     if kind == "cifar":
         folder = digits.cifar_folder() if root is None else root
         train, held_out = files.read_cifar(folder, "train"), files.read_cifar(folder, "test")

@@ -147,12 +147,12 @@ def read_function(name: str, root: str | None) -> Subject:
     Raises:
         ValueError, TypeError, ImportError: there is no such function, or it returns no torch module.
     """
-    from pipelines.sources import files
+    from pipelines.sources.formats import known
 
     if not is_function(name):
         raise ValueError(f"model must be MODULE:FUNCTION, such as mine:load_network, got {name!r}")
     network = call_function(name)
-    sources = read_sources("cifar" if root is None else files.find_kind(root), root)
+    sources = read_sources("cifar" if root is None else known.find_kind(root), root)
     return Subject(name, {"network": network}, sources, None, ours=False)
 
 

@@ -153,13 +153,17 @@ def read_others(folder: Path) -> Source:
         FileNotFoundError, NotADirectoryError, ValueError: one line on what is missing or wrong.
     """
     from pipelines.sources.files import EXTENSIONS, find_kind, read_cifar, read_folder
+    from pipelines.sources.formats.known import find
     from pipelines.sources.source import Source
 
     folder = folder.expanduser()
     loose = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS] if folder.is_dir() else []
     if loose:
         return Source(sorted(str(path) for path in loose), np.zeros(len(loose), dtype=np.int64))
-    source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val")
+    if (own := find(folder)) is not None:
+        source = own.read("test")
+    else:
+        source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val")
     return Source(source.items, np.zeros(len(source), dtype=np.int64))
 
 
