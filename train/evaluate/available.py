@@ -7,12 +7,13 @@ text. It draws nothing but from `setup.seed`, prints nothing and writes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from train.data.images import HeldOutImages, labels_of
+from train.data.images import HeldOutImages, identify_images, labels_of
 from train.evaluate.parts import auto
 from train.evaluate.parts.adversarial import Keep, Saved, measure_saved
 from train.evaluate.parts.attacks import Ascent, measure_pgd
@@ -23,6 +24,7 @@ from train.evaluate.parts.detection import measure_detection
 from train.evaluate.parts.doubts import measure_doubts
 from train.evaluate.parts.noise import measure_noise
 from train.evaluate.parts.occlusion import measure_occlusion
+from train.evaluate.parts.published import Variant, measure_real, measure_variants
 from train.evaluate.parts.shifts import Network, Networks, Remember, check_labels, read_logits
 from train.evaluate.parts.transfer import measure_fgsm, measure_transfer
 from train.files.checkpoint import digest_file
@@ -54,6 +56,10 @@ class Setup:
     """corruptions: those that were made before."""
     others: Mapping[str, HeldOutImages] = field(default_factory=dict)
     """detection: images of other classes, by name."""
+    variants: Mapping[str, tuple[Variant, HeldOutImages]] = field(default_factory=dict)
+    """variants: other images of the classes, by name."""
+    real: Sequence[frozenset[int]] | None = None
+    """real: ReaL's labels of the images."""
     saved: Saved | None = None
     """saved: the adversarial images of a file."""
     keep: Callable[[str], Keep] | None = None
@@ -113,6 +119,15 @@ def detection(setup: Setup, remember: Remember) -> dict[str, Any]:
     return measure_detection(setup.networks, setup.images, setup.others, seed=setup.seed, remember=remember)
 
 
+def variants(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_variants(setup.networks, setup.variants, remember=remember)
+
+
+def real(setup: Setup, remember: Remember) -> dict[str, Any]:
+    assert setup.real is not None
+    return measure_real(setup.networks, setup.images, setup.real)
+
+
 def fgsm(setup: Setup, remember: Remember) -> dict[str, Any]:
     return measure_fgsm(setup.networks, setup.images, eps=ONE_STEP_RADII, remember=remember)
 
@@ -162,6 +177,8 @@ PARTS: dict[str, Measure] = {
     "noise": noise,
     "occlusion": occlusion,
     "corruptions": corruptions,
+    "variants": variants,
+    "real": real,
     "detection": detection,
     "fgsm": fgsm,
     "transfer": transfer,
@@ -194,6 +211,12 @@ def own_settings(name: str, setup: Setup) -> dict[str, Any]:
         return {"source": setup.source_name}
     if name == "corruptions":
         return {"made_by": maker() if setup.published is None else str(setup.published.folder)}
+    if name == "variants":
+        return {"folders": {other: identify_images(variant.source) for other, (variant, _) in setup.variants.items()}}
+    if name == "real":
+        assert setup.real is not None
+        text = repr([sorted(labels) for labels in setup.real])
+        return {"labels": hashlib.sha256(text.encode()).hexdigest()[:12]}
     if name == "detection":
         return {"ood": {other: len(images) for other, images in setup.others.items()}}
     return {}
@@ -201,6 +224,10 @@ def own_settings(name: str, setup: Setup) -> dict[str, Any]:
 
 def why_not(name: str, setup: Setup) -> str | None:
     """Why a part cannot be measured; None if it can."""
+    if name == "variants" and not setup.variants:
+        return "variants needs folders of other images of the classes; pass --variants"
+    if name == "real" and setup.real is None:
+        return "real needs ReaL's list of labels; pass --real"
     if name == "transfer" and setup.source is None:
         return "transfer needs the checkpoint of another network; pass --source"
     if name == "corruptions" and setup.published is None:

@@ -34,11 +34,14 @@ def part_intervals(name: str, result: Mapping[str, Any], num_images: int) -> dic
     """By network the 95 % intervals of those numbers of a part that are shares of its images, by their own names."""
     if name not in SHARES:
         return {}
-    found = networks_of(name, result)
-    return {
-        network: intervals(SHARES[name](one), one.get("images", num_images) if name == "doubts" else num_images)
-        for network, one in found.items()
-    }
+    found: dict[str, Any] = {}
+    for network, one in networks_of(name, result).items():
+        shares = SHARES[name](one)
+        if name == "variants":
+            found[network] = {title: intervals(own, one[title]["images"]) for title, own in shares.items()}
+        else:
+            found[network] = intervals(shares, one["images"] if name in ("real", "doubts") else num_images)
+    return found
 
 
 def networks_of(name: str, result: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -90,6 +93,14 @@ def _corruptions(found: Mapping[str, Any], total: int) -> Lines:
     if found["mce_alexnet"] is not None:
         lines.append(("corruptions, mCE over AlexNet's", f"{found['mce_alexnet']:.2%}"))
     return lines
+
+
+def _variants(found: Mapping[str, Any], total: int) -> Lines:
+    return [(name, with_interval(one["accuracy"], one["images"])) for name, one in found.items()]
+
+
+def _real(found: Mapping[str, Any], total: int) -> Lines:
+    return [("ReaL labels", with_interval(found["accuracy"], found["images"]))]
 
 
 def _detection(found: Mapping[str, Any], total: int) -> Lines:
@@ -156,6 +167,8 @@ LINES: dict[str, Write] = {
     "noise": _levels({"white": "white noise", "uniform": "uniform noise", "salt_and_pepper": "salt and pepper"}),
     "occlusion": _levels({"centre": "square in the centre", "random": "square anywhere"}),
     "corruptions": _corruptions,
+    "variants": _variants,
+    "real": _real,
     "detection": _detection,
     "fgsm": _fgsm,
     "transfer": _levels({"fgsm": "transfer, FGSM", "pgd20": "transfer, PGD-20"}),
@@ -184,6 +197,10 @@ SHARES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "noise": _all,
     "occlusion": _all,
     "corruptions": _some("mean", "by_corruption", "by_severity", "by_group", "accuracies"),
+    "variants": lambda found: {
+        name: {key: one[key] for key in ("accuracy", "of_all_classes")} for name, one in found.items()
+    },
+    "real": _some("accuracy"),
     "fgsm": _all,
     "transfer": _all,
     "pgd": _some("accuracy", "after"),

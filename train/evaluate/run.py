@@ -30,6 +30,7 @@ from train.evaluate.parts.attacks import Ascent
 from train.evaluate.parts.auto import Ensemble
 from train.evaluate.parts.corrupted_files import read_corrupted
 from train.evaluate.parts.detection import read_others
+from train.evaluate.parts.published import Variant, read_real, read_variant
 from train.evaluate.presets import choose_ascent
 from train.evaluate.report import print_report, write_report
 from train.evaluate.saving import Saving
@@ -132,8 +133,21 @@ def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop, console
         source_name=None if source is None else f"{asked.source} {source.fingerprint()}",
         published=published,
         others=_read_others(asked, images),
+        variants=_read_variants(asked, images, sources.classes),
+        real=None if asked.real is None else read_real(asked.real, chosen, sources.classes),
         saved=None if asked.adversarial is None else read_adversarial(asked.adversarial),
     )
+
+
+def _read_variants(
+    asked: Arguments, images: HeldOutImages, classes: Sequence[str]
+) -> dict[str, tuple[Variant, HeldOutImages]]:
+    found: dict[str, tuple[Variant, HeldOutImages]] = {}
+    for folder in asked.variants:
+        variant = read_variant(folder, classes)
+        name = folder.resolve().name if folder.resolve().name not in found else str(folder)
+        found[name] = variant, replace(images, source=variant.source, kind="imagenet")
+    return found
 
 
 def choose_ascents(asked: Arguments, kind: Data) -> dict[str, Ascent]:

@@ -27,6 +27,8 @@ Part = Literal[
     "noise",
     "occlusion",
     "corruptions",
+    "variants",
+    "real",
     "detection",
     "fgsm",
     "transfer",
@@ -111,6 +113,10 @@ class Arguments:
     """transfer: the checkpoint of the network that adversarial images are made on."""
     corruptions: Path | None = None
     """corruptions: the folder of CIFAR-10-C or ImageNet-C. None: the corruptions are made here."""
+    variants: tuple[Path, ...] = ()
+    """variants: folders with other images of the same classes, such as ImageNet-A, ImageNet-R and ImageNet-V2."""
+    real: Path | None = None
+    """real: ReaL's real.json, further labels for ImageNet's validation images."""
     ood: tuple[Path, ...] = ()
     """detection: folders with images of other classes. Images of noise are always tried."""
     seed: int = 0
@@ -173,6 +179,8 @@ class Arguments:
             **dict.fromkeys(("eot", "save_adversarial"), ATTACKS),
             "attacks": ("autoattack",),
             "adversarial": ("saved",),
+            "variants": ("variants",),
+            "real": ("real",),
         }
         for name, parts in users.items():
             value = getattr(self, name)
