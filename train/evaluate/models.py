@@ -1,8 +1,8 @@
-"""The networks that are evaluated: those of a checkpoint, or one that a function of the user returns."""
+"""The networks that are evaluated: those of a checkpoint or a state_dict, or what a function of the user returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop
 from train.models import build_model, call_function, is_function
+from train.models.robustbench import read_weights
+from train.models.weights import read_tensors
 
 SLACK = 1e-4
 """How far the sum of a row may be from 1 for it to be taken for probabilities."""
@@ -154,6 +156,24 @@ def read_function(name: str, root: str | None) -> Subject:
     network = call_function(name)
     sources = read_sources("cifar" if root is None else known.find_kind(root), root)
     return Subject(name, {"network": network}, sources, None, ours=False)
+
+
+def read_robustbench(
+    path: Path, name: str, root: str | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[Subject, str]:
+    """The network of a RobustBench-style state_dict, the data in `root`, and in words what normalises the images.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it holds the weights of another network.
+    """
+    from pipelines.sources.formats import known
+
+    sources = read_sources("cifar" if root is None else known.find_kind(root), root)
+    try:
+        network, said = read_weights(read_tensors(path), name, sources.num_classes, mean, std)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Subject(f"{path.stem}, {name}", {"network": network}, sources, None, ours=False), said
 
 
 def check_outputs(networks: Networks, images: HeldOutImages) -> None:

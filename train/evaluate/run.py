@@ -22,6 +22,7 @@ from train.evaluate.models import (
     check_outputs,
     read_checkpoint,
     read_function,
+    read_robustbench,
     read_source,
     still,
 )
@@ -314,6 +315,11 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
 def _read_subject(asked: Arguments, console: Console) -> Subject:
     if asked.model is not None:
         return read_function(asked.model, asked.root)
+    if asked.state_dict is not None:
+        assert asked.network is not None
+        subject, said = read_robustbench(asked.state_dict, asked.network, asked.root, asked.mean, asked.std)
+        say(console, said)
+        return subject
     assert asked.checkpoint is not None
     return read_checkpoint(asked.checkpoint, asked.root, asked.weights, asked.recipe_file, partial(say, console))
 
@@ -322,6 +328,8 @@ def _place(asked: Arguments) -> tuple[Path, str]:
     """The folder in which the folder of the result lies, and its name."""
     if asked.model is not None:
         return Path(asked.folder or "runs"), asked.name or f"evaluate-{asked.model.replace(':', '-')}"
+    if asked.state_dict is not None:
+        return Path(asked.folder or asked.state_dict.parent), asked.name or f"evaluate-{asked.state_dict.stem}"
     assert asked.checkpoint is not None
     path = asked.checkpoint / "last.pt" if asked.checkpoint.is_dir() else asked.checkpoint
     name = f"evaluate-{path.stem}" if asked.folder is None else f"evaluate-{path.resolve().parent.name}-{path.stem}"

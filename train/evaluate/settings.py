@@ -65,6 +65,15 @@ class Arguments:
     model: str | None = None
     """Instead of a checkpoint, MODULE:FUNCTION: a function without arguments that returns a torch module, which takes
     images (N, 3, H, W) in [0, 1] and returns logits."""
+    state_dict: Path | None = None
+    """Instead of a checkpoint, a file with the weights of one of RobustBench's networks; --network says which."""
+    network: str | None = None
+    """Of --state_dict, by our name: wide_resnetDEPTH_WIDTH (WideResNet, as of TRADES), preact_resnet18 or 34
+    (PreActResNet with PreActBlockV2 and a norm before the last layer, as of Rice et al.)."""
+    mean: tuple[float, float, float] | None = None
+    """Of --state_dict: what its images are normalised with, where the file does not say it itself."""
+    std: tuple[float, float, float] | None = None
+    """Likewise."""
     root: str | None = None
     """Folder of the data; its test images are taken. None: the embedded digits."""
     recipe_file: NamedFile = None
@@ -138,12 +147,17 @@ class Arguments:
     another number of torch's threads, or after an upgrade."""
 
     def __post_init__(self) -> None:
+        given = [value for value in (self.checkpoint, self.model, self.state_dict) if value is not None]
         require(
-            (self.checkpoint is None) != (self.model is None),
-            "CHECKPOINT and --model",
-            "neither" if self.model is None else "both",
-            "are two ways to name the network, give one",
+            len(given) == 1,
+            "CHECKPOINT, --model and --state_dict",
+            "none" if not given else " and ".join(map(str, given)),
+            "are three ways to name the network, give one",
         )
+        for name in ("network", "mean", "std"):
+            value = getattr(self, name)
+            require(value is None or self.state_dict is not None, name, value, "is of a --state_dict")
+        require(self.state_dict is None or self.network is not None, "state_dict", self.state_dict, "needs --network")
         require(
             self.recipe_file is None or self.checkpoint is not None,
             "recipe_file",

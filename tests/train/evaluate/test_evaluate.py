@@ -18,7 +18,7 @@ from torch import nn
 
 from tests.helpers.evaluations import tensor_of, weaken
 from tests.helpers.training import TINY, coloured, write_cifar
-from train.evaluate import available, models, report, run
+from train.evaluate import available, export, models, report, run
 from train.evaluate.parts import auto, doubts
 from train.evaluate.parts.attacks import Ascent, measure_pgd
 from train.evaluate.run import evaluate, main
@@ -28,6 +28,7 @@ from train.loop.runner import train_recipe
 from train.machine.command import new_console, run_command
 from train.machine.run import Run
 from train.machine.stop import Stop, Stopped
+from train.models import build_model
 from train.objectives import SelectiveTraining
 from train.show.intervals import wilson, with_interval
 
@@ -400,6 +401,25 @@ def test_outputs_that_are_no_logits_are_refused(mine: Callable[[str], Arguments]
         run_quietly(mine(kind))
 
 
+def test_weights_are_exported_and_evaluated_as_the_run_they_are_of(home: Path, tmp_path: Path, capsys: Any) -> None:
+    content = checkpoint.load(home / "runs" / "averaged" / "last.pt")
+    facts = content["network"] | {"name": "wide_resnet10_1"}
+    weights = build_model(**facts, seed=3).state_dict()
+    checkpoint.save(tmp_path / "last.pt", content | {"network": facts, "model": weights, "ema": None})
+    assert run_quietly(asked(home, tmp_path, "clean", "pgd20", checkpoint=tmp_path / "last.pt", name="run")) == 0
+    assert export.main([str(tmp_path), str(tmp_path / "weights.pt")]) == 0
+    assert "wide_resnet10_1, weights of the last step, with mu and sigma" in capsys.readouterr().out
+    changes = {"checkpoint": None, "state_dict": tmp_path / "weights.pt", "network": "wide_resnet10_1", "name": "file"}
+    assert run_quietly(asked(home, tmp_path, "clean", "pgd20", **changes)) == 0
+    assert results(tmp_path, "file")["parts"] == results(tmp_path, "run")["parts"]
+    with pytest.raises(FileExistsError, match="is there already; name another file"):
+        export.main([str(tmp_path), str(tmp_path / "weights.pt")])
+    with pytest.raises(ValueError, match="has no counterpart among RobustBench's networks"):
+        export.main([str(home / "runs" / "averaged"), str(tmp_path / "other.pt")])
+    with pytest.raises(ValueError, match="has outputs beside its classes"):
+        export.main([str(home / "runs" / "selective"), str(tmp_path / "other.pt")])
+
+
 def test_what_cannot_be_a_function_is_refused() -> None:
     for name, message in {
         "mine": "model must be MODULE:FUNCTION, such as mine:load_network, got 'mine'",
@@ -449,7 +469,10 @@ UNITS = "in units of images in [0, 1]"
         (["--num_images", "0"], "num_images must be a whole number above 0, got 0"),
         (["--seed", "-1"], "seed must be a whole number from 0 up, got -1"),
         (["--parts", "pgd30"], "pgd30"),
-        (["--model", "mine:load"], "CHECKPOINT and --model are two ways to name the network, give one, got both"),
+        (
+            ["--model", "mine:load"],
+            "CHECKPOINT, --model and --state_dict are three ways to name the network, give one, got nowhere.pt and m",
+        ),
         (["--partss", "clean"], "--partss is no argument of python -m train.evaluate"),
         ([], "nowhere.pt does not exist"),
     ],

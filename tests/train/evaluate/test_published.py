@@ -1,4 +1,4 @@
-"""ImageNet's other lists: folders are matched by name or by number, never by guess; labels of which there are several."""
+"""ImageNet's other lists: folders are matched by name or by number, never by guess; several labels for an image."""
 
 from __future__ import annotations
 
