@@ -153,17 +153,28 @@ def _split(recipe: Recipe, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Positions in `source`, rising: those to train on, and those held out."""
     total = len(source)
     held = int(recipe.validation) if recipe.validation >= 1 else round(recipe.validation * total)
+    if recipe.fold is not None:
+        held = len(range(recipe.fold[0], total, recipe.fold[1]))
     wanted = total - held if recipe.num_images is None else recipe.num_images
     if wanted < 1 or held + wanted > total:
         asked = "" if recipe.num_images is None else f" for num_images {wanted:,}"
         raise ValueError(
-            f"validation {recipe.validation:g} holds out {held:,} of {total:,} training images, too few are left{asked}"
+            f"{_held_out_by(recipe)} holds out {held:,} of {total:,} training images, too few are left{asked}"
         )
     if wanted == total:
         return np.arange(total), np.arange(0)
-    order = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "validation"))
+    if recipe.fold is None:
+        order = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "validation"))
+    else:
+        part, parts = recipe.fold
+        drawn = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "fold"))
+        order = np.concatenate([drawn[part::parts], np.delete(drawn, np.s_[part::parts])])
     rest = _shuffled(source, order[held:], derive_seed(recipe.seed, "num_images"))
     return np.sort(rest[:wanted]), np.sort(order[:held])
+
+
+def _held_out_by(recipe: Recipe) -> str:
+    return f"validation {recipe.validation:g}" if recipe.fold is None else f"fold {recipe.fold[0]} {recipe.fold[1]}"
 
 
 def _sample(source: Source, positions: np.ndarray, count: int, seed: int) -> Source | None:
