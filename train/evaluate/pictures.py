@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pipelines.show.pictures import GREY, INK, short, write_figure
 from train.evaluate.parts.corruptions import GROUPS
 from train.evaluate.parts.detection import NUM_BINS
-from train.show.intervals import whiskers
+from train.show.intervals import whiskers, wilson
 from train.show.pictures import BLUE, DPI, GREEN, ORANGE, RED, VIOLET
 
 COLOURS = (BLUE, ORANGE, GREEN, VIOLET, RED)
@@ -182,7 +182,8 @@ def draw_attacks(path: Path, found: Mapping[str, Mapping[str, float]], title: st
         axes.bar_label(bars, fmt="%.1f", fontsize=8, color=INK, padding=1)
     axes.set_xticks(range(len(found)), list(found), rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(found) - 0.4)
-    axes.set_ylim(0, 1.1 * max(1.0, *(100 * value for row in found.values() for value in row.values())))
+    highest = max(wilson(value, total)[1] for row in found.values() for value in row.values())
+    axes.set_ylim(0, 1.1 * max(1.0, 100 * highest))
     axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
     _plain(axes, grid="y")
     _finish(figure, (axes,), title, path)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from train.evaluate.lines import part_intervals, part_lines, pgd_label
+from train.evaluate.lines import part_intervals, part_lines, pgd_label, write_eps
 from train.evaluate.pictures import (
     draw_attacks,
     draw_calibration,
@@ -109,9 +109,9 @@ def attack_rows(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     for part in ("pgd", "pgd20", "pgd50"):
         if part in results:
             own = results[part]
-            label = f"PGD-{next(iter(own.values()))['num_steps']}"
-            # Two that are alike in their steps differ in something else.
-            label = pgd_label(next(iter(own.values()))) if label in rows or part == "pgd" else label
+            first = next(iter(own.values()))
+            # That of `pgd` may be alike in its steps and differ in something else.
+            label = f"PGD-{first['num_steps']}" + (f", {write_eps(first['eps'])}" if part == "pgd" else "")
             rows[label] = {name: one["accuracy"] for name, one in own.items()}
     found = results.get("autoattack", {})
     stages = list(next(iter(found.values()))["attacks"]) if found else []
