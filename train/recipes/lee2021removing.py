@@ -52,7 +52,9 @@ trades = replace(
     batch_size=64,
     decayed="all",
     schedule=Steps(at=(36, 44)),
-    objective=OutOfDistributionTRADES(beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
+    objective=OutOfDistributionTRADES(
+        beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
+    ),
 )
 
 small = replace(

@@ -26,7 +26,9 @@ recipe = Recipe(
     lr=0.01,
     weight_decay=3.5e-3,
     schedule=Steps(at=(74, 89, 99)),
-    objective=MART(beta=5.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
+    objective=MART(
+        beta=5.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
+    ),
 )
 
 small = replace(baseline.small_attacked, lr=0.05, objective=recipe.objective)

@@ -38,7 +38,7 @@ trades = replace(
         start=9,
         objective=TRADES(
             beta=6.0,
-            attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10, start="gaussian"),
+            attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10, start="gaussian", project_start=False),
             adversarial_first=True,
         ),
     ),

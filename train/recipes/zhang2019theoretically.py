@@ -28,7 +28,9 @@ recipe = Recipe(
     lr=0.1,
     weight_decay=2e-4,
     schedule=Steps(at=(74,)),
-    objective=TRADES(beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
+    objective=TRADES(
+        beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
+    ),
 )
 
 l2 = replace(
@@ -36,7 +38,13 @@ l2 = replace(
     objective=TRADES(
         beta=6.0,
         attack=PGD(
-            norm="L2", eps=128 / 255, step_size=2 * (128 / 255) / 10, num_steps=10, start="gaussian", box_first=True
+            norm="L2",
+            eps=128 / 255,
+            step_size=2 * (128 / 255) / 10,
+            num_steps=10,
+            start="gaussian",
+            project_start=False,
+            box_first=True,
         ),
     ),
 )

@@ -36,6 +36,10 @@ def result_table(title: str, history: Sequence[dict[str, float]], recipe: Recipe
                 table.add_row("  on training images", *_numbers(row, f"training_{prefix}", recipe))
         if recipe.robust is not None:
             table.add_row("  lost since the best epoch", "", f"{best[score] - history[-1][score]:.2%}", "")
+    for prefix, name in kinds:
+        broken = max((row.get(f"{prefix}robust_not_finite", 0) for row in measured), default=0)
+        if broken:
+            table.add_row(f"{name}: {broken:.0f} attacked images gave no finite logits, and count as wrong")
     for name in [name for name in ("real", "corrupted") if name in sources.also]:
         table.add_section()
         table.add_row(f"training images, {name} labels, last epoch", *_numbers(history[-1], f"{name}_", recipe))
