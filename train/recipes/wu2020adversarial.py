@@ -20,7 +20,6 @@ recipe = replace(
     rice2020overfitting.recipe,
     paper="2004.05884",
     objective=WeightPerturbation(gamma=0.01, objective=rice2020overfitting.objective),
-    claim=None,
 )
 
 l2 = replace(
