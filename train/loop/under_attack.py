@@ -14,7 +14,7 @@ from train.attacks import PGD, attacked
 from train.attacks.starts import starts
 from train.data.loaders import val_loader
 from train.data.sources import Sources
-from train.loop.held_out import to_device
+from train.loop.held_out import to_device, together
 from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.run import Run
@@ -72,7 +72,7 @@ def measure_robust(
     """
     sums = torch.zeros(3, dtype=torch.float64, device=world.device)
     with attacked(model, "eval") as network:
-        for batch in batches:
+        for batch in together(batches, world, stop):
 
             def logits(images: Tensor, classes: int = batch.targets.shape[1]) -> Tensor:
                 with autocast(precision, world.device):
@@ -85,7 +85,5 @@ def measure_robust(
             with torch.no_grad():
                 hits = [accuracy(logits(images), batch.targets).sum() for images in (adversarial, batch.images)]
             sums += torch.stack([*hits, hits[0].new_tensor(len(batch.targets))])
-            if world.size == 1:
-                stop.check()
     robust, clean, count = world.sum(sums).tolist()
     return {"robust_accuracy": robust / count, "accuracy": clean / count}
