@@ -33,7 +33,7 @@ TABLE = """
     train/data train/show train/loop train/cli
     train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare
     train/generator train/autoencoder
-    train/bench
+    train/bench train/killed
     train
 """
 ORDER = TABLE.split()

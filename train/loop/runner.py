@@ -87,6 +87,7 @@ def train_recipe(
             saves(False)
             if trouble := world.from_main(saves.trouble):
                 raise trouble
+        stack.enter_context(_advised(saves.advise))
         if not world.is_main:
             return 0 if fit(training, saves, lambda row: None) else stop.exit_code
         _announce(console, title, overrides, training, sources, folder)
@@ -94,7 +95,7 @@ def train_recipe(
             say(console, note)
         finished = _fit_and_show(training, saves, title, run, sources, folder, facts, console)
         if saves.trouble is not None:
-            raise OSError(f"{saves.trouble}; {saves.advise()}")
+            raise saves.trouble
         if not finished:
             state = training.state
             say(
@@ -297,6 +298,15 @@ def _fit_and_show(
         files = [name for name in FILES if (path / name).is_file()]
         say(console, f"{path}: {', '.join(files)}")
     return finished
+
+
+@contextmanager
+def _advised(advise: Callable[[], str]) -> Iterator[None]:
+    """What the machine does not do any more, such as reading or writing, says how to go on too."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{error}; {advise()}") from error
 
 
 @contextmanager
