@@ -1,6 +1,7 @@
 """The pipeline for folders of images."""
 
 import csv
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -200,6 +201,18 @@ def test_a_file_that_cannot_be_decoded_stops_the_run_and_can_be_found(folder: Pa
     with pytest.raises(ValueError, match=r"pipelines\.check"):
         next(iter(imagenet.train_loader(source, batch_size=2, num_classes=2, size=16)))
     assert list(undecodable([str(good), str(broken), str(good)])) == [str(broken)]
+
+
+def test_data_that_are_removed_meanwhile_are_named_in_one_line(folder: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jpg" for number in range(16)]
+    for path in paths:
+        shutil.copy(folder / "train" / "a" / "000.jpg", path)
+    batches = iter(imagenet.val_loader(Source([str(path) for path in paths], [0] * 16), batch_size=2, num_classes=1))
+    next(batches)
+    for path in paths:
+        path.unlink()
+    with pytest.raises(OSError, match=r"^the data cannot be read: [^\n]*/\d+\.jpg[^\n]*; is it still there[^\n]*$"):
+        list(batches)
 
 
 def test_the_check_of_a_folder_as_a_command(folder: Path, tmp_path: Path) -> None:
