@@ -63,7 +63,14 @@ def train_recipe(
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         auto = recipe.precision == "auto"
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
-        sources = prepare_sources(recipe, read_sources(recipe.data, run.root), run.root)
+        read = read_sources(
+            recipe.data,
+            run.root,
+            validation=recipe.validation,
+            exclude=run.exclude,
+            keep_empty=run.on_error == "skip",
+        )
+        sources = prepare_sources(recipe, read, run.root)
         facts = describe_run(recipe, sources, world, file, auto=auto)
         folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
         facts |= folder.facts
@@ -203,6 +210,7 @@ def _announce(
     processes = f" x {world.size}" if world.size > 1 else ""
     lines = [
         title + (f", changed: {'; '.join(overrides)}" if overrides else ""),
+        sources.found,
         f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes"
         + (f", {len(sources.also['test']):,} test images" if "test" in sources.also else ""),
         f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}",
