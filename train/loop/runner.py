@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from train.show.table import result_table
 
 SECONDS_BETWEEN_PICTURES = 30.0
 CHANGES = "changed_labels.csv"
+SKIPPED = "skipped.txt"
 FILES = ("curves.png", "mixed.png", "metrics.jsonl", "best.pt", "last.pt")
 INSTEAD = "--weights starts a new run from its weights"
 
@@ -257,6 +258,8 @@ def _fit_and_show(
         nonlocal drawn
         log.add(row)
         training.progress.end_epoch(row)
+        if training.skipped:
+            say(console, _list_skipped(training.skipped, path / SKIPPED))
         if time.perf_counter() - drawn > SECONDS_BETWEEN_PICTURES:
             draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
             drawn = time.perf_counter()
@@ -274,3 +277,12 @@ def _fit_and_show(
         files = [name for name in FILES if (path / name).is_file()]
         say(console, f"{path}: {', '.join(files)}")
     return finished
+
+
+def _list_skipped(skipped: Mapping[str, str], path: Path) -> str:
+    """Writes their list, which --exclude takes. -> what to tell people."""
+    from pipelines.sources.exclude import write_list  # here, because importing a pipeline loads DALI
+
+    write_list(path, sorted(skipped))
+    first = min(skipped)
+    return f"{len(skipped):,} image files cannot be used, the first: {first} {skipped[first]}; all are listed in {path}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from train.machine.distributed import Device
 
@@ -62,6 +62,11 @@ class Run(Place):
 
         if not self.max_megapixels > 0:
             raise ValueError(f"max_megapixels must be above 0, got {self.max_megapixels}")
+
+    @property
+    def of_files(self) -> dict[str, Any]:
+        """What loaders of image files are told of bad ones."""
+        return {"on_error": self.on_error, "max_megapixels": self.max_megapixels}
 
     def threads(self, num_processes: int) -> int:
         """Pipeline threads of one of `num_processes` processes on this machine."""
