@@ -130,7 +130,7 @@ class _Child:
     def __init__(self, max_pixels: float) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process lives
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.decoding", repr(max_pixels)],
+            [sys.executable, "-c", f"from {__package__}.decoding import main; main()", repr(max_pixels)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

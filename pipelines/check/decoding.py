@@ -98,7 +98,3 @@ def main() -> None:
     print(READY, flush=True)
     for line in sys.stdin:
         print(json.dumps(faults(json.loads(line), max_pixels)), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -174,10 +174,10 @@ def test_the_walk_is_that_of_training(tmp_path: Path) -> None:
         read_folder(tmp_path / "data", "train")
 
 
-# Runs in place of any module that is started with -m.
+# Runs in place of any program that is started with -c.
 DECODER = """
 import json, os, sys, time
-if sys.argv[0] == "-m":
+if sys.argv[0] == "-c":
     print("ready", flush=True)
     for line in sys.stdin:
         names = [os.path.basename(file) for file in json.loads(line)]
