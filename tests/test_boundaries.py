@@ -23,6 +23,7 @@ TABLE = """
     mixdali
 
     pipelines/arguments.py pipelines/show pipelines/sources pipelines/augment
+    pipelines/check
     pipelines
     pipelines/bench pipelines/bench/contestants
 

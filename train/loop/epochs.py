@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from train.data.batches import Loader
+from train.data.loaders import skipped_files
 from train.loop.held_out import evaluate, to_device
 from train.loop.state import State
 from train.loop.under_attack import Fixed, measure_robust
@@ -45,6 +46,8 @@ class Training:
     """Seconds from one checkpoint to the next within an epoch."""
     saved: float = field(default_factory=time.monotonic)
     """When the last one was written."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """What is wrong with each image file that was skipped so far, in any process, by its path."""
 
     @property
     def num_steps(self) -> int:
@@ -83,6 +86,7 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
                 score = row[score_name(training.recipe)]
                 is_best = score > state.best or not any("accuracy" in earlier for earlier in state.history)
                 state.best = max(state.best, score)
+            row |= _skip_files(training)
             state.history.append(row)
             state.epoch, state.epoch_step, state.sums = state.epoch + 1, 0, {}
             state.clock = Clock(state.clock.total)
@@ -218,6 +222,15 @@ def _evaluate_epoch(training: Training) -> dict[str, float]:
             row |= {f"{start}{average}loss": found["loss"], f"{start}{average}accuracy": found["accuracy"]}
         row[f"{name or 'held_out'}_images"] = found["images"]
     return row
+
+
+def _skip_files(training: Training) -> dict[str, float]:
+    """How many image files were skipped so far; nothing where there was none."""
+    loaders = (training.train, training.held_out, *training.also.values())
+    own = {path: why for loader in loaders for path, why in skipped_files(loader).items()}
+    for part in training.world.gather(own):
+        training.skipped |= part
+    return {"skipped_files": len(training.skipped)} if training.skipped else {}
 
 
 def _attack_epoch(training: Training) -> dict[str, float]:
