@@ -17,7 +17,7 @@ from . import cifar, imagenet
 from .arguments import Size, run_settings
 from .expressions import mix_names, parse_mix
 from .outputs import TRAIN, output_names
-from .sources.formats.known import find_kind, read_train
+from .sources.datasets.known import find_kind, read_train
 from .sources.source import Source
 
 PROGRAM = f"python -m {__package__}.preview"

@@ -22,7 +22,8 @@ TABLE = """
     mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping mixdali/prepare
     mixdali
 
-    pipelines/arguments.py pipelines/show pipelines/sources pipelines/sources/formats pipelines/augment
+    pipelines/arguments.py pipelines/show pipelines/sources pipelines/sources/datasets pipelines/augment
+    pipelines/check
     pipelines
     pipelines/bench pipelines/bench/contestants
 
@@ -34,7 +35,7 @@ TABLE = """
     train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare
     train/study/declare.py train/study/studies train/study
     train/generator train/autoencoder
-    train/bench
+    train/bench train/killed
     train
 """
 ORDER = TABLE.split()

@@ -23,7 +23,7 @@ def read_pixels(root: str | None, batch_size: int) -> tuple[Source, Tensor]:
         FileNotFoundError, ValueError: there are no CIFAR pickles, or too few images for a batch.
     """
     from pipelines.sources import digits, files
-    from pipelines.sources.formats import known
+    from pipelines.sources.datasets import known
 
     own = None if root is None else known.find(root)
     if own is not None and own.form.kind == "cifar":

@@ -19,7 +19,7 @@ from train.files.recipe_file import RecipeFile, file_of
 from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop
-from train.models import build_model, call_function, is_function
+from train.models import build_model, call_function, finite, is_function
 from train.models.robustbench import read_weights
 from train.models.weights import read_tensors
 
@@ -31,7 +31,8 @@ SLACK = 1e-4
 class Classifier:
     """A network in evaluation mode: images (N, 3, H, W) in [0, 1] -> logits (N, num_classes), at least float32.
 
-    Its parameters take no gradient, the images may.
+    Its parameters take no gradient, the images may. A call is a ValueError where logits are not finite, so that no
+    measure and no attack, ours or a package's, can take nan for a class.
     """
 
     module: nn.Module
@@ -45,7 +46,7 @@ class Classifier:
         self.stop.check()
         with autocast(self.precision, images.device):
             outputs = self.module(images.contiguous(memory_format=torch.channels_last))
-        return precise(outputs)[:, : self.num_classes]
+        return finite(precise(outputs)[:, : self.num_classes])
 
     def fingerprint(self) -> str:
         """A digest of the weights and of all else that the module saves."""
@@ -149,7 +150,7 @@ def read_function(name: str, root: str | None) -> Subject:
     Raises:
         ValueError, TypeError, ImportError: there is no such function, or it returns no torch module.
     """
-    from pipelines.sources.formats import known
+    from pipelines.sources.datasets import known
 
     if not is_function(name):
         raise ValueError(f"model must be MODULE:FUNCTION, such as mine:load_network, got {name!r}")
@@ -166,7 +167,7 @@ def read_robustbench(
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it holds the weights of another network.
     """
-    from pipelines.sources.formats import known
+    from pipelines.sources.datasets import known
 
     sources = read_sources("cifar" if root is None else known.find_kind(root), root)
     try:

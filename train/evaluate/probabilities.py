@@ -118,10 +118,11 @@ def measure_fold(path: Path, asked: Arguments, world: World, tell: Callable[[str
         raise ValueError(f"{path} is of a run that is not finished; its command goes on with it")
     file = file_of(path, content, content["recipe"], asked.recipe_file, tell)
     recipe = from_plain(content["recipe"], file)
-    sources = read_sources(recipe.data, asked.root)
-    prepared = prepare_sources(recipe, sources, asked.root)
-    if "test" not in prepared.also:
+    held_out = recipe.validation or float(recipe.fold is not None)
+    if not held_out:
         raise ValueError(f"{path} held out no training images; train it with --fold")
+    sources = read_sources(recipe.data, asked.root, validation=held_out)
+    prepared = prepare_sources(recipe, sources, asked.root)
     if content["identity"]["images"] != prepared.identity():
         raise ValueError(f"{path} was trained on other images than {asked.root or 'the embedded digits'}; pass --root")
     source = prepared.held_out

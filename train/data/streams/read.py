@@ -87,7 +87,7 @@ def _labelled(stream: Stream, source: Source, classes: Sequence[str], path: Path
 
 def _read_folder(path: Path, stream: Stream) -> Source:
     from pipelines.sources import files
-    from pipelines.sources.formats import known
+    from pipelines.sources.datasets import known
 
     if (own := known.find(path)) is not None:
         # STL-10 has images of no class for those who ask for them.

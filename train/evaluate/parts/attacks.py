@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,13 +13,14 @@ from torch import Tensor
 
 from mixdali import derive_seed, one_hot
 from mixdali.checks import one_of, positive_int, require
-from train.attacks import PGD, Loss, margin
+from train.attacks import PGD, Loss, Misses, margin
 from train.attacks.attack import gradient
 from train.attacks.ball import Norm, per_image
 from train.attacks.starts import starts
 from train.data.images import HeldOutBatch, HeldOutImages
 from train.evaluate.parts.adversarial import Keep, check_adversarial
 from train.evaluate.parts.shifts import Network, Networks, Remember, forget
+from train.models import finite
 from train.objectives.cross_entropy import cross_entropy
 
 STEP = 0.25
@@ -158,56 +159,35 @@ def reach(network: Network, batch: HeldOutBatch, ascent: Ascent, seed: int) -> t
             break
         chosen, labels = batch.images[rows], batch.labels[rows]
         start = starts(attack, chosen, batch.index[rows], derive_seed(seed, "pgd", number))
-        watch = Watch(network, labels, ascent, number)
-        reached = watch.worst(attack(chosen, watch.loss, start=start))
+        misses = Misses(chosen, labels)
+        loss = ascent_loss(network, labels, ascent, number, misses if ascent.iterate == "any" else None)
+        reached = attack(chosen, loss, start=start)
+        # Where an image was missed on the way it is that one, else what the attack reached.
+        reached = torch.where(per_image(misses.found, reached), misses.images.to(reached), reached)
         check_adversarial(reached, chosen, ascent.eps, ascent.norm, f"PGD-{ascent.num_steps}")
         ended[rows] = reached.to(ended)
         lasted[rows] += (predict(network, reached) == labels).long()
     return lasted, ended
 
 
-class Watch:
-    """The loss of one restart, which sees every image on the way and keeps the first that is classified wrongly."""
+def ascent_loss(network: Network, labels: Tensor, ascent: Ascent, number: int, misses: Misses | None) -> Loss:
+    """What the restart of this number maximises; `misses` takes note of all images on the way."""
+    name = ascent.losses[number % len(ascent.losses)]
 
-    def __init__(self, network: Network, labels: Tensor, ascent: Ascent, number: int) -> None:
-        self.network, self.labels, self.ascent, self.number = network, labels, ascent, number
-        self.missed: Tensor | None = None
-        self.images: Tensor | None = None
+    def once(images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = network(images)
+        return named_loss(name, logits, labels), logits.detach()
 
-    def loss(self, images: Tensor) -> Tensor:
-        """What the attack maximises."""
-        return averaged(self._once, self.ascent.passes, self._look)(images)
-
-    def _once(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(images)
-        name = self.ascent.losses[self.number % len(self.ascent.losses)]
-        return named_loss(name, logits, self.labels), logits.detach()
-
-    def _look(self, images: Tensor, probabilities: Tensor) -> None:
-        if self.ascent.iterate != "any":
-            return
-        wrong = probabilities.argmax(dim=1) != self.labels
-        if self.missed is None or self.images is None:
-            self.missed, self.images = wrong, images.detach().clone()
-            return
-        fresh = wrong & ~self.missed
-        self.images = torch.where(per_image(fresh, images), images.detach(), self.images)
-        self.missed |= wrong
-
-    def worst(self, reached: Tensor) -> Tensor:
-        """What counts: what was classified wrongly on the way, where anything was, else what the attack reached."""
-        if self.missed is None or self.images is None:
-            return reached
-        return torch.where(per_image(self.missed, reached), self.images.to(reached), reached)
+    return averaged(once, ascent.passes, misses)
 
 
-def averaged(once: Any, passes: int, look: Any) -> Loss:
+def averaged(once: Callable[[Tensor], tuple[Tensor, Tensor]], passes: int, misses: Misses | None = None) -> Loss:
     """The mean loss of several passes, in the memory of one.
 
     Args:
         once: images -> losses (N,), logits (N, K) without a gradient.
         passes: how many.
-        look: is shown the images and the mean probabilities (N, K).
+        misses: is shown the images and the mean probabilities (N, K).
     """
 
     def loss(images: Tensor) -> Tensor:
@@ -226,7 +206,8 @@ def averaged(once: Any, passes: int, look: Any) -> Loss:
             moves = images - images.detach()
             losses = torch.stack(values).mean(dim=0)
             losses = losses + (torch.stack(slopes).mean(dim=0) * moves).flatten(1).sum(dim=1)
-        look(images, torch.stack(probabilities).mean(dim=0))
+        if misses is not None:
+            misses.seen(images, torch.stack(probabilities).mean(dim=0))
         return losses
 
     return loss
@@ -245,8 +226,8 @@ def named_loss(name: LossName, logits: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def predict(network: Network, images: Tensor) -> Tensor:
-    """(N,) int64, the class of the greatest logit."""
-    return network(images).argmax(dim=1)
+    """(N,) int64, the class of the greatest logit. ValueError for logits that are not finite."""
+    return finite(network(images)).argmax(dim=1)
 
 
 @contextmanager

@@ -152,8 +152,8 @@ def read_others(folder: Path) -> Source:
     Raises:
         FileNotFoundError, NotADirectoryError, ValueError: one line on what is missing or wrong.
     """
+    from pipelines.sources.datasets.known import find
     from pipelines.sources.files import EXTENSIONS, find_kind, read_cifar, read_folder
-    from pipelines.sources.formats.known import find
     from pipelines.sources.source import Source
 
     folder = folder.expanduser()
@@ -163,7 +163,7 @@ def read_others(folder: Path) -> Source:
     if (own := find(folder)) is not None:
         source = own.read("test")
     else:
-        source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val")
+        source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val", whole=True)
     return Source(source.items, np.zeros(len(source), dtype=np.int64))
 
 

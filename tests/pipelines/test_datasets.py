@@ -13,11 +13,11 @@ from scipy.io import savemat
 
 from pipelines import cifar
 from pipelines.preview import read_source
+from pipelines.sources.datasets.known import find, find_kind, read_train
+from pipelines.sources.datasets.stl10 import read_stl10
+from pipelines.sources.datasets.svhn import read_svhn
+from pipelines.sources.datasets.tiny_imagenet import read_tiny_imagenet
 from pipelines.sources.files import find_kind as find_kind_of_files
-from pipelines.sources.formats.known import find, find_kind, read_train
-from pipelines.sources.formats.stl10 import read_stl10
-from pipelines.sources.formats.svhn import read_svhn
-from pipelines.sources.formats.tiny_imagenet import read_tiny_imagenet
 from tests.helpers.training import write_cifar
 from train.data.sources import read_sources
 from train.data.streams import Stream
