@@ -49,6 +49,8 @@ from train.recipe import Data
 
 SUMMARY = "Measure a trained network: accuracy, calibration, shifted images, attacks, and doubts about them."
 SECONDS_BETWEEN_SAVES = 1.0
+FORM = 2
+"""Of the results: a folder with results of another form is left as it is, and a new one begun."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -304,6 +306,7 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
     return {
         "networks": {name: network.fingerprint() for name, network in setup.networks.items()},  # type: ignore[attr-defined]
         "images": {**identify_images(images.source), "size": list(images.size)},
+        "form": FORM,
         "seed": asked.seed,
         "batch_size": asked.batch_size,
         "precision": asked.precision,

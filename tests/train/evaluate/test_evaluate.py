@@ -320,6 +320,16 @@ def test_another_question_gets_another_folder(home: Path, tmp_path: Path, change
     assert results(tmp_path) == before
 
 
+def test_results_of_another_form_are_left_as_they_are(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(run, "FORM", run.FORM - 1)
+    assert run_quietly(asked(home, tmp_path, "clean")) == 0
+    before = results(tmp_path)
+    monkeypatch.undo()
+    assert run_quietly(asked(home, tmp_path, "clean")) == 0
+    assert results(tmp_path) == before
+    assert results(tmp_path, "evaluate-averaged-last-2")["parts"] == before["parts"]
+
+
 def test_a_part_with_other_settings_is_refused_and_the_old_one_kept(home: Path, tmp_path: Path) -> None:
     assert run_quietly(asked(home, tmp_path, "pgd20", eps="4/255")) == 0
     before = results(tmp_path)
