@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from train.data.batches import Loader
+from train.loop.finite import SKIPPED, are_finite, is_finite_step, kept_buffers, put_back, steps_taken
 from train.loop.held_out import evaluate, to_device
 from train.loop.state import State
 from train.loop.under_attack import Fixed, measure_robust
@@ -119,9 +120,11 @@ def _train_epoch(training: Training) -> dict[str, float]:
     _check(state)
     reading = _reading(training)
     training.progress.update(num_steps, reading)
-    names = list(state.sums)
+    names, taken = [name for name in state.sums if name != SKIPPED], steps_taken(state, num_steps)
     totals = world.sum(torch.stack([state.sums[name] for name in names])).tolist()
-    means = {f"train_{name}": total / num_steps / world.size for name, total in zip(names, totals, strict=True)}
+    means = {f"train_{name}": total / taken / world.size for name, total in zip(names, totals, strict=True)}
+    if taken < num_steps:
+        means[SKIPPED] = num_steps - taken
     speed = {name: round(reading[name], 4) for name in ("lr", "images_per_second", "waiting")}
     return {"epoch": state.epoch + 1, "step": state.step, **means, **speed, "seconds": round(state.clock.total, 3)}
 
@@ -130,17 +133,24 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
     """One step of the optimiser. Reads nothing back from the device."""
     objective = recipe.objective
     world.copy_buffers(state.model)
+    kept = kept_buffers(state.model) if recipe.nonfinite == "skip" else None
     draws = step_draws(objective, batch, state.generator)
     with autocast(recipe.precision, world.device):
         loss, metrics = objective(state.parallel, batch, state.objective, draws)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
-    state.scaler.step(state.optimizer)
+    skipped = kept is not None and not is_finite_step(loss.detach(), state, world)
+    if kept is not None and skipped:
+        put_back(state.model, kept)
+        metrics = {SKIPPED: torch.ones((), device=world.device)}
+    # Of a scaler every step must be asked for; it leaves such ones out itself.
+    if not skipped or state.scaler.is_enabled():
+        state.scaler.step(state.optimizer)
     state.scaler.update()
     state.schedule.step()
     with autocast(recipe.precision, world.device):
         objective.after_step(state.model, batch, state.objective)
-    if state.ema is not None:
+    if state.ema is not None and not skipped:
         state.ema.update(state.model)
     for name, value in metrics.items():
         total = state.sums.get(name)
@@ -196,8 +206,9 @@ def _models(state: State) -> dict[str, nn.Module]:
 def _reading(training: Training) -> dict[str, float]:
     """The averages of this epoch so far in this process. Waits for the device, so not once a step."""
     recipe, state = training.recipe, training.state
+    taken = steps_taken(state, state.epoch_step)
     return {
-        **{name: float(value) / state.epoch_step for name, value in state.sums.items()},
+        **{name: float(value) / (1 if name == SKIPPED else taken) for name, value in state.sums.items()},
         "images_per_second": state.epoch_step * recipe.batch_size / state.clock.seconds,
         "waiting": state.clock.waited / state.clock.seconds,
         "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / len(training.train), recipe.num_epochs),
@@ -205,16 +216,10 @@ def _reading(training: Training) -> dict[str, float]:
 
 
 def _check(state: State) -> None:
-    if all(math.isfinite(float(total)) for total in state.sums.values()) and _is_finite(state.model):
+    weights = [parameter.detach() for parameter in state.model.parameters()]
+    if all(math.isfinite(float(total)) for total in state.sums.values()) and are_finite(weights):
         return
     raise ValueError(
         f"the loss is no longer a number in epoch {state.epoch + 1}, step {state.epoch_step}; the last checkpoint is "
         "kept. Try a smaller --lr"
     )
-
-
-@torch.no_grad()
-def _is_finite(model: nn.Module) -> bool:
-    # A norm is nan or inf as soon as one number is.
-    norms = torch._foreach_norm([tensor.detach() for tensor in model.parameters()])
-    return bool(torch.isfinite(torch.stack(norms)).all())

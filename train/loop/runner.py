@@ -27,7 +27,7 @@ from train.loop.under_attack import fixed_images
 from train.machine.circumstances import circumstances
 from train.machine.command import say
 from train.machine.distributed import World, open_world
-from train.machine.precision import resolve_precision
+from train.machine.precision import resolve_precision, tf32
 from train.machine.run import Run
 from train.machine.stop import Stop, stop_on_signals
 from train.recipe import Recipe
@@ -60,6 +60,7 @@ def train_recipe(
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         world = stack.enter_context(open_world(run.device))
+        stack.enter_context(tf32(recipe.tf32))
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         auto = recipe.precision == "auto"
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))

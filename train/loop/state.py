@@ -20,6 +20,7 @@ from train.machine.clock import Clock
 from train.machine.distributed import World, data_parallel
 from train.models import build_model, start_from
 from train.optim.averaging import Average
+from train.optim.layers import decayed_by_layer
 from train.optim.optimizers import decay_groups
 from train.recipe import Recipe
 
@@ -153,6 +154,12 @@ def new_state(
         parallel = torch.compile(parallel)  # type: ignore[assignment]
     objective = _set_up(recipe, model, sources, world)
     groups = decay_groups(model, _learned(objective), recipe.weight_decay, recipe.decayed)
+    if recipe.nonfinite == "skip" and any(True for _ in objective.buffers()):
+        raise ValueError(
+            f"nonfinite must be stop with {type(recipe.objective).__name__}, which remembers what it has seen"
+        )
+    if recipe.layer_decay is not None:
+        groups = decayed_by_layer(groups, model, recipe.layer_decay, recipe.lr)
     optimizer = recipe.optimizer.build(groups, recipe.lr)
     ema = None
     if recipe.ema_decay is not None:
