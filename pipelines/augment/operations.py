@@ -1,4 +1,4 @@
-"""What the policies of `policies.py` are in a DALI graph."""
+"""What the policies of `policies.py` are in a DALI graph; `policy` is one of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,8 +15,6 @@ from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import derive_seed
 
-from .policies import AutoAugment, Policy, RandAugment, TrivialAugment
-
 LEARNED: dict[str, Callable[..., Any]] = {
     "imagenet": learned.get_image_net_policy,
     "cifar10": learned.get_reduced_cifar10_policy,
@@ -26,7 +24,7 @@ SIGMA = (0.1, 2.0)  # of the blur of 3-Augment
 MIDDLE = 128
 
 
-def operate(images: DataNode, policy: Policy | None, seed: int) -> DataNode:
+def operate(images: DataNode, policy: Any, seed: int) -> DataNode:
     """uint8 HWC -> the same after the policy's operations.
 
     ValueError in a pipeline that is made without what they need.
@@ -38,7 +36,7 @@ def operate(images: DataNode, policy: Policy | None, seed: int) -> DataNode:
     return policy.graph(images, seed=seed)
 
 
-def rand_augment(images: DataNode, policy: RandAugment, seed: int) -> DataNode:
+def rand_augment(images: DataNode, policy: Any, seed: int) -> DataNode:
     """uint8 HWC -> the same."""
     suite = _of_today(get_rand_augment_suite(use_shape=True))
     for i in range(policy.num_ops):
@@ -52,7 +50,7 @@ def rand_augment(images: DataNode, policy: RandAugment, seed: int) -> DataNode:
     return images
 
 
-def trivial_augment(images: DataNode, policy: TrivialAugment, seed: int) -> DataNode:
+def trivial_augment(images: DataNode, policy: Any, seed: int) -> DataNode:
     """uint8 HWC -> the same."""
     suite = _of_today(get_trivial_augment_wide_suite(use_shape=True))
     magnitude = _one_of(policy.num_magnitude_bins, derive_seed(seed, "magnitude"))
@@ -60,7 +58,7 @@ def trivial_augment(images: DataNode, policy: TrivialAugment, seed: int) -> Data
     return _operated(images, suite, place, _signed(magnitude, seed), policy.num_magnitude_bins, policy)
 
 
-def auto_augment(images: DataNode, policy: AutoAugment, seed: int) -> DataNode:
+def auto_augment(images: DataNode, policy: Any, seed: int) -> DataNode:
     """uint8 HWC -> the same."""
     bins, pairs = _pairs(policy)
     number = _one_of(len(pairs), derive_seed(seed, "pair"))
@@ -122,7 +120,7 @@ def _blurred(data: DataNode, _: Any, sigma: DataNode) -> DataNode:
 
 
 def _operated(
-    images: DataNode, suite: Sequence[Any], place: DataNode, magnitude: Any, bins: int, policy: Policy
+    images: DataNode, suite: Sequence[Any], place: DataNode, magnitude: Any, bins: int, policy: Any
 ) -> DataNode:
     """Each image after the operation that stands at its `place` in the suite."""
     settings = {"fill_value": policy.fill_value, "interp_type": None, "shape": images.shape()}
@@ -134,7 +132,7 @@ def _signed(magnitude: DataNode | int, seed: int) -> Any:
     return signed_bin(magnitude, random_sign=_one_of(2, derive_seed(seed, "sign")))
 
 
-def _magnitude(policy: RandAugment, seed: int) -> DataNode | int:
+def _magnitude(policy: Any, seed: int) -> DataNode | int:
     if not policy.magnitude_std:
         return policy.magnitude
     drawn = fn.random.normal(mean=policy.magnitude, stddev=policy.magnitude_std, seed=derive_seed(seed, "magnitude"))
@@ -147,7 +145,7 @@ def _one_of(number: int, seed: int) -> DataNode:
 
 
 @do_not_convert
-def _pairs(policy: AutoAugment) -> tuple[int, Sequence[Any]]:
+def _pairs(policy: Any) -> tuple[int, Sequence[Any]]:
     """How many magnitudes there are, and the pairs of (operation, chance, magnitude)."""
     found = learned.get_reduced_image_net_policy() if policy.learned_on == "reduced_imagenet" else None
     found = LEARNED[policy.learned_on](use_shape=True) if found is None else found
