@@ -95,6 +95,10 @@ class TrainGraph(ValGraph):
     mix          `mixdali.MixUp()`, ...; None: no mixing.
     smoothing    label smoothing in [0, 1].
     augment      False: no random crop and no flip.
+    repeats      of image files: every image that an epoch shows comes so many times, each time augmented anew, to
+                 different shards where there are several; the epoch is as long as with 1 and shows as many images
+                 fewer (Hoffer et al., arXiv:1901.09335). The order is then that of an epoch of its own for each
+                 pipeline: a pipeline without the loader shows the same again.
     crop_area    of image files: the random crop's share of the image's area is between these. None: (0.08, 1).
     auto_augment random operations after crop and flip (`pipelines.augment`): `RandAugment()`, ... A DALI pipeline then
                  needs `enable_conditionals=True`; the loaders see to it. None: none.
@@ -107,6 +111,7 @@ class TrainGraph(ValGraph):
     mix: Mix | None = None
     smoothing: float = 0.0
     augment: bool = True
+    repeats: int = 1
     crop_area: tuple[float, float] | None = None
     auto_augment: Policy | None = None
     color_jitter: float = 0.0
@@ -114,6 +119,7 @@ class TrainGraph(ValGraph):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        positive_int("repeats", self.repeats)
         if self.crop_area is not None:
             growing("crop_area", self.crop_area, _share_above_0)
         for name, kind in (("auto_augment", Policy), ("erasing", Erasing)):

@@ -148,11 +148,9 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "te
     if not isinstance(source, Source):
         source = read_cifar(source, split)
     _pixels(source)
-    for name, of in (("crop_share", "the middle crop"), ("crop_area", "the random crop")):
-        if getattr(asked, name, None) is not None:
-            raise ValueError(
-                f"{name} is of {of} of image files, got {getattr(asked, name)}; images in memory need None"
-            )
+    for name, plain in (("crop_share", None), ("crop_area", None), ("repeats", 1)):
+        if getattr(asked, name, plain) != plain:
+            raise ValueError(f"{name} is of image files, got {getattr(asked, name)}; images in memory need {plain}")
     return check_source(source, asked)
 
 

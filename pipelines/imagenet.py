@@ -53,7 +53,11 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
     pipeline = Pipeline.current()
     mix, shard = graph.mix, graph.share
     used = needs(graph.outputs, mix)
-    encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
+    if graph.repeats > 1:
+        rows = repeated_rows(len(source), graph.repeats, shard[1], derive_seed(pipeline.seed, "repeats"))
+        encoded, nodes = _read(source, used, shard, rows)
+    else:
+        encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
     crop = partial(_random_crop, seed=seed) if graph.augment else _centre_crop
     images = crop(encoded, graph)
@@ -120,15 +124,18 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "va
 
 @do_not_convert
 def _read(
-    source: Source, used: Sequence[str], shard: tuple[int, int], **order: Any
+    source: Source, used: Sequence[str], shard: tuple[int, int], rows: Sequence[int] | None = None, **order: Any
 ) -> tuple[DataNode, dict[str, DataNode]]:
     """Encoded images, and labels, index and path where they are used.
 
     The reader's own label is the row of the source; constant tables turn it into label and index.
+
+    rows  of the source, in the order in which they are read; None: all.
     """
+    rows = range(len(source)) if rows is None else rows
     encoded, row = fn.readers.file(
-        files=list(source.items),
-        labels=list(range(len(source))),
+        files=[source.items[place] for place in rows],
+        labels=list(rows),
         shard_id=shard[0],
         num_shards=shard[1],
         pad_last_batch=True,
@@ -139,6 +146,18 @@ def _read(
     tables = {"labels": source.labels, "index": source.index}
     found = {name: types.Constant(table)[row] for name, table in tables.items() if name in used}
     return encoded, found | ({"path": row} if "path" in used else {})
+
+
+@do_not_convert
+def repeated_rows(number: int, repeats: int, ranks: int, seed: int) -> list[int]:
+    """Rows of an epoch that shows some of `number` images, drawn anew, `repeats` times each.
+
+    The repeats of an image follow each other, dealt out to the ranks in turn; the list has the first rank's share
+    first, all shares alike.
+    """
+    chosen = np.random.default_rng(seed).permutation(number)[: ceil(number / repeats)]
+    rows = chosen.repeat(repeats)[: number - number % ranks]
+    return rows.reshape(-1, ranks).T.ravel().tolist()
 
 
 def _epoch(number: int, shard: tuple[int, int], first: int) -> DataNode:

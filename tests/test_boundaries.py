@@ -31,7 +31,7 @@ TABLE = """
     train/data/labels train/data/streams
     train/recipe.py train/recipes
     train/data train/show train/loop train/cli
-    train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare
+    train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare train/export
     train/generator train/autoencoder
     train/bench
     train

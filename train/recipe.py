@@ -114,6 +114,8 @@ class Recipe:
     """How images are resized, in training and after: "bilinear" or "bicubic"."""
     augment: bool = True
     """Random crop and flip."""
+    repeats: int = 1
+    """An epoch of image files shows every image so many times, each time augmented anew, and as many images fewer."""
     crop_area: tuple[float, float] | None = None
     """Least and greatest share of an image file that a random crop shows; None: 0.08 and 1."""
     crop_share: float | None = None
@@ -168,7 +170,7 @@ class Recipe:
         for name, hint in setting_hints(Recipe).items():
             value = getattr(self, name)
             require(fits(value, hint), name, f"{value!r:.80}", f"must be {describe(hint, {})}")
-        for name in ("num_epochs", "batch_size", "lr", "evaluate_every"):
+        for name in ("num_epochs", "batch_size", "lr", "evaluate_every", "repeats"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")

@@ -241,6 +241,35 @@ def test_a_crop_s_area_is_the_one_asked_for(tmp_path: Path) -> None:
     assert area.max() < 0.63
 
 
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_every_image_of_an_epoch_comes_as_often_as_asked_and_to_different_ranks(ranks: int, files: Source) -> None:
+    settings = {"repeats": 3, "batch_size": 10, "outputs": ("images", "index"), "mix": None}
+    loaders = [loader(imagenet, files, shard=(rank, ranks), **settings) for rank in range(ranks)]
+    epochs = []
+    for _ in range(2):
+        shares = [torch.cat([batch.index for batch in one]) for one in loaders]
+        numbers, counts = torch.cat(shares).unique(return_counts=True)
+        assert counts.tolist() == [3] * 10
+        if ranks == 3:
+            assert torch.equal(shares[0], shares[1])
+            assert len(shares[0].unique()) == 10
+        epochs.append(tuple(numbers.tolist()))
+    assert epochs[0] != epochs[1]
+
+
+def test_repeats_go_on_to_the_byte_and_differ_from_each_other(files: Source) -> None:
+    settings = {"repeats": 3, "outputs": ("images", "index"), "mix": None}
+    whole = list(loader(imagenet, files, **settings))
+    first = loader(imagenet, files, **settings)
+    next(iter(first))
+    resumed = loader(imagenet, files, **settings)
+    resumed.load_state_dict(first.state_dict())
+    for batch, other in zip(resumed, whole[1:], strict=True):
+        assert torch.equal(batch.images, other.images)
+    assert whole[0].index[0] == whole[0].index[1]
+    assert not torch.equal(whole[0].images[0], whole[0].images[1])
+
+
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: RandAugment(magnitude=31), "RandAugment: magnitude must be at most 30, got 31"),
     (lambda: RandAugment(prob=1.5), "RandAugment: prob must be a number from 0 to 1"),
@@ -248,8 +277,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: AutoAugment(learned_on="imagenette"), "AutoAugment: learned_on must be one of 'imagenet'"),  # type: ignore[arg-type]
     (lambda: Progressive(sides=((3, 64), (3, 96))), "sides must be .epoch, side. pairs of rising epochs"),
     (lambda: Progressive(sides=((0, 8),)), "at least half of multiple=32"),
-    (lambda: loader(cifar, MEMORY, crop_area=(0.3, 1)), "crop_area is of the random crop of image files"),
-    (lambda: cifar.val_loader(MEMORY, batch_size=2, num_classes=3, crop_share=0.9), "crop_share is of the middle crop"),
+    (lambda: loader(cifar, MEMORY, crop_area=(0.3, 1)), "crop_area is of image files"),
+    (lambda: cifar.val_loader(MEMORY, batch_size=2, num_classes=3, crop_share=0.9), "crop_share is of image files"),
+    (lambda: loader(cifar, MEMORY, repeats=3), "repeats is of image files"),
+    (lambda: loader(imagenet, MEMORY, repeats=0), "repeats must be a whole number above 0"),
     (lambda: loader(cifar, MEMORY, interpolation="cubic"), "interpolation must be one of 'bilinear', 'bicubic'"),
     (lambda: loader(cifar, MEMORY, erasing=MixUp()), "erasing must be RandomErasing"),
     (lambda: loader(cifar, MEMORY, auto_augment="ra"), "auto_augment must be one of pipelines.augment"),

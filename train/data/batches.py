@@ -54,6 +54,7 @@ def train_batches(
         interpolation=recipe.interpolation,
         smoothing=recipe.smoothing,
         augment=recipe.augment,
+        repeats=recipe.repeats,
         crop_area=recipe.crop_area,
         crop_share=recipe.crop_share,
         auto_augment=recipe.auto_augment,

@@ -5,13 +5,12 @@ arXiv:2110.00476.
 
 `recipe` is their procedure A3, `a2` their A2. Of the paper's table: epochs, batch, LAMB and its rate and decay, five
 epochs of warm-up and a cosine, RandAugment of magnitude 6 or 7 with a deviation of 0.5, mixup 0.1 or CutMix 1.0 each
-half of the time, binary cross-entropy, 160 px to train and 224 to test (A2: 224), a test crop of 0.95, stochastic depth
-of 0.05 in A2, no smoothing, no average of the weights. Of timm's code: targets above 0.2 become 1; one lambda a batch,
-mixed with the batch read backwards; nothing with fewer than two axes decays; the first rate 1e-4 and the last 1e-6;
-bicubic resizing; RandAugment's two operations are each applied half of the time.
-Differs: A2 shows each image of an epoch three times (repeated augmentation), ours once; DALI's RandAugment lacks two of
-timm's operations; timm draws the resizing's filter anew in every image; theirs are four to eight devices, whose batch
-norms see a part of the batch each.
+half of the time, binary cross-entropy, 160 px to train and 224 to test (A2: 224), a test crop of 0.95, in A2 stochastic
+depth of 0.05 and each image of an epoch three times, no smoothing, no average of the weights. Of timm's code: targets
+above 0.2 become 1; one lambda a batch, mixed with the batch read backwards; nothing with fewer than two axes decays;
+the first rate 1e-4 and the last 1e-6; bicubic resizing; RandAugment's two operations are each applied half of the time.
+Differs: DALI's RandAugment lacks two of timm's operations; timm draws the resizing's filter anew in every image; theirs
+are four to eight devices, whose batch norms see a part of the batch each.
 `small` is A3 for a folder of a thousand images, at 48 px and 64 to test, on two CPU cores: its rate, batch, length and
 milder crops are ours.
 """
@@ -62,7 +61,8 @@ a2 = replace(
     schedule=EpochCosine(warmup=5, start=1e-4 / 5e-3, floor=1e-6 / 5e-3),
     size=(224, 224),
     test_size=None,
-    auto_augment=replace(recipe.auto_augment, magnitude=70),
+    repeats=3,
+    auto_augment=RandAugment(magnitude=70, magnitude_std=5, num_magnitude_bins=101, prob=0.5),
     claim=Claim(
         data="ImageNet",
         num_images=1_281_167,
