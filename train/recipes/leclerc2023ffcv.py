@@ -32,13 +32,12 @@ recipe = Recipe(
     smoothing=0.1,
     progressive=Progressive(sides=((65, 160), (76, 192))),
     test_size=(256, 256),
-    claim=Claim(
+).claiming(
+    Claim(
         data="ImageNet",
-        num_images=1_281_167,
-        num_classes=1000,
         accuracy=78.4,
         where="the authors' README, ResNet-50, 88 epochs, with blurred strides and the mean of two mirror images",
-    ),
+    )
 )
 
 epochs56 = replace(

@@ -43,13 +43,12 @@ recipe = Recipe(
     interpolation="bicubic",
     auto_augment=RandAugment(magnitude=90, magnitude_std=5, num_magnitude_bins=101, prob=0.5),
     erasing=RandomErasing(prob=0.25, area=(0.02, 1 / 3), law="log", value="noise"),
-    claim=Claim(
+).claiming(
+    Claim(
         data="ImageNet",
-        num_images=1_281_167,
-        num_classes=1000,
         accuracy=79.8,
         where="the paper's results, DeiT-S at 224 px, without distillation",
-    ),
+    )
 )
 
 small = replace(

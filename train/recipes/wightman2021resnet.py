@@ -44,13 +44,12 @@ recipe = Recipe(
     interpolation="bicubic",
     crop_share=0.95,
     auto_augment=RandAugment(magnitude=60, magnitude_std=5, num_magnitude_bins=101, prob=0.5),
-    claim=Claim(
+).claiming(
+    Claim(
         data="ImageNet",
-        num_images=1_281_167,
-        num_classes=1000,
         accuracy=78.1,
         where="the paper's results, procedure A3, ResNet-50 tested at 224 px",
-    ),
+    )
 )
 
 a2 = replace(
@@ -63,13 +62,12 @@ a2 = replace(
     test_size=None,
     repeats=3,
     auto_augment=RandAugment(magnitude=70, magnitude_std=5, num_magnitude_bins=101, prob=0.5),
-    claim=Claim(
+).claiming(
+    Claim(
         data="ImageNet",
-        num_images=1_281_167,
-        num_classes=1000,
         accuracy=79.8,
         where="the paper's results, procedure A2, ResNet-50 at 224 px",
-    ),
+    )
 )
 
 small = replace(
