@@ -19,6 +19,9 @@ KINDS = {
     "auto_augment": "one of pipelines.augment, such as RandAugment()",
     "erasing": "RandomErasing(...) or Cutout(...)",
 }
+OnError = Literal["stop", "skip"]
+
+MEGAPIXELS = 256.0  # the most that an image may decode to, unless it is said otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +150,40 @@ class TrainArguments(TrainGraph, Feed):
 def _share_above_0(name: str, value: Any) -> None:
     fraction(name, value)
     positive(name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadFiles:
+    """What becomes of files that are no use, of loaders of files.
+
+    exclude      a list of files to leave out, one path a line, as `python -m mixdali.pipelines.check` writes it. The
+                 others keep their index. None: nothing is left out.
+    on_error     "stop": a file that cannot be decoded ends the run with its name. "skip": another image of the data set
+                 takes its place, with its own label, index and path, for the rest of the loader's life; a validation
+                 loader leaves it out. `loader.skipped` lists such files.
+    max_megapixels
+                 an image whose header says it has more is taken for one that cannot be decoded.
+    """
+
+    exclude: str | os.PathLike[str] | None = None
+    on_error: OnError = "stop"
+    max_megapixels: float = MEGAPIXELS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[misc]
+        one_of("on_error", self.on_error, ("stop", "skip"))
+        if not self.max_megapixels > 0:
+            raise ValueError(f"max_megapixels must be above 0, got {self.max_megapixels!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileValArguments(BadFiles, ValArguments):
+    """Those of `val_loader` for files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTrainArguments(BadFiles, TrainArguments):
+    """Those of `train_loader` for files."""
 
 
 def device_id(device: Device) -> int | None:

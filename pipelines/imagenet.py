@@ -20,16 +20,19 @@ from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import Loader, Mix, derive_seed, epoch_counter
 
-from .arguments import Size, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width
+from .arguments import FileTrainArguments, FileValArguments, Size, TrainGraph, ValGraph, height_width
 from .augment.augmix import augmix
 from .augment.color import color_jitter as jitter
 from .augment.operations import operate
 from .augment.resize import FULL, resize
 from .augment.sizes import Progressive
+from .check.guarded import Guard
+from .check.watch import Watch, watched
 from .loaders import check_source, make_train_loader, make_val_loader
 from .named import loader_of, pipeline_of
 from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
-from .sources.files import read_folder
+from .sources.exclude import read_list
+from .sources.files import leave_out, read_folder
 from .sources.source import Source
 
 SIZE = 224
@@ -41,23 +44,25 @@ AS_IT_IS_OR_MIRRORED = np.array([FULL, (0.0, 1.0, 1.0, 0.0)], dtype=np.float32)
 
 @pipeline_of(TrainGraph)
 @pipeline_def(enable_checkpointing=True, seed=0)
-def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -> Any:
+def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0, watch: Watch | None = None) -> Any:
     """What `train_loader` runs; it takes those of every DALI pipeline too: batch_size, num_threads, device_id, seed.
 
     The reader pads the last batch of an epoch, so that the next epoch begins at its own first image; that batch is not
     for use. `mixdali.Loader` throws it away, and so does an iterator of DALI's with LastBatchPolicy.DROP.
 
     first_epoch  the epoch that it begins with, for a mix that changes with it.
+    watch        look at files before they are decoded; a further output says what was seen
+                 (`pipelines.check.watch.watched`), which a `GuardedLoader` understands.
     outputs      with "view1" or "view2", or with auto_augment, DALI needs `enable_conditionals=True` too.
     """
     pipeline = Pipeline.current()
     mix, shard = graph.mix, graph.share
     used = needs(graph.outputs, mix)
+    rows, order = None, {"shuffle_after_epoch": True, "shuffle_after_epoch_seed": pipeline.seed}
     if graph.repeats > 1:
         rows = repeated_rows(len(source), graph.repeats, shard[1], derive_seed(pipeline.seed, "repeats"))
-        encoded, nodes = _read(source, used, shard, rows)
-    else:
-        encoded, nodes = _read(source, used, shard, shuffle_after_epoch=True, shuffle_after_epoch_seed=pipeline.seed)
+        order = {}
+    encoded, nodes, seen = _read(source, used, shard, watch, rows, **order)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
     crop = partial(_random_crop, seed=seed) if graph.augment else _centre_crop
     images = crop(encoded, graph)
@@ -66,7 +71,7 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
     for view in VIEWS:
         if view in graph.outputs:
             nodes[view] = augmix(nodes["images"], severity=SEVERITY, seed=derive_seed(seed, view))
-    return output_nodes(
+    made = output_nodes(
         output_names(graph.outputs, TRAIN, mix),
         nodes,
         num_classes=graph.num_classes,
@@ -77,46 +82,60 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0) -
         epoch=_epoch(len(source), shard, first_epoch) if _uses_epoch(mix, graph.erasing) else None,
         seed=derive_seed(seed, "mix"),
     )
+    return (*made, *seen)
 
 
 @pipeline_of(ValGraph)
 @pipeline_def(enable_checkpointing=True)
-def val_pipeline(source: Source, graph: ValGraph) -> Any:
-    """What `val_loader` runs; it takes those of every DALI pipeline too. The reader pads the last batch of an epoch."""
-    encoded, nodes = _read(source, needs(graph.outputs), graph.share, stick_to_shard=True)
+def val_pipeline(source: Source, graph: ValGraph, *, watch: Watch | None = None) -> Any:
+    """What `val_loader` runs; it takes those of every DALI pipeline too. The reader pads the last batch of an epoch.
+
+    watch  as in `train_pipeline`.
+    """
+    encoded, nodes, seen = _read(source, needs(graph.outputs), graph.share, watch, stick_to_shard=True)
     nodes["images"] = _centre_crop(encoded, graph)
-    return output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes, form=graph.form)
+    made = output_nodes(output_names(graph.outputs, VAL), nodes, num_classes=graph.num_classes, form=graph.form)
+    return (*made, *seen)
 
 
-@loader_of(TrainArguments)
-def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments) -> Loader:
+@loader_of(FileTrainArguments)
+def train_loader(source: Source | str | os.PathLike[str], asked: FileTrainArguments) -> Loader:
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
-    source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files. A file
-                 that cannot be decoded stops the run; `python -m mixdali.pipelines.check FOLDER` finds such files.
+    source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files.
     size         None: 224.
     augment      False: the crop of the validation images.
     """
     source = _source(source, "train", asked)
-    tables = {"path": list(source.items)}
+    guard = Guard(source, asked.on_error, asked.max_megapixels * 1e6)
+    tables = {"path": list(guard.source.items)}
     size = asked.size if isinstance(asked.size, Progressive) else _sides(asked.size)
-    return make_train_loader(train_pipeline, source, asked, size, continuous=False, tables=tables)
+    return make_train_loader(train_pipeline, source, asked, size, continuous=False, guard=guard, tables=tables)
 
 
-@loader_of(ValArguments)
-def val_loader(source: Source | str | os.PathLike[str], asked: ValArguments) -> Loader:
+@loader_of(FileValArguments)
+def val_loader(source: Source | str | os.PathLike[str], asked: FileValArguments) -> Loader:
     """Batches of validation images, every image once and in order; the last batch may be smaller.
 
     source       as in `train_loader`; a folder stands for its `val` images.
     size         None: 224.
     """
     source = _source(source, "val", asked)
-    return make_val_loader(val_pipeline, source, asked, tables={"path": list(source.items)})
+    guard = Guard(source, asked.on_error, asked.max_megapixels * 1e6, leave_out=True)
+    return make_val_loader(val_pipeline, source, asked, guard, tables={"path": list(guard.source.items)})
 
 
-def _source(source: Source | str | os.PathLike[str], split: Literal["train", "val"], asked: ValGraph) -> Source:
+def _source(
+    source: Source | str | os.PathLike[str],
+    split: Literal["train", "val"],
+    asked: FileTrainArguments | FileValArguments,
+) -> Source:
+    root = None if isinstance(source, Source) else source
+    listed = frozenset[str]() if asked.exclude is None else read_list(asked.exclude, root)
     if not isinstance(source, Source):
-        source = read_folder(source, split)
+        source = read_folder(source, split, exclude=listed, keep_empty=asked.on_error == "skip")
+    elif not isinstance(source.items, np.ndarray):
+        source = leave_out(source, listed)
     if isinstance(source.items, np.ndarray):
         raise TypeError(f"{__name__} reads files, got a source of images in memory; use {__package__}.cifar for them")
     return check_source(source, asked)
@@ -124,9 +143,14 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "va
 
 @do_not_convert
 def _read(
-    source: Source, used: Sequence[str], shard: tuple[int, int], rows: Sequence[int] | None = None, **order: Any
-) -> tuple[DataNode, dict[str, DataNode]]:
-    """Encoded images, and labels, index and path where they are used.
+    source: Source,
+    used: Sequence[str],
+    shard: tuple[int, int],
+    watch: Watch | None,
+    rows: Sequence[int] | None = None,
+    **order: Any,
+) -> tuple[DataNode, dict[str, DataNode], list[DataNode]]:
+    """Encoded images; labels, index and path where they are used; and what `watch` sees of them.
 
     The reader's own label is the row of the source; constant tables turn it into label and index.
 
@@ -145,7 +169,9 @@ def _read(
     row = fn.reshape(row, shape=[])
     tables = {"labels": source.labels, "index": source.index}
     found = {name: types.Constant(table)[row] for name, table in tables.items() if name in used}
-    return encoded, found | ({"path": row} if "path" in used else {})
+    if watch is not None:
+        encoded, seen = watched(encoded, row, watch)
+    return encoded, found | ({"path": row} if "path" in used else {}), [] if watch is None else [seen]
 
 
 @do_not_convert

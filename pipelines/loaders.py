@@ -1,6 +1,6 @@
 """What the loaders of all pipelines have in common: from a pipeline and what is asked of it to a `mixdali.Loader`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from mixdali.worlds.output import Output
 
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
 from .augment.sizes import Progressive
+from .check.guarded import Guard, GuardedLoader
 from .outputs import TRAIN, VAL, graph_settings, output_names
 from .sources.source import Source
 
@@ -24,6 +25,7 @@ def make_train_loader(
     size: tuple[int, int] | Progressive,
     *,
     continuous: bool,
+    guard: Guard | None = None,
     **settings: Any,
 ) -> Loader:
     """Every epoch anew, without the last partial batch.
@@ -33,10 +35,11 @@ def make_train_loader(
     size      (height, width) of what comes out, or that of each epoch.
     continuous
               False: every epoch from a seed of its own. True: from one seed, as the pipeline's draws know the epoch.
+    guard     of files: what becomes of those that are no use. The pipeline takes its `watch` too.
     settings  of the `Loader`.
     """
     names = output_names(asked.outputs, TRAIN, asked.mix)
-    make = _maker(pipeline, source, asked, TrainGraph, settings.get("batches_per_run", 1))
+    make = _maker(pipeline, source, asked, TrainGraph, guard, settings.get("batches_per_run", 1))
 
     def of_epoch(epoch: int, checkpoint: bytes | None) -> Pipeline:
         seed = derive_seed(asked.seed, "epoch", 0 if continuous else epoch)
@@ -45,18 +48,30 @@ def make_train_loader(
 
     facts = {field.name: getattr(asked, field.name) for field in fields(TrainGraph) if field.name != "outputs"}
     facts |= {"size": size} | _form_facts(asked)
-    return Loader(of_epoch, names, continuous=continuous, facts=facts, **settings)
+    return _loader(of_epoch, names, guard, continuous=continuous, facts=facts, **settings)
 
 
-def make_val_loader(pipeline: Callable[..., Pipeline], source: Source, asked: ValArguments, **settings: Any) -> Loader:
+def make_val_loader(
+    pipeline: Callable[..., Pipeline],
+    source: Source,
+    asked: ValArguments,
+    guard: Guard | None = None,
+    **settings: Any,
+) -> Loader:
     """Every image once and in order. Arguments as in `make_train_loader`, of `ValGraph` and without `first_epoch`."""
     names = output_names(asked.outputs, VAL)
-    make = _maker(pipeline, source, asked, ValGraph)
+    make = _maker(pipeline, source, asked, ValGraph, guard)
 
     def of_epoch(epoch: int, checkpoint: bytes | None) -> Pipeline:
         return make(checkpoint=checkpoint)
 
-    return Loader(of_epoch, names, last_batch="partial", continuous=True, **settings)
+    return _loader(of_epoch, names, guard, last_batch="partial", continuous=True, **settings)
+
+
+def _loader(of_epoch: Callable[..., Pipeline], names: Sequence[str], guard: Guard | None, **settings: Any) -> Loader:
+    if guard is None:
+        return Loader(of_epoch, names, **settings)
+    return GuardedLoader(of_epoch, names, guard=guard, **settings)
 
 
 def check_source(source: Source, graph: ValGraph) -> Source:
@@ -81,6 +96,7 @@ def _maker(
     source: Source,
     asked: TrainArguments | ValArguments,
     graph: type[ValGraph],
+    guard: Guard | None,
     batches_per_run: int = 1,
 ) -> Callable[..., Pipeline]:
     settings: dict[str, Any] = {field.name: getattr(asked, field.name) for field in fields(graph)}
@@ -89,4 +105,6 @@ def _maker(
     )
     if batches_per_run > 1:
         settings |= {"batch_size": asked.batch_size * batches_per_run, "batches_per_run": batches_per_run}
-    return partial(pipeline, source, **settings)
+    if guard is None:
+        return partial(pipeline, source, **settings)
+    return lambda **more: pipeline(guard.source, watch=guard.watch, **(settings | more))

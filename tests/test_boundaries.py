@@ -23,6 +23,7 @@ TABLE = """
     mixdali
 
     pipelines/augment pipelines/arguments.py pipelines/show pipelines/sources
+    pipelines/check
     pipelines
     pipelines/bench pipelines/bench/contestants
 
@@ -34,7 +35,7 @@ TABLE = """
     train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare train/export
     train/study/declare.py train/study/studies train/study
     train/generator train/autoencoder
-    train/bench
+    train/bench train/killed
     train
 """
 ORDER = TABLE.split()

@@ -128,6 +128,8 @@ class Recipe:
     layer_decay: float | None = None
     """The rate of each layer by that of the next one, so that the first ones move least; of networks of timm. None: one
     rate for all."""
+    clip_norm: float | None = None
+    """Gradients of a step whose L2 norm, over all parameters together, is larger are scaled down to it."""
     schedule: Schedule
     """How the learning rate moves."""
     mix: Mix | None = None
@@ -198,6 +200,8 @@ class Recipe:
     nonfinite: Literal["stop", "skip"] = "stop"
     """A loss or a gradient that is no finite number: end the run at the last checkpoint, or leave out the step and
     count it. To look costs a moment of waiting for the device in every step that might be left out."""
+    sync_batch_norm: bool = False
+    """In several processes batch norms take their statistics over all processes' batches; needs GPUs."""
     compile: bool = False
     """Compile the network (torch.compile, which needs a C++ compiler): half a minute at the start, then about a tenth
     less time a step of the small networks on a CPU."""
@@ -216,6 +220,8 @@ class Recipe:
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
             require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
+        if self.clip_norm is not None:
+            require(self.clip_norm > 0, "clip_norm", self.clip_norm, "must be above 0, or None to clip nothing")
         name, why = type(self.objective).__name__, self.objective.needs_clean
         require(self.mix is None or not why, "mix", type(self.mix).__name__, f"must be None: {name} {why}")
         if self.num_images is not None:

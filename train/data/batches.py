@@ -22,6 +22,7 @@ class Loader(Protocol):
 
     def __iter__(self) -> Iterator[Any]: ...
     def __len__(self) -> int: ...
+    def set_epoch(self, epoch: int) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None: ...
 
@@ -32,6 +33,7 @@ def train_batches(
     counts: Sequence[int],
     outputs: tuple[str, ...],
     shard: tuple[int, int],
+    of_files: Mapping[str, Any],
     **settings: Any,
 ) -> Loader:
     """Mixed batches in one shard.
@@ -40,6 +42,7 @@ def train_batches(
         counts: training images in each, and images of each stream.
         outputs: fields of the batches.
         shard: rank and number of ranks.
+        of_files: what loaders of files are told of bad ones.
         settings: `device` and `num_threads` of the pipelines.
 
     Raises:
@@ -61,6 +64,7 @@ def train_batches(
         color_jitter=recipe.color_jitter,
         erasing=recipe.erasing,
         seed=recipe.seed,
+        **(of_files if sources.kind == "imagenet" else {}),
         **settings,
     )
     if len(counts) == 1:
@@ -73,7 +77,10 @@ def train_batches(
     if not recipe.whole_epochs and not steps:
         raise ValueError(f"{len(sources.train):,} training images do not fill a batch of {sum(counts) * shard[1]:,}")
     return Joined(
-        [own(mix=None, outputs=settings["outputs"]), *_stream_loaders(recipe, sources, counts[1:], **settings)],
+        [
+            own(mix=None, outputs=settings["outputs"]),
+            *_stream_loaders(recipe, sources, counts[1:], of_files, **settings),
+        ],
         weights=[1.0, *(stream.weight for stream in recipe.streams)] if "weights" in outputs else None,
         mix=mix,
         with_unmixed=mix is not None and "unmixed" in outputs,
@@ -85,12 +92,18 @@ def train_batches(
 
 
 def _stream_loaders(
-    recipe: Recipe, sources: Sources, counts: Sequence[int], shard: tuple[int, int], **settings: Any
+    recipe: Recipe,
+    sources: Sources,
+    counts: Sequence[int],
+    of_files: Mapping[str, Any],
+    shard: tuple[int, int],
+    **settings: Any,
 ) -> Iterator[Loader]:
     for number, (stream, source, count) in enumerate(zip(recipe.streams, sources.streams, counts, strict=True)):
         if len(source) // shard[1] < count:
             raise ValueError(f"streams.{number} holds {len(source):,} images, a batch takes {count * shard[1]:,} of it")
-        yield find_pipeline("cifar" if isinstance(source.items, np.ndarray) else "imagenet").train_loader(
+        kind: Data = "cifar" if isinstance(source.items, np.ndarray) else "imagenet"
+        yield find_pipeline(kind).train_loader(
             source,
             batch_size=count,
             size=recipe.progressive or image_size(sources.train, recipe.size),
@@ -99,6 +112,7 @@ def _stream_loaders(
             augment=stream.augment,
             seed=derive_seed(recipe.seed, "streams", number),
             shard=shard,
+            **(of_files if kind == "imagenet" else {}),
             **settings,
         )
 
