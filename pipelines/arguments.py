@@ -15,13 +15,13 @@ from .augment.sizes import INTERPOLATIONS, Interpolation, Progressive
 
 Device = Literal["auto", "cpu", "gpu"]
 Size = int | tuple[int, int]
+OnError = Literal["stop", "skip"]
+
+MEGAPIXELS = 256.0  # the most that an image may decode to, unless it is said otherwise
 KINDS = {
     "auto_augment": "one of pipelines.augment, such as RandAugment()",
     "erasing": "RandomErasing(...) or Cutout(...)",
 }
-OnError = Literal["stop", "skip"]
-
-MEGAPIXELS = 256.0  # the most that an image may decode to, unless it is said otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,11 +147,6 @@ class TrainArguments(TrainGraph, Feed):
     seed: int = 0
 
 
-def _share_above_0(name: str, value: Any) -> None:
-    fraction(name, value)
-    positive(name, value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class BadFiles:
     """What becomes of files that are no use, of loaders of files.
@@ -184,6 +179,11 @@ class FileValArguments(BadFiles, ValArguments):
 @dataclass(frozen=True, kw_only=True)
 class FileTrainArguments(BadFiles, TrainArguments):
     """Those of `train_loader` for files."""
+
+
+def _share_above_0(name: str, value: Any) -> None:
+    fraction(name, value)
+    positive(name, value)
 
 
 def device_id(device: Device) -> int | None:

@@ -58,11 +58,12 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0, w
     pipeline = Pipeline.current()
     mix, shard = graph.mix, graph.share
     used = needs(graph.outputs, mix)
-    rows, order = None, {"shuffle_after_epoch": True, "shuffle_after_epoch_seed": pipeline.seed}
     if graph.repeats > 1:
         rows = repeated_rows(len(source), graph.repeats, shard[1], derive_seed(pipeline.seed, "repeats"))
-        order = {}
-    encoded, nodes, seen = _read(source, used, shard, watch, rows, **order)
+        encoded, nodes, seen = _read(source, used, shard, watch, rows)
+    else:
+        order = {"shuffle_after_epoch": True, "shuffle_after_epoch_seed": pipeline.seed}
+        encoded, nodes, seen = _read(source, used, shard, watch, **order)
     seed = derive_seed(pipeline.seed, "shard", shard[0])
     crop = partial(_random_crop, seed=seed) if graph.augment else _centre_crop
     images = crop(encoded, graph)

@@ -125,11 +125,11 @@ class Recipe:
     decayed: Decayed = "all"
     """What decays: every parameter, as in most papers' code; the weights and biases of layers, but nothing of a norm
     ("layers"); or only tensors with two axes and more ("matrices")."""
+    clip_norm: float | None = None
+    """Gradients of a step whose L2 norm, over all parameters together, is larger are scaled down to it."""
     layer_decay: float | None = None
     """The rate of each layer by that of the next one, so that the first ones move least; of networks of timm. None: one
     rate for all."""
-    clip_norm: float | None = None
-    """Gradients of a step whose L2 norm, over all parameters together, is larger are scaled down to it."""
     schedule: Schedule
     """How the learning rate moves."""
     mix: Mix | None = None
@@ -195,13 +195,13 @@ class Recipe:
     """The one seed all randomness is derived from."""
     precision: Precision = "auto"
     """Number format of the forward pass; auto takes the fastest safe one the device computes natively."""
+    sync_batch_norm: bool = False
+    """In several processes batch norms take their statistics over all processes' batches; needs GPUs."""
     tf32: bool = False
     """Products of float32 numbers on a GPU keep 10 bits of them (TF32), which is faster. Attacks never do so."""
     nonfinite: Literal["stop", "skip"] = "stop"
     """A loss or a gradient that is no finite number: end the run at the last checkpoint, or leave out the step and
     count it. To look costs a moment of waiting for the device in every step that might be left out."""
-    sync_batch_norm: bool = False
-    """In several processes batch norms take their statistics over all processes' batches; needs GPUs."""
     compile: bool = False
     """Compile the network (torch.compile, which needs a C++ compiler): half a minute at the start, then about a tenth
     less time a step of the small networks on a CPU."""
@@ -244,13 +244,6 @@ class Recipe:
             require(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "must be in (0, 1], or None")
         self.schedule.check(self.num_epochs)
 
-    @property
-    def held_out_size(self) -> tuple[int, int] | None:
-        """Height and width of held-out images; None is the pipeline's own."""
-        if self.test_size is not None or self.progressive is None:
-            return self.size if self.test_size is None else self.test_size
-        return (self.progressive.largest, self.progressive.largest)
-
     def settings_digest(self) -> str:
         """What tells two recipes apart that train otherwise, whoever computes them with which seed; of the files of
         streams the names alone."""
@@ -267,6 +260,13 @@ class Recipe:
     def own_claim(self) -> Claim | None:
         """The paper's number for this very recipe; None for one that was changed in any field since."""
         return self.claim if self.claim is not None and self.claim.of == self.settings_digest() else None
+
+    @property
+    def held_out_size(self) -> tuple[int, int] | None:
+        """Height and width of held-out images; None is the pipeline's own."""
+        if self.test_size is not None or self.progressive is None:
+            return self.size if self.test_size is None else self.test_size
+        return (self.progressive.largest, self.progressive.largest)
 
 
 def _whole(plain: Any) -> Any:

@@ -16,7 +16,7 @@ from train.data.batches import Loader
 from train.data.loaders import skipped_files
 from train.loop.finite import SKIPPED, are_finite, is_finite_step, kept_buffers, put_back, steps_taken
 from train.loop.held_out import evaluate, to_device
-from train.loop.state import State
+from train.loop.state import State, UnderWay, add_up
 from train.loop.trace import Trace
 from train.loop.under_attack import Fixed, measure_robust
 from train.machine.clock import Clock
@@ -186,7 +186,7 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
     is_last = state.part == state.parts - 1
     if state.part == 0:
         world.copy_buffers(state.model)
-    kept = kept_buffers(state.model) if recipe.nonfinite == "skip" else None
+        state.under_way = UnderWay(kept_buffers(state.model) if recipe.nonfinite == "skip" else None)
     draws = step_draws(objective, batch, state.generator)
     # Only the last part's gradients are averaged over the processes, together with those before.
     with nullcontext() if is_last or world.size == 1 else state.parallel.no_sync():  # type: ignore[operator]
@@ -197,23 +197,11 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
         state.scaler.scale(loss if state.parts == 1 else loss / state.parts).backward()
     if recipe.mix is not None:
         metrics = metrics | {ATTAINABLE: batch.targets.amax(dim=1).mean().detach()}
-    skipped = kept is not None and not is_finite_step(loss.detach(), state, world)
-    if kept is not None and skipped:
-        put_back(state.model, kept)
-        metrics = {SKIPPED: torch.ones((), device=world.device)}
-    for name, value in metrics.items():
-        total = state.sums.get(name)
-        state.sums[name] = value.detach().double() if total is None else total + value
+    state.under_way.add(loss.detach(), metrics)
     state.part = 0 if is_last else state.part + 1
     if not is_last:
         return
-    if recipe.clip_norm is not None:
-        state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(_parameters(state.optimizer), recipe.clip_norm)
-    # Of a scaler every step must be asked for; it leaves such ones out itself.
-    if not skipped or state.scaler.is_enabled():
-        state.scaler.step(state.optimizer)
-    state.scaler.update()
+    skipped = _take_step(recipe, state, world)
     state.schedule.step()
     with autocast(recipe.precision, world.device):
         objective.after_step(state.model, batch, state.objective)
@@ -221,6 +209,25 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
         state.ema.update(state.model)
     state.step += 1
     state.epoch_step += 1
+
+
+def _take_step(recipe: Recipe, state: State, world: World) -> bool:
+    """Move the weights by the gradients of all parts, unless they or the losses are no finite numbers and such steps
+    are to be left out. -> whether it was."""
+    kept, sums = state.under_way.kept, state.under_way.sums
+    skipped = kept is not None and not is_finite_step(state.under_way.loss, state, world)
+    if kept is not None and skipped:
+        put_back(state.model, kept)
+        sums = {SKIPPED: torch.ones((), device=world.device)}
+    # Of a scaler every step must be asked for; it leaves such ones out itself.
+    if not skipped or state.scaler.is_enabled():
+        if recipe.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            nn.utils.clip_grad_norm_(_parameters(state.optimizer), recipe.clip_norm)
+        state.scaler.step(state.optimizer)
+    state.scaler.update()
+    add_up(state.sums, sums)
+    return skipped
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

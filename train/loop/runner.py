@@ -71,15 +71,13 @@ def train_recipe(
         name = type(recipe.objective).__name__
         raise ValueError(f"parts must be 1, got {run.parts}: {name} does something with the whole batch after a step")
     installed(run.boards)
-    if run.parts > 1 and recipe.nonfinite == "skip":
-        raise ValueError(f"parts must be 1, got {run.parts}: with nonfinite skip a step is left out whole")
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         world = stack.enter_context(open_world(run.device))
-        stack.enter_context(tf32(recipe.tf32))
         saves: Saves | None = None
         advise = lambda: "start the same command again" if saves is None else saves.advise()  # noqa: E731
         stack.enter_context(notice_lost(world, advise))
+        stack.enter_context(tf32(recipe.tf32))
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         auto = recipe.precision == "auto"
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))

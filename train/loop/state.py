@@ -28,6 +28,30 @@ from train.recipe import Recipe
 
 
 @dataclass
+class UnderWay:
+    """A step that has had some of its parts; it is in no checkpoint."""
+
+    kept: list[Tensor] | None = None
+    """The network's running means and variances before it, if they may be put back."""
+    loss: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Of its parts so far, summed."""
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Their metrics, summed."""
+
+    def add(self, loss: Tensor, metrics: Mapping[str, Tensor]) -> None:
+        """Count one more part."""
+        self.loss = self.loss.to(loss.device) + loss
+        add_up(self.sums, metrics)
+
+
+def add_up(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
+    """Add what is called the same, in float64."""
+    for name, value in more.items():
+        total = sums.get(name)
+        sums[name] = value.detach().double() if total is None else total + value
+
+
+@dataclass
 class State:
     """The network and all that its training depends on. Built by `new_state`, moved on by the loop."""
 
@@ -57,6 +81,8 @@ class State:
     """Batches of the loader that a step takes, one after the other."""
     part: int = 0
     """Those of them that the step under way has had. There is no checkpoint within a step."""
+    under_way: UnderWay = field(default_factory=UnderWay)
+    """That step."""
     sums: dict[str, Tensor] = field(default_factory=dict)
     """The metrics of this epoch's steps in this process, of all their parts, summed."""
     clock: Clock = field(default_factory=Clock)

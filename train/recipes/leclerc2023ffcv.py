@@ -45,7 +45,6 @@ epochs56 = replace(
     num_epochs=56,
     schedule=OneCycle(warmup=2 / 56, start=1e-4),
     progressive=Progressive(sides=((41, 160), (48, 192))),
-    claim=None,
 )
 
 epochs40 = replace(

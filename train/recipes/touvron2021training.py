@@ -61,5 +61,4 @@ small = replace(
     ema_decay=0.99,
     repeats=1,
     crop_area=(0.25, 1.0),
-    claim=None,
 )

@@ -80,5 +80,4 @@ small = replace(
     size=(48, 48),
     test_size=(64, 64),
     crop_area=(0.25, 1.0),
-    claim=None,
 )
