@@ -34,6 +34,7 @@ recipe = Recipe(
     schedule=EpochCosine(warmup=10, start=1e-6 / 5e-4, floor=1e-5 / 5e-4, cooldown=10),
     objective=LightTraining(attack=PGD(eps=4 / 255, step_size=1.5 * 4 / 255, num_steps=1), warmup=10),
     smoothing=0.1,
+    interpolation="bicubic",
     color_jitter=0.4,
     robust=Robust(attack=PGD(eps=4 / 255, step_size=1 / 255, num_steps=10), num_images=1000),
 ).claiming(
@@ -69,6 +70,7 @@ cifar = replace(
     schedule=EpochCosine(warmup=5, start=1e-6 / CIFAR_RATE, floor=5e-6 / CIFAR_RATE, cooldown=2),
     objective=LightTRADES(beta=6.0, attack=PGD(eps=8 / 255, step_size=1.5 * 8 / 255 / 10, num_steps=10)),
     smoothing=0.0,
+    interpolation="bilinear",
     color_jitter=0.25,
     robust=SELECTING,
 )
@@ -101,20 +103,19 @@ origin = Origin(
         "schedule",
         "objective",
         "smoothing",
+        "interpolation",
         "color_jitter",
     ),
     ours={"robust": "PGD-10 with steps of a quarter of the radius, on 1,000 held-out images"},
     differs=(
         "contrast is jittered around the middle grey, theirs around the image's mean: DALI's operator is so",
-        "images are resized by averages over areas and linear interpolation, theirs bicubically: as all of our "
-        "pipelines",
         "images pass a layer that normalises, which theirs do not on ImageNet: one rule for all, radii stay in pixels",
         "they train on eight devices in batches of 64 each, whose batch norms see 64 images; with torchrun ours do too",
     ),
     variants={
         "eps8": Origin(from_code=("objective",), ours={"robust": "the same within 8 / 255, steps of 2 / 255"}),
         "cifar": Origin(
-            code="dedeswim/vits-robustness-torch at fc8fd64, configs/xcit-adv-finetuning.yaml",
+            code="dedeswim/vits-robustness-torch at 2f5a214, configs/xcit-adv-finetuning.yaml",
             from_code=(
                 "data",
                 "model",
@@ -124,6 +125,7 @@ origin = Origin(
                 "schedule",
                 "objective",
                 "smoothing",
+                "interpolation",
                 "color_jitter",
             ),
             ours={"robust": "PGD-10 within 8 / 255, on 1,000 held-out images"},
