@@ -189,7 +189,8 @@ class OperatorWorld(ABC):
         else:
             everything = slice(None)
             channel = self.cut(images, *(slice(0, 1) if axis == "C" else everything for axis in self.layout))
-            around = channel * 0.0 + (1.0 if layer.outside is None else self.beside(images, layer.outside))
+            nothing = 0.0 * (channel < channel)  # also where a pixel is not finite
+            around = nothing + (1.0 if layer.outside is None else self.beside(images, layer.outside))
             y0x0, y1x1 = self.cut(layer.box, slice(0, 2)), self.cut(layer.box, slice(2, 4))
             kept = self.ops.erase(
                 self.ops.reshape(around, layout=self.layout),

@@ -60,6 +60,8 @@ class Sources:
     has to hold some out."""
     found: str = ""
     """What was found in the folder, for people."""
+    num_all: int | None = None
+    """Training images that there are, whichever of them are trained on; None where nobody counted."""
     prepared: bool = False
     """Whether they are as a recipe wants them."""
 
@@ -165,6 +167,7 @@ def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sourc
             seed=recipe.seed,
         ),
         changes=Changes(full.index, full.labels, labels) if changed.any() else None,
+        num_all=len(full),
         prepared=True,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop
+from train.models.answers import not_finite
 from train.objectives.cross_entropy import accuracy, cross_entropy
 
 
@@ -21,6 +23,7 @@ def evaluate(model: nn.Module, loader: Iterable[Any], precision: str, world: Wor
     Outputs of the model beyond the classes of the targets are left out.
 
     Raises:
+        ValueError: logits that are not finite.
         Stopped: a single process was asked to stop; several go on to the end, since they must stay in step.
     """
     model.eval()
@@ -34,6 +37,9 @@ def evaluate(model: nn.Module, loader: Iterable[Any], precision: str, world: Wor
         if world.size == 1:
             stop.check()
     loss, hits, count = world.sum(sums).tolist()
+    if not math.isfinite(loss):
+        # One logit of nan or infinity makes the sum of the losses one.
+        raise ValueError(not_finite("the network"))
     return {"loss": loss / count, "accuracy": hits / count, "images": count}
 
 

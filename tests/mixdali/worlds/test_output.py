@@ -247,6 +247,28 @@ def test_bytes_that_are_said_to_be_floats_are_refused(mix: str, width: int) -> N
         mixdali.to_float(planes, layout="CHW")
 
 
+@pytest.mark.parametrize("world", ["graph", "dynamic"])
+@pytest.mark.parametrize("level", [np.inf, np.nan])
+def test_a_float_pixel_that_is_not_finite_spreads_to_no_other_pixel(level: float, world: str) -> None:
+    images = np.zeros((2, 3, 4, 5), np.float32)
+    images[0, 0, 1, 2] = level
+
+    def mixed(pixels: Any, targets: Any, **how: Any) -> tuple[Any, Any]:
+        return CutMix()(pixels, targets, layout="CHW", **how)
+
+    if world == "graph":
+        made = graph_of(mixed, images, "CHW")[0]
+    else:
+        rng = ndd.random.RNG(seed=1)
+        made = np.array(
+            ndd.as_tensor(
+                mixed(ndd.as_batch(images, layout="CHW"), ndd.as_batch(np.eye(2, dtype=np.float32)), rng=rng)[0]
+            )
+        )
+    wrong = {tuple(place) for place in np.argwhere(~np.isfinite(made))[:, 1:].tolist()}
+    assert wrong == {(0, 1, 2)}
+
+
 @pytest.mark.parametrize("grow", [-1, 1])
 def test_boxes_of_a_gpu_graph_are_cut_from_images_of_one_size(grow: int) -> None:
     def function(pixels: Any, targets: Any) -> tuple[Any, Any]:
