@@ -35,7 +35,7 @@ TABLE = """
     train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare
     train/study/declare.py train/study/studies train/study
     train/generator train/autoencoder
-    train/bench
+    train/bench train/killed
     train
 """
 ORDER = TABLE.split()

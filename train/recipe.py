@@ -121,6 +121,8 @@ class Recipe:
     decayed: Decayed = "all"
     """What decays: every parameter, as in most papers' code; the weights and biases of layers, but nothing of a norm
     ("layers"); or only tensors with two axes and more ("matrices")."""
+    clip_norm: float | None = None
+    """Gradients of a step whose L2 norm, over all parameters together, is larger are scaled down to it."""
     schedule: Schedule
     """How the learning rate moves."""
     mix: Mix | None = None
@@ -170,6 +172,8 @@ class Recipe:
     """The one seed all randomness is derived from."""
     precision: Precision = "auto"
     """Number format of the forward pass; auto takes the fastest safe one the device computes natively."""
+    sync_batch_norm: bool = False
+    """In several processes batch norms take their statistics over all processes' batches; needs GPUs."""
     compile: bool = False
     """Compile the network (torch.compile, which needs a C++ compiler): half a minute at the start, then about a tenth
     less time a step of the small networks on a CPU."""
@@ -188,6 +192,8 @@ class Recipe:
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
             require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
+        if self.clip_norm is not None:
+            require(self.clip_norm > 0, "clip_norm", self.clip_norm, "must be above 0, or None to clip nothing")
         name, why = type(self.objective).__name__, self.objective.needs_clean
         require(self.mix is None or not why, "mix", type(self.mix).__name__, f"must be None: {name} {why}")
         if self.num_images is not None:

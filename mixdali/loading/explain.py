@@ -10,6 +10,8 @@ def explained(error: RuntimeError) -> Exception | None:
     text = str(error)
     if "operator `nvidia.dali.fn.decoders." in text:
         return ValueError(_undecoded(text))
+    if "operator `nvidia.dali.fn.readers." in text:
+        return OSError(f"the data cannot be read: {_encountered(text)}; is it still there, and may it be read?")
     if "a mix takes uint8 HWC images" in text and ("!= uint8" in text or "_tensor_subscript" in text):
         return TypeError(
             "a mix in a DALI graph takes uint8 HWC images, got floats or others: leave the conversion to the mix, with "
@@ -43,3 +45,9 @@ def _undecoded(text: str) -> str:
     return (
         "an image cannot be decoded, and DALI does not say which; `python -m mixdali.pipelines.check FOLDER` finds it"
     )
+
+
+def _encountered(text: str) -> str:
+    """What DALI says happened, after where it did."""
+    lines = [line.strip() for line in text.partition("encountered:")[2].splitlines() if line.strip()]
+    return lines[0] if lines else text.strip().splitlines()[-1]

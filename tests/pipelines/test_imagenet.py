@@ -1,6 +1,7 @@
 """The pipeline for folders of images."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,18 @@ def test_mistakes_get_one_clear_line(folder: Path) -> None:
         len(imagenet.train_loader(folder, batch_size=26, num_classes=2))
     with pytest.raises(TypeError, match=r"use pipelines\.cifar"):
         imagenet.val_loader(Source(np.zeros((3, 4, 4, 3), np.uint8), [0, 1, 2]), batch_size=1, num_classes=3)
+
+
+def test_data_that_are_removed_meanwhile_are_named_in_one_line(folder: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jpg" for number in range(16)]
+    for path in paths:
+        shutil.copy(folder / "train" / "a" / "000.jpg", path)
+    batches = iter(imagenet.val_loader(Source([str(path) for path in paths], [0] * 16), batch_size=2, num_classes=1))
+    next(batches)
+    for path in paths:
+        path.unlink()
+    with pytest.raises(OSError, match=r"^the data cannot be read: [^\n]*/\d+\.jpg[^\n]*; is it still there[^\n]*$"):
+        list(batches)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow grumbles about what it opens

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mixdali.names import nearest
 from train.files.outline import outline_recipes
+from train.machine.launch import find_rank
 
 if TYPE_CHECKING:
     from train.files.recipe_file import RecipeFile
@@ -46,12 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_command(arguments)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        # All processes of a run meet the same mistake and one of them says so. torchrun stops them all as soon as one
-        # ends, so the others leave it the time to.
-        if os.environ.get("RANK", "0") == "0":
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        else:
+        text, rank = f"error: {' '.join(str(error).split())}", find_rank(os.environ)
+        # All processes of a run meet the same mistake, and rank 0 says so. torchrun stops them all as soon as one ends,
+        # so the others leave it the time to; who is left then has met one of its own.
+        if rank and not isinstance(error, ConnectionError):
             time.sleep(SECONDS_TO_SPEAK)
+            text = f"error in rank {rank}: {text.removeprefix('error: ')}"
+        # Of a process that is gone one of the others speaks.
+        if getattr(error, "speaks", True):
+            print(text, file=sys.stderr)
         return 2
 
 

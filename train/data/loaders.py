@@ -21,7 +21,7 @@ PREVIEW = (4, 8)
 
 
 def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outputs: tuple[str, ...]) -> Loader:
-    """This process's share of the mixed training batches.
+    """This process's share of the mixed training batches; with `run.parts`, that many of them are one step's.
 
     Raises:
         ValueError: if the batch does not divide among the processes, if the images do not fill one batch, or if the
@@ -29,21 +29,23 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
     """
     as_they_are = recipe.labels is None and not (recipe.noise.rate or recipe.validation or recipe.num_images)
     assert sources.prepared or (as_they_are and not recipe.streams), "prepare_sources comes first"
-    if recipe.batch_size % world.size:
-        raise ValueError(f"batch_size {recipe.batch_size} does not divide among {world.size} processes")
+    shares = world.size * run.parts
+    among = f"{world.size} processes" + (f" of {run.parts} parts" if run.parts > 1 else "")
+    if recipe.batch_size % shares:
+        raise ValueError(f"batch_size {recipe.batch_size} does not divide among {among}")
     check_streams(recipe.streams, type(recipe.objective).__name__, outputs)
     counts = split_batch(recipe.streams, recipe.batch_size)
-    if any(count % world.size for count in counts):
+    if any(count % shares for count in counts):
         parts = " + ".join(map(str, counts))
-        raise ValueError(f"batch_size {recipe.batch_size} is {parts}, which do not divide among {world.size} processes")
+        raise ValueError(f"batch_size {recipe.batch_size} is {parts}, which do not divide among {among}")
     return train_batches(
         recipe,
         sources,
-        [count // world.size for count in counts],
+        [count // shares for count in counts],
         outputs,
         shard=(world.rank, world.size),
         device=world.kind,
-        num_threads=run.threads(world.size),
+        num_threads=run.threads(world.local_size),
         of_files=run.of_files,
     )
 
@@ -66,7 +68,7 @@ def val_loader(
         outputs=outputs,
         shard=(world.rank, world.size),
         device=world.kind,
-        num_threads=run.threads(world.size),
+        num_threads=run.threads(world.local_size),
         **(run.of_files if sources.kind == "imagenet" else {}),
     )
 
@@ -86,7 +88,7 @@ def preview_batches(recipe: Recipe, run: Run, sources: Sources, world: World) ->
         ("images", "targets", "labels", *(() if recipe.mix is None else ("plan",))),
         shard=(0, 1),
         device="cpu",
-        num_threads=run.threads(world.size),
+        num_threads=run.threads(world.local_size),
         of_files=run.of_files,
     )
     batches = list(islice(loader, PREVIEW[0]))

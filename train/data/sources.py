@@ -55,13 +55,13 @@ class Sources:
     """The images of the recipe's streams."""
     changes: Changes | None = None
     """Where `prepare_sources` changed labels."""
+    num_all: int | None = None
+    """Training images that there are, whichever of them are trained on; None where nobody counted."""
     has_test: bool = True
     """Whether the held-out images that were read are others than the training images. Without, a recipe's `validation`
     has to hold some out."""
     found: str = ""
     """What was found in the folder, for people."""
-    num_all: int | None = None
-    """Training images that there are, whichever of them are trained on; None where nobody counted."""
     prepared: bool = False
     """Whether they are as a recipe wants them."""
 

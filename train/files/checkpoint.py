@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from train.files import sealed
+from train.files.identity import listed
 from train.files.plain import with_short_names
 from train.files.recipe_file import RecipeFile
+from train.files.sealed import Damaged
 from train.models import build_model
 
-FORMAT = 1
+FORMATS = (1, 2)
+"""Before 2 a file had no digest."""
+LAST, BEST = "last.pt", "best.pt"
+KEPT = 2
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` (tensors, numbers, strings, lists and dicts) so that `path` is always a whole file."""
-    temporary = path.with_name(f".{path.name}.writing")
-    with open(temporary, "wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def save(path: Path, content: dict[str, Any], *, keep: int = 1) -> None:
+    """Write `content` (tensors, numbers, strings, lists and dicts) so that `path` is always a whole file.
+
+    keep  so many of the checkpoints written here stay, the earlier ones as last-2.pt, last-3.pt, ...
+
+    OSError if it cannot be written; nothing has changed then.
+    """
+    sealed.write(path, {**content, "format": FORMATS[-1]}, keep=keep)
+
+
+def kept(folder: Path) -> list[Path]:
+    """The checkpoints in the folder of a run, the last one first and the best one at the end."""
+    last = folder / LAST
+    earlier = {number: path for path in folder.glob("last-*.pt") if (number := _number(path)) > 1}
+    files = [last, *(earlier[number] for number in sorted(earlier)), folder / BEST]
+    return [path for path in files if path.is_file()]
+
+
+def _number(path: Path) -> int:
+    text = path.stem.rpartition("-")[2]
+    return int(text) if text.isascii() and text.isdecimal() and not text.startswith("0") else 0
 
 
 def find(path: Path) -> Path:
@@ -35,11 +53,13 @@ def find(path: Path) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    if path.is_dir() and not (path / "last.pt").is_file():
-        raise FileNotFoundError(f"{path} holds no last.pt; give the folder of a run, or a checkpoint")
+    if path.is_dir() and not (path / LAST).is_file():
+        others = kept(path)
+        instead = f"it has {others[0].name}" if others else "give the folder of a run, or a checkpoint"
+        raise FileNotFoundError(f"{path} holds no last.pt; {instead}")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    return path / "last.pt" if path.is_dir() else path
+    return path / LAST if path.is_dir() else path
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -47,19 +67,82 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, no checkpoint, or of another version.
+        ValueError: the file is damaged (then `Damaged`), no checkpoint, or of another version.
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the last.pt or best.pt in it")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is no readable checkpoint ({_first_line(error)}); move it away") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return _read(path)
+    except Damaged as error:
+        whole = [other.name for other in kept(path.parent) if other != path and _is_whole(other)]
+        advice = f"{' and '.join(whole)} beside it can be read" if whole else "move it away"
+        raise Damaged(path, error.reason, advice) from error
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest checkpoint of a run's folder that can be read."""
+
+    path: Path
+    content: dict[str, Any]
+    damaged: tuple[Damaged, ...] = ()
+    """What is wrong with others of the folder."""
+
+
+def newest(folder: Path) -> Newest | None:
+    """The last checkpoint of a run; where it is damaged or gone, what is left of those before it. None: there is none.
+
+    Raises:
+        ValueError: none of them can be read.
+    """
+    found: list[Newest] = []
+    damaged: list[Damaged] = []
+    for path in kept(folder):
+        try:
+            found.append(Newest(path, _read(path)))
+        except Damaged as error:
+            damaged.append(error)
+            continue
+        if path.name == LAST:
+            return found[0]
+    if damaged and not found:
+        first, *others = damaged
+        also = f", and neither can {listed([error.path.name for error in others])}" if others else ""
+        raise ValueError(
+            f"{first.path} cannot be read ({first.reason}){also}; move {folder} away, or pass another --name, to begin "
+            "anew"
+        )
+    if not found:
+        return None
+    chosen = max(found, key=lambda one: (one.content.get("step", 0), one.content.get("epoch", 0)))
+    return replace(chosen, damaged=tuple(damaged))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content, has_digest = sealed.read(path)
+    if not isinstance(content, dict) or content.get("format") not in FORMATS:
         raise ValueError(f"{path} is no checkpoint of this version of train; move it away")
+    if content["format"] > 1 and not has_digest:
+        raise Damaged(path, "its digest is missing")
     return content | {name: with_short_names(content[name]) for name in ("recipe", "identity") if name in content}
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _read(path)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def check_weights(path: Path) -> Path:
+    """The same path. ValueError if it is a checkpoint that is damaged; files of others have no digest."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            sealed.check(file, path)
+    return path
 
 
 def load_classifier(path: Path) -> dict[str, Any]:
@@ -117,7 +200,3 @@ def load_model(path: Path, *, average: bool = True, file: RecipeFile | None = No
     weights = content["ema"] if average and content["ema"] is not None else content["model"]
     model.load_state_dict(weights)
     return model.eval()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

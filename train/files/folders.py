@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import IO, Any
 
 from train.files import checkpoint
 from train.files.identity import Comparison, brief, compare, listed
+from train.files.sealed import Damaged
 
 INEXACT = "no longer equal to the byte to the run that was not stopped"
 SHOWN = 3
@@ -35,15 +37,15 @@ class RunFolder:
     @property
     def resumes(self) -> bool:
         """Whether it holds an unfinished run to go on with."""
-        return self.start == self.last
+        return self.start is not None and self.start.parent == self.path
 
     @property
     def last(self) -> Path:
-        return self.path / "last.pt"
+        return self.path / checkpoint.LAST
 
     @property
     def best(self) -> Path:
-        return self.path / "best.pt"
+        return self.path / checkpoint.BEST
 
     def verb(self, place: str) -> str:
         """What happens here, for people; `place` says how far the run is."""
@@ -80,6 +82,8 @@ class _Found:
     loose: tuple[str, ...] = ()
     """What changed since it was last written."""
     facts: dict[str, Any] = field(default_factory=dict)
+    damaged: tuple[Damaged, ...] = ()
+    """What is wrong with newer checkpoints than `start`."""
 
 
 @contextmanager
@@ -96,9 +100,9 @@ def claim_folder(runs: Path, name: str, claim: Claim, *, asked: bool) -> Iterato
 
     Raises:
         FileNotFoundError: there is no checkpoint to go on from.
-        ValueError: NAME was asked for and holds another run, other files, or a run that another process works on; the
-            run was begun with another number of processes; it would not end with the same bytes, and `exact` is asked
-            for; or the checkpoint elsewhere is of another run or of a finished one.
+        ValueError: NAME was asked for and holds another run, other files, or a run that another process works on; it
+            would not end with the same bytes, and `exact` is asked for; the checkpoint elsewhere is of another run or
+            of a finished one; or no checkpoint of a folder can be read.
     """
     elsewhere = None if claim.resume is None else _read_elsewhere(claim.resume, claim)
     place = _search(runs, name, claim, elsewhere, asked)
@@ -110,6 +114,8 @@ def claim_folder(runs: Path, name: str, claim: Claim, *, asked: bool) -> Iterato
         notes = []
         if place.taken and not place.is_own:
             notes.append(f"{path} is new: {_reasons(place.taken)}")
+        if place.is_own:
+            notes += _put_aside(path, found)
         if found.loose:
             notes.append(f"goes on with {listed(found.loose)}: {INEXACT}")
         changed = [*before, *([listed(found.loose)] if found.loose else [])]
@@ -128,7 +134,7 @@ class _Place:
     @property
     def is_own(self) -> bool:
         """Whether it holds the run itself."""
-        return self.found.start == self.path / "last.pt"
+        return self.found.start is not None and self.found.start.parent == self.path
 
 
 def _search(runs: Path, name: str, claim: Claim, elsewhere: _Found | None, asked: bool) -> _Place:
@@ -176,41 +182,54 @@ def _examine(path: Path, claim: Claim, elsewhere: _Found | None, *, strict: bool
         if strict:
             raise ValueError(f"{path} belongs to a run in another process; wait for it or pass another --name")
         return _Found(taken="is used by another process")
-    last = path / "last.pt"
-    if not last.exists():
+    newest = checkpoint.newest(path)
+    if newest is None:
         strangers = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
         if strangers and strict:
             raise ValueError(f"{path} holds {strangers[0]!r} but no run; pass another --name")
         return _Found(taken=f"holds {strangers[0]!r} but no run") if strangers else elsewhere or _Found()
-    content = checkpoint.load(last)
+    content = newest.content
     if elsewhere is not None and content.get("begun_from") != elsewhere.facts["begun_from"]:
         if strict:
             raise ValueError(f"{path} holds a run already; --resume needs a folder of its own, pass another --name")
         return _Found(taken="holds a run already")
     found = compare(content["identity"], claim.identity, claim.settings)
-    if found.only_processes and (strict or not content["finished"]):
-        raise ValueError(_refuse_processes(path, content["identity"], claim))
     if found.decisive and strict:
         raise ValueError(f"{path} holds another run ({brief(found.decisive)}); pass another --name")
     if found.decisive:
         return _Found(taken=f"is another run ({brief(found.decisive)})")
-    return _Found(taken="is finished") if content["finished"] else _of_run(last, content, found)
+    return _Found(taken="is finished") if content["finished"] else _of_run(newest, found)
 
 
-def _of_run(path: Path, content: dict[str, Any], found: Comparison) -> _Found:
+def _of_run(newest: checkpoint.Newest, found: Comparison) -> _Found:
+    content = newest.content
     facts: dict[str, Any] = {name: content[name] for name in ("changed", "begun_from") if name in content}
-    return _Found(start=path, loose=tuple(found.loose), facts=facts)
+    return _Found(start=newest.path, loose=tuple(found.loose), facts=facts, damaged=newest.damaged)
+
+
+def _put_aside(path: Path, found: _Found) -> list[str]:
+    """Give damaged checkpoints other names, so that they neither are read again nor push out a good one. -> what to
+    tell people."""
+    assert found.start is not None
+    goes_on = f"goes on from {found.start}, the newest that can be read"
+    notes = []
+    for error in found.damaged:
+        aside = error.path.with_name(f"{error.path.name}.damaged")
+        os.replace(error.path, aside)
+        notes.append(f"{error.path} is damaged ({error.reason}) and is now {aside.name}; {goes_on}")
+    if not notes and found.start.name != checkpoint.LAST:
+        notes.append(f"{path} holds no {checkpoint.LAST}; {goes_on}")
+    return notes
 
 
 def _read_elsewhere(path: Path, claim: Claim) -> _Found:
     """The run of a checkpoint that `--resume` names. ValueError if it cannot be continued."""
     path = checkpoint.find(path)
-    content = checkpoint.load(path)
+    newest = checkpoint.Newest(path, checkpoint.load(path))
+    content = newest.content
     if "identity" not in content:
         raise ValueError(f"{path} is no checkpoint of a run; it cannot be resumed")
     found = compare(content["identity"], claim.identity, claim.settings)
-    if found.only_processes:
-        raise ValueError(_refuse_processes(path, content["identity"], claim))
     if found.decisive:
         raise ValueError(
             f"{path} is of another run ({brief(found.decisive)}), and a run goes on under its own settings"
@@ -218,7 +237,7 @@ def _read_elsewhere(path: Path, claim: Claim) -> _Found:
         )
     if content["finished"]:
         raise ValueError(f"{path} is of a finished run, there is nothing left to go on with")
-    of_run = _of_run(path, content, found)
+    of_run = _of_run(newest, found)
     return _Found(start=path, loose=of_run.loose, facts={**of_run.facts, "begun_from": checkpoint.digest_file(path)})
 
 
@@ -228,13 +247,6 @@ def _refuse_changes(found: _Found) -> str:
     return (
         f"{found.start} would go on with {listed(found.loose)}: {INEXACT}; start it as it was before, or leave out "
         "--exact"
-    )
-
-
-def _refuse_processes(path: Path, stored: dict[str, Any], claim: Claim) -> str:
-    return (
-        f"{path} was begun with {stored['processes']} processes, now there are {claim.identity['processes']}; "
-        "start as many to go on, or pass another --name"
     )
 
 

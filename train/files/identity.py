@@ -9,8 +9,13 @@ from typing import Any
 from train.files.plain import Change, changes, with_new_fields
 
 # What a run can be continued in spite of. All else in an identity decides which run it is.
-LOOSE = ("device", "hardware", "threads", "versions")
+LOOSE = ("device", "hardware", "threads", "versions", "processes", "parts")
 NAMES = {"dali": "DALI"}
+COUNTED = {
+    "threads": ("thread", "threads"),
+    "processes": ("process", "processes"),
+    "parts": ("part of a batch", "parts of a batch"),
+}
 # What an identity is of, by a field that no other kind has.
 KINDS = {"type": "run", "settings": "small network", "networks": "evaluation", "certify": "certification"}
 SHOWN = 4
@@ -24,11 +29,6 @@ class Comparison:
     """What makes it another run."""
     loose: list[str]
     """What makes bytes differ: `2 threads instead of 1`."""
-
-    @property
-    def only_processes(self) -> bool:
-        """Whether it is the same run but for the number of its processes."""
-        return [change.name for change in self.decisive] == ["processes"]
 
 
 def compare(stored: dict[str, Any], now: dict[str, Any], settings: Any = None) -> Comparison:
@@ -68,6 +68,8 @@ def _as_now(stored: dict[str, Any], now: dict[str, Any], settings: Any) -> dict[
         stored["device"] = "gpu"
     if "settings" in now:
         return stored | {"settings": with_new_fields(stored.get("settings"), settings)}
+    if "parts" in now:
+        stored.setdefault("parts", 1)
     filled = with_new_fields(stored, settings)
     return {name: value for name, value in filled.items() if name in stored or name in now}
 
@@ -76,8 +78,8 @@ def _instead(change: Change) -> str:
     kind, _, name = change.name.partition(".")
     if kind == "versions":
         return f"{NAMES.get(name, name)} {change.new} instead of {change.old}"
-    if kind == "threads":
-        return f"{change.new} thread{'s' * (change.new != 1)} instead of {change.old}"
+    if kind in COUNTED:
+        return f"{change.new} {COUNTED[kind][change.new != 1]} instead of {change.old}"
     return f"{change.new} instead of {change.old}"
 
 

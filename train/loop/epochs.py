@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,8 +42,17 @@ class Training:
     """What else is measured after every epoch, by name; it decides nothing."""
     fixed: Fixed = field(default_factory=dict)
     """The images that accuracy under attack is measured on, where the recipe wants that."""
+    save_every: float = math.inf
+    """Seconds from one checkpoint to the next within an epoch."""
+    saved: float = field(default_factory=time.monotonic)
+    """When the last one was written."""
     skipped: dict[str, str] = field(default_factory=dict)
     """What is wrong with each image file that was skipped so far, in any process, by its path."""
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of an epoch; a last batch of the loader that is only a part of a step is left out."""
+        return len(self.train) // self.state.parts
 
 
 def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict[str, float]], None]) -> bool:
@@ -50,7 +60,8 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
 
     Args:
         training: moved on in place.
-        save: called with whether this is the best epoch so far: after every epoch, and when asked to stop.
+        save: called with whether this is the best epoch so far: after every epoch, every `save_every` seconds within
+            one, and when asked to stop.
         record: called with what was measured in an epoch, after `save`.
 
     Returns:
@@ -60,9 +71,15 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
         ValueError: the loss is no longer a number. Nothing is saved then.
     """
     state = training.state
+
+    def save_now(is_best: bool) -> None:
+        save(is_best)
+        training.saved = time.monotonic()
+        state.clock.leave_out()
+
     try:
         while not is_finished(training.recipe, state):
-            row = _train_epoch(training)
+            row = _train_epoch(training, save_now)
             is_best = False
             if _is_measured(training.recipe, state.epoch + 1):
                 row |= _evaluate_epoch(training) | _attack_epoch(training)
@@ -73,12 +90,12 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
             state.history.append(row)
             state.epoch, state.epoch_step, state.sums = state.epoch + 1, 0, {}
             state.clock = Clock(state.clock.total)
-            save(is_best)
+            save_now(is_best)
             record(row)
             if not is_finished(training.recipe, state) and training.world.any(training.stop.requested):
                 return False
     except Stopped:
-        save(False)
+        save_now(False)
         return False
     return True
 
@@ -101,44 +118,75 @@ def _is_measured(recipe: Recipe, epoch: int) -> bool:
     return epoch % recipe.evaluate_every == 0 or epoch == recipe.num_epochs
 
 
-def _train_epoch(training: Training) -> dict[str, float]:
+def _train_epoch(training: Training, save: Callable[[bool], None]) -> dict[str, float]:
     """The rest of the current epoch. -> its averages over all steps and processes."""
-    recipe, state, world = training.recipe, training.state, training.world
-    num_steps = len(training.train)
+    recipe, state, world, num_steps = training.recipe, training.state, training.world, training.num_steps
     training.progress.start_epoch(state.epoch, recipe.num_epochs, num_steps, state.epoch_step)
     state.parallel.train()
     if state.epoch_step < num_steps:
         for raw in state.clock.watch(training.train):
+            if state.epoch_step == num_steps:  # a part of a step that is left over
+                continue
             train_step(recipe, state, make_batch(raw, state.epoch, state.step, world.device), world)
+            if state.part:
+                continue
             if state.clock.tick() and world.is_main:
                 _check(state)
                 training.progress.update(state.epoch_step, _reading(training))
-            # After the last batch the loader still has to end its epoch; the validation then hears of the stop.
-            if state.epoch_step < num_steps and world.any(training.stop.requested):
-                _check(state)
-                raise Stopped
+            # After the last batch the loader still has to end its epoch.
+            if state.epoch_step < num_steps:
+                _save_if_asked(training, save)
     if state.epoch_step != num_steps:
-        raise RuntimeError(f"the training loader gave {state.epoch_step} batches instead of {num_steps}")
+        raise RuntimeError(f"the training loader gave {state.epoch_step} steps instead of {num_steps}")
     world.copy_buffers(state.model, *([] if state.ema is None else [state.ema.module]))
     _check(state)
     reading = _reading(training)
     training.progress.update(num_steps, reading)
+    _save_if_asked(training, save)
     names = list(state.sums)
     totals = world.sum(torch.stack([state.sums[name] for name in names])).tolist()
-    means = {f"train_{name}": total / num_steps / world.size for name, total in zip(names, totals, strict=True)}
+    batches = num_steps * state.parts * world.size
+    means = {f"train_{name}": total / batches for name, total in zip(names, totals, strict=True)}
     speed = {name: round(reading[name], 4) for name in ("lr", "images_per_second", "waiting")}
     return {"epoch": state.epoch + 1, "step": state.step, **means, **speed, "seconds": round(state.clock.total, 3)}
 
 
+def _save_if_asked(training: Training, save: Callable[[bool], None]) -> None:
+    """Save if it is time to; `Stopped`, whoever catches it saves, if the run is asked to stop."""
+    is_due = training.world.is_main and time.monotonic() - training.saved >= training.save_every
+    stops, saves = training.world.any_of(training.stop.requested, is_due)
+    if stops or saves:
+        _check(training.state)
+    if stops:
+        raise Stopped
+    if saves:
+        save(False)
+
+
 def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None:
-    """One step of the optimiser. Reads nothing back from the device."""
+    """One step of the optimiser, or one of its `state.parts` parts, of which the last one takes the step. Reads nothing
+    back from the device."""
     objective = recipe.objective
-    world.copy_buffers(state.model)
+    is_last = state.part == state.parts - 1
+    if state.part == 0:
+        world.copy_buffers(state.model)
     draws = step_draws(objective, batch, state.generator)
-    with autocast(recipe.precision, world.device):
-        loss, metrics = objective(state.parallel, batch, state.objective, draws)
-    state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(loss).backward()
+    # Only the last part's gradients are averaged over the processes, together with those before.
+    with nullcontext() if is_last or world.size == 1 else state.parallel.no_sync():  # type: ignore[operator]
+        with autocast(recipe.precision, world.device):
+            loss, metrics = objective(state.parallel, batch, state.objective, draws)
+        if state.part == 0:
+            state.optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(loss if state.parts == 1 else loss / state.parts).backward()
+    for name, value in metrics.items():
+        total = state.sums.get(name)
+        state.sums[name] = value.detach().double() if total is None else total + value
+    state.part = 0 if is_last else state.part + 1
+    if not is_last:
+        return
+    if recipe.clip_norm is not None:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(_parameters(state.optimizer), recipe.clip_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.schedule.step()
@@ -146,11 +194,12 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
         objective.after_step(state.model, batch, state.objective)
     if state.ema is not None:
         state.ema.update(state.model)
-    for name, value in metrics.items():
-        total = state.sums.get(name)
-        state.sums[name] = value.detach().double() if total is None else total + value
     state.step += 1
     state.epoch_step += 1
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
@@ -210,10 +259,10 @@ def _reading(training: Training) -> dict[str, float]:
     """The averages of this epoch so far in this process. Waits for the device, so not once a step."""
     recipe, state = training.recipe, training.state
     return {
-        **{name: float(value) / state.epoch_step for name, value in state.sums.items()},
+        **{name: float(value) / (state.epoch_step * state.parts) for name, value in state.sums.items()},
         "images_per_second": state.epoch_step * recipe.batch_size / state.clock.seconds,
         "waiting": state.clock.waited / state.clock.seconds,
-        "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / len(training.train), recipe.num_epochs),
+        "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / training.num_steps, recipe.num_epochs),
     }
 
 

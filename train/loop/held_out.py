@@ -3,44 +3,69 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
+from train.data.batches import Loader
 from train.machine.distributed import World
 from train.machine.precision import autocast
-from train.machine.stop import Stop
+from train.machine.stop import Stop, Stopped
 from train.models.answers import not_finite
 from train.objectives.cross_entropy import accuracy, cross_entropy
 
+GRAIN = 2.0**-30
+LARGEST = 2.0**16
+"""Losses of an image from here on are added as they are: as whole numbers too many of them would not fit."""
+
 
 @torch.no_grad()
-def evaluate(model: nn.Module, loader: Iterable[Any], precision: str, world: World, stop: Stop) -> dict[str, float]:
+def evaluate(model: nn.Module, loader: Loader, precision: str, world: World, stop: Stop) -> dict[str, float]:
     """Loss (nats), accuracy (0 to 1) and number of the images of all processes together; nothing is counted twice.
 
-    Outputs of the model beyond the classes of the targets are left out.
+    Outputs of the model beyond the classes of the targets are left out. Losses are added as whole numbers of
+    2 ** -30 nats, so that their sum does not depend on how the images are shared out and in which order they come.
 
     Raises:
         ValueError: logits that are not finite.
-        Stopped: a single process was asked to stop; several go on to the end, since they must stay in step.
+        Stopped: a process was asked to stop.
     """
     model.eval()
-    sums = torch.zeros(3, dtype=torch.float64, device=world.device)
-    for batch in loader:
+    sums = torch.zeros(3, dtype=torch.int64, device=world.device)
+    large = torch.zeros(1, dtype=torch.float64, device=world.device)
+    for batch in together(loader, world, stop):
         images, targets = to_device(batch.images, world.device), to_device(batch.targets, world.device)
         with autocast(precision, world.device):
-            logits = model(images)[:, : targets.shape[1]]
+            # For a batch of one image torch takes other kernels, whose last digits differ.
+            logits = model(images if len(images) > 1 else torch.cat([images] * 2))[: len(images), : targets.shape[1]]
         hits, losses = accuracy(logits, targets), cross_entropy(logits, targets)
-        sums += torch.stack([losses.sum(), hits.sum(), losses.new_tensor(len(losses))])
+        small = losses.abs() < LARGEST  # False for what is no number
+        sums += torch.stack([_in_grains(losses[small]), _in_grains(hits), torch.tensor(len(hits)).to(sums)])
+        large += losses[~small].double().sum()
+    loss, hit, count = world.sum(sums).tolist()
+    beyond = world.sum(large).item()
+    if not math.isfinite(beyond):
+        # One logit of nan or infinity makes the loss of its image one.
+        raise ValueError(not_finite("the network"))
+    return {"loss": (loss * GRAIN + beyond) / count, "accuracy": hit * GRAIN / count, "images": count}
+
+
+def _in_grains(values: torch.Tensor) -> torch.Tensor:
+    return (values.double() / GRAIN).round().long().sum()
+
+
+def together(batches: Any, world: World, stop: Stop) -> Iterator[Any]:
+    """This process's batches, of which there is a number. They end with `Stopped` if any process is asked to stop, in
+    all of them after as many batches; before those that not all have nobody asks."""
+    asked = min(world.gather(len(batches)))
+    for number, batch in enumerate(batches, start=1):
+        yield batch
         if world.size == 1:
             stop.check()
-    loss, hits, count = world.sum(sums).tolist()
-    if not math.isfinite(loss):
-        # One logit of nan or infinity makes the sum of the losses one.
-        raise ValueError(not_finite("the network"))
-    return {"loss": loss / count, "accuracy": hits / count, "images": count}
+        elif number <= asked and world.any(stop.requested):
+            raise Stopped
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,18 @@ from train.files.folders import Claim, RunFolder, claim_folder
 from train.files.log import Log
 from train.files.plain import to_plain
 from train.files.recipe_file import RecipeFile, own_names
-from train.loop.epochs import Training, fit, is_finished, score_name
+from train.loop.epochs import Training, fit, score_name
+from train.loop.saves import Saves
 from train.loop.state import new_state
 from train.loop.under_attack import fixed_images
 from train.machine.circumstances import circumstances
 from train.machine.command import say
 from train.machine.distributed import World, open_world
+from train.machine.lost import notice_lost
 from train.machine.precision import resolve_precision
 from train.machine.run import Run
 from train.machine.stop import Stop, stop_on_signals
+from train.objectives import Objective
 from train.recipe import Recipe
 from train.show.pictures import draw_curves, draw_mixed
 from train.show.progress import Progress, new_progress
@@ -56,11 +60,17 @@ def train_recipe(
         The exit code: 0 if the run is finished, 128 plus the signal's number if one stopped it.
 
     Raises:
-        ValueError, FileNotFoundError: one line for the user.
+        ValueError, OSError: one line for the user.
     """
+    if run.parts > 1 and type(recipe.objective).after_step is not Objective.after_step:
+        name = type(recipe.objective).__name__
+        raise ValueError(f"parts must be 1, got {run.parts}: {name} does something with the whole batch after a step")
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         world = stack.enter_context(open_world(run.device))
+        saves: Saves | None = None
+        advise = lambda: "start the same command again" if saves is None else saves.advise()  # noqa: E731
+        stack.enter_context(notice_lost(world, advise))
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         auto = recipe.precision == "auto"
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
@@ -72,7 +82,7 @@ def train_recipe(
             keep_empty=run.on_error == "skip",
         )
         sources = prepare_sources(recipe, read, run.root)
-        facts = describe_run(recipe, sources, world, file, auto=auto)
+        facts = describe_run(recipe, sources, world, file, auto=auto, parts=run.parts)
         folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
         facts |= folder.facts
         training = _build(recipe, run, sources, world, stop, file)
@@ -80,22 +90,20 @@ def train_recipe(
         if folder.start is not None:
             notes += _go_on(training, folder)
 
-        def save(is_best: bool) -> None:
-            finished = is_finished(recipe, training.state)
-            content = {**facts, "finished": finished, **training.state.to_checkpoint(training.train, world)}
-            # The best first: if only one of the two gets written, the epoch is repeated and nothing is missing.
-            for path in ([folder.best] if is_best else []) + [folder.last]:
-                if world.is_main:
-                    checkpoint.save(path, content)
-
+        saves = Saves(training, folder, facts, run.keep, partial(say, console))
         if not folder.resumes:
-            save(False)
+            saves(False)
+            if trouble := world.from_main(saves.trouble):
+                raise trouble
+        stack.enter_context(_advised(saves.advise))
         if not world.is_main:
-            return 0 if fit(training, save, lambda row: None) else stop.exit_code
+            return 0 if fit(training, saves, lambda row: None) else stop.exit_code
         _announce(console, title, overrides, training, sources, folder)
         for note in notes:
             say(console, note)
-        finished = _fit_and_show(training, save, title, run, sources, folder, facts, console)
+        finished = _fit_and_show(training, saves, title, run, sources, folder, facts, console)
+        if saves.trouble is not None:
+            raise saves.trouble
         if not finished:
             state = training.state
             say(
@@ -107,11 +115,18 @@ def train_recipe(
 
 
 def describe_run(
-    recipe: Recipe, sources: Sources, world: World, file: RecipeFile | None = None, *, auto: bool = False
+    recipe: Recipe,
+    sources: Sources,
+    world: World,
+    file: RecipeFile | None = None,
+    *,
+    auto: bool = False,
+    parts: int = 1,
 ) -> dict[str, Any]:
     """What a checkpoint says about its run: the recipe, and all that must be the same to continue it exactly.
 
-    auto  the machine chose the recipe's precision.
+    auto   the machine chose the recipe's precision.
+    parts  in which a step goes through its batch.
     """
     plain = to_plain(recipe)
     # A file that only puts known parts together is told by the recipe.
@@ -132,6 +147,7 @@ def describe_run(
                 else {"weights": checkpoint.digest_file(checkpoint.find(Path(recipe.weights)))}
             ),
             "processes": world.size,
+            "parts": parts,
             "auto": ["precision"] if auto else [],
             **circumstances(world),
         },
@@ -192,7 +208,13 @@ def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop,
             f"{len(sources.train)} training images give the processes {lengths} batches an epoch; all need the same "
             f"number, at least one: change --batch_size {recipe.batch_size}"
         )
-    state = new_state(recipe, sources, world, len(batches), None if file is None else file.names)
+    num_steps = len(batches) // run.parts
+    if not num_steps:
+        raise ValueError(
+            f"{len(sources.train)} training images do not fill the {run.parts} parts of a step; take fewer --parts"
+        )
+    own = None if file is None else file.names
+    state = new_state(recipe, sources, world, num_steps, own, parts=run.parts)
     held_out = val_loader(recipe, run, sources, world)
     also = {
         name: val_loader(recipe, run, sources, world, images)
@@ -200,7 +222,7 @@ def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop,
         if len(images) >= world.size
     }
     fixed = fixed_images(recipe, run, sources, world)
-    return Training(recipe, state, batches, held_out, world, Progress(), stop, also, fixed)
+    return Training(recipe, state, batches, held_out, world, Progress(), stop, also, fixed, 60 * run.save_every)
 
 
 def _announce(
@@ -209,12 +231,13 @@ def _announce(
     recipe, state, world = training.recipe, training.state, training.world
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
     processes = f" x {world.size}" if world.size > 1 else ""
+    parts = f", {state.parts} parts a step" if state.parts > 1 else ""
     lines = [
         title + (f", changed: {'; '.join(overrides)}" if overrides else ""),
         sources.found,
         f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes"
         + (f", {len(sources.also['test']):,} test images" if "test" in sources.also else ""),
-        f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}",
+        f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}{parts}",
         folder.verb(f"epoch {state.epoch}, step {state.epoch_step}"),
     ]
     counts = split_batch(recipe.streams, recipe.batch_size)
@@ -245,29 +268,38 @@ def _fit_and_show(
     """Train as the main process: numbers and pictures on the way, the table at the end."""
     state, recipe, path = training.state, training.recipe, folder.path
     header = {"run": title, "name": path.name, **facts}
-    if sources.changes is not None and not (path / CHANGES).exists():
-        changes = sources.changes
-        write_changes(path / CHANGES, changes.index, changes.original, changes.given, sources.classes)
+    changes = sources.changes
+    if changes is not None and not (path / CHANGES).exists():
+        with _unless_disk_refuses(path / CHANGES, console):
+            write_changes(path / CHANGES, changes.index, changes.original, changes.given, sources.classes)
     if not (path / "mixed.png").exists():
         batches = preview_batches(recipe, run, sources, training.world)
         names = (*sources.classes, "no class")
-        draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
+        with _unless_disk_refuses(path / "mixed.png", console):
+            draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
     drawn = time.perf_counter()
+
+    def draw() -> None:
+        with _unless_disk_refuses(path / "curves.png", console):
+            draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
 
     def record(row: dict[str, float]) -> None:
         nonlocal drawn
-        log.add(row)
+        with _unless_disk_refuses(log.path, console):
+            log.add(row)
         training.progress.end_epoch(row)
         if training.skipped:
             say(console, _list_skipped(training.skipped, path / SKIPPED))
         if time.perf_counter() - drawn > SECONDS_BETWEEN_PICTURES:
-            draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
+            draw()
             drawn = time.perf_counter()
 
     with closing(Log(path, header, state.history)) as log, closing(new_progress(console)) as training.progress:
+        with _unless_disk_refuses(log.path, console):
+            log.write()
         finished = fit(training, save, record)
     if state.history:
-        draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
+        draw()
     if finished:
         if state.epoch < recipe.num_epochs:
             console.print(
@@ -277,6 +309,24 @@ def _fit_and_show(
         files = [name for name in FILES if (path / name).is_file()]
         say(console, f"{path}: {', '.join(files)}")
     return finished
+
+
+@contextmanager
+def _advised(advise: Callable[[], str]) -> Iterator[None]:
+    """What the machine does not do any more, such as reading or writing, says how to go on too."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{error}; {advise()}") from error
+
+
+@contextmanager
+def _unless_disk_refuses(path: Path, console: Console) -> Iterator[None]:
+    """What shows a run is not worth ending it."""
+    try:
+        yield
+    except OSError as error:
+        say(console, f"{path} cannot be written: {error.strerror or error}; training goes on")
 
 
 def _list_skipped(skipped: Mapping[str, str], path: Path) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,12 @@ class State:
     """Finished steps of the whole run."""
     epoch_step: int = 0
     """Finished steps of this epoch."""
+    parts: int = 1
+    """Batches of the loader that a step takes, one after the other."""
+    part: int = 0
+    """Those of them that the step under way has had. There is no checkpoint within a step."""
     sums: dict[str, Tensor] = field(default_factory=dict)
-    """The metrics of this epoch's steps in this process, summed."""
+    """The metrics of this epoch's steps in this process, of all their parts, summed."""
     clock: Clock = field(default_factory=Clock)
     """Where the time went."""
     best: float = 0.0
@@ -80,16 +86,17 @@ class State:
             "ema_count": 0 if self.ema is None else self.ema.count,
             "objective": self.objective.state_dict(),
             "ranks": ranks,
+            "parts": self.parts,
             "clock": dataclasses.asdict(self.clock),
             **{name: getattr(self, name) for name in ("epoch", "step", "epoch_step", "best", "history")},
         }
 
     def load_checkpoint(self, content: dict[str, Any], loader: Loader, world: World, *, exact: bool = True) -> bool:
-        """Go back to the moment of `to_checkpoint`. The number of processes must be the same.
+        """Go back to the moment of `to_checkpoint`.
 
         Args:
-            exact: False where versions or the device may have changed: what then cannot be taken over is begun anew,
-                the order of the images and the random draws.
+            exact: False where versions, the device, the number of processes or that of parts may have changed: what
+                then cannot be taken over is begun anew, the order of the images and the random draws.
 
         Returns:
             Whether the images still to come are those that would have come.
@@ -107,7 +114,15 @@ class State:
         self.clock = Clock(**content["clock"])
         for name in ("epoch", "step", "epoch_step", "best", "history"):
             setattr(self, name, content[name])
-        mine = content["ranks"][world.rank]
+        ranks = content["ranks"]
+        if len(ranks) != world.size or content.get("parts", 1) != self.parts:
+            if exact:
+                raise ValueError(
+                    "a state of another number of processes, or of parts of a step, cannot be gone on with"
+                )
+            self._share_anew(ranks, content.get("parts", 1), loader, world)
+            return False
+        mine = ranks[world.rank]
         self._load_draws(mine, world, exact)
         self.sums = {name: value.to(world.device) for name, value in mine["sums"].items()}
         try:
@@ -118,6 +133,19 @@ class State:
             loader.load_state_dict(mine["loader"], exact=False)
             return False
         return True
+
+    def _share_anew(self, ranks: list[dict[str, Any]], parts: int, loader: Loader, world: World) -> None:
+        """Go on with batches shared out among another number of processes or parts: from the same step, with other
+        images and draws, which follow from the old ones."""
+        seed = derive_seed(self.generator.initial_seed(), "shared out anew", self.step, world.size, self.parts)
+        self.generator.manual_seed(seed)
+        # What a layer draws is seeded on all devices.
+        torch.manual_seed(derive_seed(seed, "layers"))
+        weight = self.parts / (parts * len(ranks))
+        self.sums = {
+            name: sum(rank["sums"][name].to(world.device) for rank in ranks) * weight for name in ranks[0]["sums"]
+        }
+        begin_at(loader, self.epoch, self.epoch_step * self.parts)
 
     def _load_draws(self, mine: dict[str, Any], world: World, exact: bool) -> None:
         """The states of the generators; on another device, which cannot take them, new ones that follow from them."""
@@ -134,8 +162,26 @@ class State:
             torch.cuda.manual_seed(derive_seed(seed, "layers"))
 
 
+def begin_at(loader: Loader, epoch: int, batches: int) -> None:
+    """Let a loader's next iteration be this epoch, without its first batches, which are read for nothing."""
+    if batches >= len(loader):
+        loader.set_epoch(epoch + 1)
+        return
+    loader.set_epoch(epoch)
+    if batches:
+        deque(islice(loader, batches), maxlen=0)
+        # An epoch that was left early is over; one that a state was loaded in goes on.
+        loader.load_state_dict(loader.state_dict())
+
+
 def new_state(
-    recipe: Recipe, sources: Sources, world: World, steps_per_epoch: int, own: Mapping[str, Any] | None = None
+    recipe: Recipe,
+    sources: Sources,
+    world: World,
+    steps_per_epoch: int,
+    own: Mapping[str, Any] | None = None,
+    *,
+    parts: int = 1,
 ) -> State:
     """The state before the first step: the same initial weights in every process, its own randomness in each.
 
@@ -146,7 +192,13 @@ def new_state(
     num_outputs = recipe.objective.num_outputs(sources.num_classes)
     network: dict[str, Any] = {"name": recipe.model, "num_classes": num_outputs, "mean": mean, "std": std}
     model = build_model(**network, seed=derive_seed(recipe.seed, "model"), own=own)
-    fresh = [] if recipe.weights is None else start_from(model, checkpoint.find(Path(recipe.weights)))
+    fresh = (
+        []
+        if recipe.weights is None
+        else start_from(model, checkpoint.check_weights(checkpoint.find(Path(recipe.weights))))
+    )
+    if recipe.sync_batch_norm:
+        model = _with_shared_statistics(model, world)
     model = model.to(world.device).to(memory_format=torch.channels_last)
     parallel = data_parallel(model, world)
     if recipe.compile:
@@ -168,8 +220,17 @@ def new_state(
         scaler=torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "float16"),
         ema=ema,
         objective=objective,
+        parts=parts,
         generator=torch.Generator(world.device).manual_seed(derive_seed(recipe.seed, "objective", world.rank)),
     )
+
+
+def _with_shared_statistics(model: nn.Module, world: World) -> nn.Module:
+    """The same network, whose batch norms take their statistics over the batches of all processes."""
+    if world.size > 1 and world.kind == "cpu":
+        raise ValueError("sync_batch_norm needs GPUs in several processes: torch has it for those alone; leave it out")
+    synced: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return synced
 
 
 def _set_up(recipe: Recipe, model: nn.Module, sources: Sources, world: World) -> nn.Module:

@@ -14,7 +14,7 @@ from train.attacks import PGD, attacked
 from train.attacks.starts import starts
 from train.data.loaders import val_loader
 from train.data.sources import Sources
-from train.loop.held_out import to_device
+from train.loop.held_out import to_device, together
 from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.run import Run
@@ -76,7 +76,7 @@ def measure_robust(
     """
     sums = torch.zeros(4, dtype=torch.float64, device=world.device)
     with attacked(model, "eval") as network:
-        for batch in batches:
+        for batch in together(batches, world, stop):
 
             def logits(images: Tensor, classes: int = batch.targets.shape[1]) -> Tensor:
                 with autocast(precision, world.device):
@@ -91,8 +91,6 @@ def measure_robust(
                 hits = [accuracy(found, batch.targets).sum() for found in (attacked_logits, clean_logits)]
                 broken = (~is_finite(attacked_logits)).sum().to(hits[0])
             sums += torch.stack([*hits, broken, hits[0].new_tensor(len(batch.targets))])
-            if world.size == 1:
-                stop.check()
     robust, clean, not_finite, count = world.sum(sums).tolist()
     found = {"robust_accuracy": robust / count, "accuracy": clean / count}
     return found | ({"robust_not_finite": not_finite} if not_finite else {})

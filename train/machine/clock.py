@@ -32,6 +32,10 @@ class Clock:
             self.waited += time.perf_counter() - self.last
             yield batch
 
+    def leave_out(self) -> None:
+        """The time since the last step was spent on something else."""
+        self.last = time.perf_counter()
+
     def tick(self) -> bool:
         """Call after each step. -> whether it is time to show something: about once a second."""
         now = time.perf_counter()

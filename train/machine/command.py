@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -36,11 +38,35 @@ def run_command(command: Callable[[Sequence[str]], int]) -> int:
         return 130
 
 
+class _LastingOutput:
+    """Standard output as it is at the time; what it cannot take any more is left out, so that a closed terminal, a pipe
+    whose reader has ended or a full disk ends no work."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stdout.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            # What is still in Python's hands would be an error once more when the program ends.
+            if error.errno in (errno.EPIPE, errno.EIO):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, sys.stdout.fileno())
+                os.close(nowhere)
+
+
 def new_console(**settings: Any) -> Console:
     """Where a command prints. Texts are shown as they are: in `runs/mix[1]` rich would take the brackets for a style.
 
     settings  of `rich.console.Console`.
     """
+    settings = {"file": _LastingOutput(), **settings}
     console = Console(markup=False, emoji=False, **settings)
     # Whoever reads a pipe or a file wants whole tables; how wide a window is does not matter there.
     return console if console.is_terminal else Console(markup=False, emoji=False, width=WIDTH, **settings)

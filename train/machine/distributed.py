@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,8 @@ import torch.distributed as dist
 # its threads run on while the process ends, which now and then aborts it.
 import torch.distributed.nn
 from torch import Tensor, nn
+
+from train.machine.launch import Launch, find_launch
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -30,6 +33,10 @@ class World:
     """This process, 0 to size - 1; rank 0 alone writes and prints."""
     size: int = 1
     """Number of processes."""
+    local_size: int = 1
+    """Number of them on this machine."""
+    peers: tuple[tuple[str, int], ...] = ()
+    """The machine and the process's number there of every rank, where there are several."""
 
     @property
     def is_main(self) -> bool:
@@ -50,6 +57,10 @@ class World:
     def any(self, flag: bool) -> bool:
         """Whether any process says yes."""
         return flag if self.size == 1 else bool(self.sum(torch.tensor(int(flag))))
+
+    def any_of(self, *flags: bool) -> list[bool]:
+        """For each of the questions whether any process says yes."""
+        return list(flags) if self.size == 1 else [bool(count) for count in self.sum(torch.tensor(flags).int())]
 
     def gather(self, value: Any) -> list[Any]:
         """The value of every process, by rank."""
@@ -100,32 +111,47 @@ def data_parallel(model: nn.Module, world: World) -> nn.Module:
 
 @contextmanager
 def open_world(device: Device) -> Iterator[World]:
-    """This process among those torchrun started, or alone.
+    """This process among those that torchrun or srun started, or alone.
 
     Args:
         device: "gpu" takes the GPU of the local rank, "auto" a GPU if there is one.
 
     Raises:
-        ValueError: "gpu" without enough GPUs.
+        ValueError: "gpu" without enough GPUs, or several processes that cannot meet.
     """
+    launch = find_launch(os.environ)
     count = 0 if device == "cpu" else torch.cuda.device_count()
-    local_rank, local_size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    if count and count < local_size:
+    if count and count < launch.local_size and not launch.own_gpu:
         raise ValueError(
-            f"{local_size} processes need {local_size} GPUs, found {count}; start fewer or pass --device cpu"
+            f"{launch.local_size} processes need {launch.local_size} GPUs, found {count}; start fewer or pass "
+            "--device cpu"
         )
     if device == "gpu" and not count:
         raise ValueError("device gpu: torch finds no GPU; pass --device cpu")
-    chosen = torch.device("cuda", local_rank) if count else torch.device("cpu")
+    chosen = torch.device("cuda", 0 if launch.own_gpu else launch.local_rank) if count else torch.device("cpu")
     if count:
         torch.cuda.set_device(chosen)
-    size = int(os.environ.get("WORLD_SIZE", 1))
-    if size == 1:
+    if launch.size == 1:
         yield World(chosen)
         return
-    # Both, so that objects and flags travel without touching the GPU.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if count else "gloo")
+    _join(launch, on_gpu=count > 0)
     try:
-        yield World(chosen, dist.get_rank(), size)
+        world = World(chosen, launch.rank, launch.size, launch.local_size)
+        yield replace(world, peers=tuple(world.gather((socket.gethostname(), os.getpid()))))
     finally:
         dist.destroy_process_group()
+
+
+def _join(launch: Launch, *, on_gpu: bool) -> None:
+    """Become one of the group. Both backends, so that objects and flags travel without touching the GPU."""
+    # torchrun keeps the place where processes meet, so only its own way there is used.
+    place = "env://" if "RANK" in os.environ else f"tcp://{launch.address}:{launch.port}"
+    try:
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", init_method=place, rank=launch.rank, world_size=launch.size
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"rank {launch.rank} of {launch.size} could not meet the others at {launch.address}:{launch.port} "
+            f"({str(error).splitlines()[0][:120]}); is that the machine of rank 0, and the port free there?"
+        ) from error

@@ -55,8 +55,21 @@ class Run(Place):
     """Threads of the data pipeline, which change no byte; None shares the CPU's cores among the processes, up to 8
     each."""
 
+    save_every: float = 10.0
+    """Minutes from one checkpoint to the next within an epoch; after every epoch there is one too."""
+    keep: int = 2
+    """So many of the last checkpoints are kept, as last.pt, last-2.pt and so on, beside best.pt."""
+    parts: int = 1
+    """Forward and backward passes a step, one after the other, each on an equal part of the batch, whose gradients are
+    added up: for a batch that the memory does not hold. Mixing and batch norm see the part alone."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.save_every > 0:
+            raise ValueError(f"save_every must be a number of minutes above 0, got {self.save_every}")
+        for name in ("keep", "parts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.num_threads is not None and self.num_threads < 1:
             raise ValueError(f"num_threads must be 1 or more, got {self.num_threads}")
 

@@ -47,20 +47,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp / "runs" / "tiny"
 
 
-def test_the_file_is_whole_even_if_the_writing_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "last.pt"
-    checkpoint.save(path, {"step": 1})
-
-    def breaks_off(content: Any, file: Any) -> None:
-        file.write(b"half")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(torch, "save", breaks_off)
-    with pytest.raises(OSError, match="no space"):
-        checkpoint.save(path, {"step": 2})
-    assert checkpoint.load(path)["step"] == 1
-
-
 def test_a_damaged_file_is_named(tmp_path: Path, trained: Path) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes((trained / "last.pt").read_bytes()[:-500])
@@ -131,11 +117,18 @@ def test_other_data_are_another_run(tmp_path: Path) -> None:
         claim(tmp_path, asked=True, images=images)
 
 
-def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
+def test_a_run_of_another_number_of_processes_goes_on_and_says_so_or_is_refused(tmp_path: Path) -> None:
     leave_run(tmp_path / "a", finished=False)
-    for asked in (True, False):
-        with pytest.raises(ValueError, match="begun with 1 processes, now there are 2; start as many"):
-            claim(tmp_path, asked=asked, processes=2)
+    facts = describe_run(RECIPE, coloured_sources(), ALONE)["identity"]
+    for exact in (False, True):
+        asked = Claim(identity={**facts, "processes": 2, "parts": 2}, settings=RECIPE, exact=exact)
+        said = "goes on with 2 processes instead of 1 and 2 parts of a batch instead of 1: no longer equal to the byte"
+        if exact:
+            with pytest.raises(ValueError, match=said[7:57]), claim_folder(tmp_path, "a", asked, asked=True):
+                pass
+        else:
+            with claim_folder(tmp_path, "a", asked, asked=False) as folder:
+                assert (folder.resumes, folder.notes[0][: len(said)]) == (True, said)
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

@@ -28,13 +28,13 @@ INEXACT = "no longer equal to the byte to the run that was not stopped"
 class StopsAfter(io.StringIO):
     """A terminal at which somebody stops the command as soon as it says a text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, number: int) -> None:
         super().__init__()
-        self.text = text
+        self.text, self.number = text, number
 
     def write(self, text: str) -> int:
         if self.text in text:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.number)
         return super().write(text)
 
 
@@ -53,13 +53,22 @@ def torch_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def train(folder: Path, root: str, *, threads: int = 1, stop: str = "", recipe: Any = RECIPE, **run: Any) -> list[str]:
+def train(
+    folder: Path,
+    root: str,
+    *,
+    threads: int = 1,
+    stop: str = "",
+    by: int = signal.SIGTERM,
+    recipe: Any = RECIPE,
+    **run: Any,
+) -> list[str]:
     """Train, or go on -> the lines it says."""
-    said = StopsAfter(stop) if stop else io.StringIO()
+    said = StopsAfter(stop, by) if stop else io.StringIO()
     place = Run(**{"root": root, "folder": str(folder), "device": "cpu", "num_threads": 1, **run})
     with torch_threads(threads):
         code = train_recipe("tiny", recipe, place, overrides=[], console=Console(file=said, width=500))
-    assert code == (128 + signal.SIGTERM if stop else 0)
+    assert code == (128 + by if stop else 0)
     return said.getvalue().splitlines()
 
 
@@ -187,3 +196,149 @@ def test_the_draws_of_another_device_are_begun_anew_and_alike_every_time() -> No
     assert torch.equal(*drawn)
     fresh = new_training(TINY)
     assert not torch.equal(drawn[0], torch.rand(4, generator=fresh.state.generator))
+
+
+@pytest.fixture(scope="module")
+def often(root: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that saved in every step and was stopped in its second epoch."""
+    folder = tmp_path_factory.mktemp("often")
+    train(folder, root, stop="epoch 1/2", by=signal.SIGUSR1, save_every=1e-9, keep=3)
+    return folder / "tiny"
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_the_last_checkpoints_are_of_one_step_after_the_other(often: Path) -> None:
+    places = [(content["epoch"], content["epoch_step"]) for content in map(checkpoint.load, checkpoint.kept(often))]
+    # Asked to stop when the first epoch was told: saved at its end, before that at the end of its steps, and within it.
+    assert places == [(1, 0), (0, 5), (0, 4), (1, 0)]
+    assert [path.name for path in checkpoint.kept(often)] == ["last.pt", "last-2.pt", "last-3.pt", "best.pt"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_damaged_checkpoints_are_named_and_the_newest_whole_one_is_gone_on_with_to_the_same_bytes(
+    tmp_path: Path, root: str, often: Path, whole: dict[str, Any], number: int
+) -> None:
+    shutil.copytree(often, tmp_path / "tiny")
+    (tmp_path / "tiny" / "best.pt").unlink()
+    for path in checkpoint.kept(tmp_path / "tiny")[: number - 1]:
+        damage(path)
+    (tmp_path / "tiny" / "last-3.pt").rename(tmp_path / "tiny" / "last-9.pt")
+    lines = train(tmp_path, root, exact=True, keep=3)
+    start = ["last.pt", "last-2.pt", "last-9.pt"][number - 1]
+    told = [line for line in lines if "is damaged" in line]
+    assert len(told) == number - 1
+    for line, name in zip(told, ["last.pt", "last-2.pt"], strict=False):
+        assert f"{name} is damaged (its bytes are not those that were written) and is now {name}.damaged" in line
+        assert line.endswith(f"goes on from {tmp_path / 'tiny' / start}, the newest that can be read")
+        assert (tmp_path / "tiny" / f"{name}.damaged").is_file()
+    assert_same(weights(tmp_path / "tiny" / "last.pt"), whole["model"])
+
+
+def test_a_checkpoint_that_was_moved_away_leaves_those_before_it(
+    tmp_path: Path, root: str, often: Path, whole: dict[str, Any]
+) -> None:
+    shutil.copytree(often, tmp_path / "tiny")
+    (tmp_path / "tiny" / "last.pt").unlink()
+    lines = train(tmp_path, root, exact=True)
+    # The best one is of the end of the epoch, which is later.
+    assert any(
+        line.endswith(
+            "holds no last.pt; goes on from " + str(tmp_path / "tiny/best.pt") + ", the newest that can be read"
+        )
+        for line in lines
+    )
+    assert_same(weights(tmp_path / "tiny" / "last.pt"), whole["model"])
+
+
+def test_a_folder_without_a_whole_checkpoint_is_refused_in_one_line(tmp_path: Path, root: str, half: Path) -> None:
+    shutil.copytree(half, tmp_path / "tiny")
+    files = checkpoint.kept(tmp_path / "tiny")
+    for path in files:
+        damage(path)
+    with pytest.raises(
+        ValueError, match=r"^[^\n]*last\.pt cannot be read \([^\n]*, and neither can last-2\.pt and best\.pt; [^\n]*$"
+    ):
+        train(tmp_path, root)
+    assert checkpoint.kept(tmp_path / "tiny") == files
+
+
+def test_a_full_disk_stops_nothing_and_what_could_not_be_written_is_written_later(
+    tmp_path: Path, root: str, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = checkpoint.save, list[str]()
+
+    def save(path: Path, *arguments: Any, **settings: Any) -> None:
+        calls.append(path.name)
+        if 3 <= len(calls) <= 9:
+            raise OSError(f"{path} cannot be written: No space left on device")
+        write(path, *arguments, **settings)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    lines = train(tmp_path, root, save_every=1e-9)
+    said = [line for line in lines if "written" in line]
+    assert said == [
+        f"{tmp_path / 'tiny/last.pt'} cannot be written: No space left on device; training goes on, and epoch 0, "
+        "step 1 stays saved until there is room again",
+        f"{tmp_path / 'tiny/last.pt'} is written again",
+    ]
+    assert calls[3:10].count("best.pt") > 1
+    assert_same(weights(tmp_path / "tiny" / "last.pt"), whole["model"])
+    assert checkpoint.load(tmp_path / "tiny" / "best.pt")["history"][-1]["ema_accuracy"] == whole["best"]
+
+
+def test_a_disk_that_stays_full_ends_the_run_in_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, root: str, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.replace
+    train(tmp_path, root, stop="writes to")
+
+    def full(source: Any, target: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(
+        OSError, match=r"^[^\n]*No space left on device; the same command goes on in [^\n]* after epoch 0, step 1$"
+    ):
+        train(tmp_path, root)
+    assert not [path for path in (tmp_path / "tiny").iterdir() if path.name.endswith(".writing")]
+    monkeypatch.setattr(os, "replace", real)
+    train(tmp_path, root)
+    assert_same(weights(tmp_path / "tiny" / "last.pt"), whole["model"])
+    rows = (tmp_path / "tiny" / "metrics.jsonl").read_text().splitlines()
+    assert len(rows) == 1 + RECIPE.num_epochs
+
+
+def test_with_another_number_of_parts_the_same_batches_are_shared_out_anew(
+    tmp_path: Path, root: str, often: Path
+) -> None:
+    """As with another number of processes, which share a batch as parts do."""
+    shutil.copytree(often, tmp_path / "tiny")
+    for name in ("last.pt", "best.pt"):
+        (tmp_path / "tiny" / name).unlink()
+    with pytest.raises(ValueError, match="2 parts of a batch instead of 1"):
+        train(tmp_path, root, parts=2, exact=True)
+    lines = train(tmp_path, root, parts=2)
+    assert f"goes on with 2 parts of a batch instead of 1: {INEXACT}" in lines
+    assert "from here, epoch 1, step 5, images come in another order" in lines
+    content = checkpoint.load(tmp_path / "tiny" / "last.pt")
+    assert (content["finished"], content["step"], content["parts"]) == (True, 10, 2)
+
+
+def test_a_checkpoint_of_several_processes_is_gone_on_with_by_one() -> None:
+    training = new_training()
+    batches = iter(training.train)
+    next(batches), next(batches)
+    saved = training.state.to_checkpoint(training.train, ALONE) | {"epoch_step": 2, "step": 2}
+    ranks = [saved["ranks"][0] | {"sums": {"loss": torch.tensor(total)}} for total in (3.0, 5.0)]
+    other = new_training()
+    assert not other.state.load_checkpoint({**saved, "ranks": ranks}, other.train, ALONE, exact=False)
+    assert other.state.sums["loss"] == 4.0
+    # As many as were left of the epoch, then whole ones.
+    assert [len(list(other.train)) for _ in range(2)] == [len(other.train) - 2, len(other.train)]
+    with pytest.raises(ValueError, match="another number of processes"):
+        new_training().state.load_checkpoint({**saved, "ranks": ranks}, other.train, ALONE)

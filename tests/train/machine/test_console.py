@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,3 +93,22 @@ def test_right_numbers_are_read() -> None:
     assert (
         parse(Fields, ["--maybe", "None", "--perhaps", "None", "--pair", "None"], program="x", summary="s") == Fields()
     )
+
+
+def test_output_that_nobody_takes_any_more_ends_no_work(tmp_path: Path) -> None:
+    """As under `| head`, and when a terminal is closed or the disk of a log is full."""
+    program = (
+        "from train.machine.command import new_console, say\n"
+        "console = new_console()\nfor number in range(2000): say(console, 'x' * 100)\n"
+        f"open({str(tmp_path / 'done')!r}, 'w').close()\n"
+    )
+    for target in ("pipe", "full"):
+        with open("/dev/full", "w") as full:
+            out = subprocess.PIPE if target == "pipe" else full
+            with subprocess.Popen(
+                [sys.executable, "-c", program], stdout=out, stderr=subprocess.DEVNULL, cwd=ROOT
+            ) as one:
+                if one.stdout is not None:
+                    one.stdout.close()
+        assert (tmp_path / "done").is_file(), target
+        (tmp_path / "done").unlink()
