@@ -30,7 +30,7 @@ from train.machine.circumstances import circumstances
 from train.machine.command import say
 from train.machine.distributed import World, open_world
 from train.machine.lost import notice_lost
-from train.machine.precision import resolve_precision
+from train.machine.precision import resolve_precision, tf32
 from train.machine.run import Run
 from train.machine.stop import Stop, stop_on_signals
 from train.objectives import Objective
@@ -71,6 +71,7 @@ def train_recipe(
         saves: Saves | None = None
         advise = lambda: "start the same command again" if saves is None else saves.advise()  # noqa: E731
         stack.enter_context(notice_lost(world, advise))
+        stack.enter_context(tf32(recipe.tf32))
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         auto = recipe.precision == "auto"
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
