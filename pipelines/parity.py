@@ -2,9 +2,11 @@
 
     python -m mixdali.pipelines.parity resnet50=resnet50.pth IMAGES
     python -m mixdali.pipelines.parity mine:load_network IMAGES --interpolation bicubic
+    python -m mixdali.pipelines.parity train.files.checkpoint:load_model=runs/NAME/best.pt IMAGES
 
 MODEL is a network of torchvision with a file of its weights (`NAME=FILE`; `NAME` alone has random ones, which says
-nothing about accuracy), or MODULE:FUNCTION, which returns a torch module. IMAGES is a folder of class folders, or one
+nothing about accuracy), which gets images normalised as ImageNet's are. Or it is MODULE:FUNCTION, called with the path
+where a FILE follows, which returns a torch module for images in [0, 1]. IMAGES is a folder of class folders, or one
 with a split to validate on. All images go through both pipelines and then through the network: the difference of their
 pixels, of its logits, and the accuracy of both are printed as a table.
 """
@@ -60,16 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(network: Any, source: Source, *, interpolation: str, size: int, batch_size: int) -> Parity:
-    """Both pipelines on all images of the source, on the CPU; the network takes normalised images (N, 3, size, size)."""
+    """Both pipelines on all images of the source, on the CPU; the network takes images (N, 3, size, size) in [0, 1]."""
     import torch
 
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     pixels, logits, labels, answers = [], [], [], []
     network = network.eval()
     with torch.no_grad():
         for ours, theirs, given in _both(source, interpolation, size, batch_size):
             pixels.append((ours - theirs).abs().flatten() * 255)
-            told = [network((images - mean) / std) for images in (ours, theirs)]
+            told = [network(images) for images in (ours, theirs)]
             logits.append((told[0] - told[1]).abs().flatten())
             answers.append(torch.stack([one.argmax(1) for one in told]))
             labels.append(given)
@@ -122,42 +123,44 @@ def _spread(values: Any) -> tuple[float, float, float]:
 
 
 def load_network(name: str, num_classes: int) -> Any:
-    """The network that a name or MODULE:FUNCTION stands for. ValueError for one that is not there."""
+    """The network that NAME, NAME=FILE, MODULE:FUNCTION or MODULE:FUNCTION=FILE stands for, for images in [0, 1].
+
+    ValueError, TypeError, FileNotFoundError, ImportError: there is no such network, function or file.
+    """
     import torch
 
-    if ":" in name:
-        module, _, function = name.partition(":")
-        made = getattr(importlib.import_module(module), function, None)
-        if made is None:
+    known, equals, file = name.partition("=")
+    if equals and not Path(file).is_file():
+        raise FileNotFoundError(f"there is no file of weights {file}")
+    if ":" in known:
+        module, _, function = known.partition(":")
+        make = getattr(importlib.import_module(module), function, None)
+        if make is None:
             raise ValueError(f"{module} has no {function}")
-        network = made()
+        network = make(Path(file)) if equals else make()
         if not isinstance(network, torch.nn.Module):
-            raise TypeError(f"{name} must return a torch module, got {type(network).__name__}")
+            raise TypeError(f"{known} must return a torch module, got {type(network).__name__}")
         return network
     from torchvision.models import get_model, list_models
+    from torchvision.transforms import v2
 
-    known, _, file = name.partition("=")
     if known not in list_models():
         raise ValueError(f"torchvision has no network {known!r}; give NAME=FILE, or MODULE:FUNCTION")
-    if not file:
+    if equals:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        network = get_model(known, num_classes=len(list(state.values())[-1]))
+        network.load_state_dict(state)
+    else:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            return get_model(known, num_classes=num_classes)
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"there is no file of weights {file}")
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    head = list(state.values())[-1]
-    network = get_model(known, num_classes=len(head))
-    network.load_state_dict(state)
-    return network
+            network = get_model(known, num_classes=num_classes)
+    return torch.nn.Sequential(v2.Normalize(MEAN, STD), network)
 
 
 def table(found: Sequence[Parity]) -> list[str]:
     """What was found, as the lines of a Markdown table."""
-    lines = [
-        "| interpolation | images | pixels: mean, 99 %, most | logits: mean, 99 %, most | accuracy, DALI | torchvision | same |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    columns = ("pixels: mean, 99 %, most", "logits: mean, 99 %, most", "accuracy, DALI", "torchvision", "same")
+    lines = [f"| interpolation | images | {' | '.join(columns)} |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for one in found:
         pixels, logits = (", ".join(f"{value:.3g}" for value in values) for values in (one.pixels, one.logits))
         right = " | ".join(f"{value:.2%}" for value in (*one.accuracy, one.agree))
