@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from . import imagenet
+from .augment.sizes import INTERPOLATIONS, Interpolation
 from .sources.files import read_folder
 from .sources.source import Source
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which torchvision's weights expect
-INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Parity:
     agree           share of the images that get the same answer.
     """
 
-    interpolation: str
+    interpolation: Interpolation
     num_images: int
     pixels: tuple[float, float, float]
     logits: tuple[float, float, float]
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compare(network: Any, source: Source, *, interpolation: str, size: int, batch_size: int) -> Parity:
+def compare(network: Any, source: Source, *, interpolation: Interpolation, size: int, batch_size: int) -> Parity:
     """Both pipelines on all images of the source, on the CPU; the network takes images (N, 3, size, size) in [0, 1]."""
     import torch
 
@@ -86,7 +86,7 @@ def compare(network: Any, source: Source, *, interpolation: str, size: int, batc
     )
 
 
-def _both(source: Source, interpolation: str, size: int, batch_size: int) -> Iterator[tuple[Any, Any, Any]]:
+def _both(source: Source, interpolation: Interpolation, size: int, batch_size: int) -> Iterator[tuple[Any, Any, Any]]:
     """Images by DALI and by torchvision, (N, 3, size, size) in [0, 1], and labels."""
     import torch
     from PIL import Image
