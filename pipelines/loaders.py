@@ -12,6 +12,7 @@ from mixdali.loading.sampling import check_shard
 from mixdali.worlds.output import Output
 
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
+from .augment.sizes import Progressive
 from .check.guarded import Guard, GuardedLoader
 from .outputs import TRAIN, VAL, graph_settings, output_names
 from .sources.source import Source
@@ -21,7 +22,7 @@ def make_train_loader(
     pipeline: Callable[..., Pipeline],
     source: Source,
     asked: TrainArguments,
-    size: tuple[int, int],
+    size: tuple[int, int] | Progressive,
     *,
     continuous: bool,
     guard: Guard | None = None,
@@ -31,7 +32,7 @@ def make_train_loader(
 
     pipeline  takes the source and the fields of `TrainGraph`, those of every DALI pipeline, and `first_epoch`; with a
               setting `batches_per_run` that too.
-    size      (height, width) of what comes out.
+    size      (height, width) of what comes out, or that of each epoch.
     continuous
               False: every epoch from a seed of its own. True: from one seed, as the pipeline's draws know the epoch.
     guard     of files: what becomes of those that are no use. The pipeline takes its `watch` too.
@@ -42,7 +43,8 @@ def make_train_loader(
 
     def of_epoch(epoch: int, checkpoint: bytes | None) -> Pipeline:
         seed = derive_seed(asked.seed, "epoch", 0 if continuous else epoch)
-        return make(seed=seed, first_epoch=epoch, checkpoint=checkpoint)
+        sides = {"size": size.at(epoch)} if isinstance(size, Progressive) else {}
+        return make(seed=seed, first_epoch=epoch, checkpoint=checkpoint, **sides)
 
     facts = {field.name: getattr(asked, field.name) for field in fields(TrainGraph) if field.name != "outputs"}
     facts |= {"size": size} | _form_facts(asked)
@@ -98,9 +100,11 @@ def _maker(
     batches_per_run: int = 1,
 ) -> Callable[..., Pipeline]:
     settings: dict[str, Any] = {field.name: getattr(asked, field.name) for field in fields(graph)}
-    settings |= graph_settings(asked.outputs) | run_settings(asked.batch_size, asked.num_threads, asked.device)
+    settings |= graph_settings(asked.outputs, getattr(asked, "auto_augment", None)) | run_settings(
+        asked.batch_size, asked.num_threads, asked.device
+    )
     if batches_per_run > 1:
         settings |= {"batch_size": asked.batch_size * batches_per_run, "batches_per_run": batches_per_run}
     if guard is None:
         return partial(pipeline, source, **settings)
-    return lambda **more: pipeline(guard.source, watch=guard.watch, **settings, **more)
+    return lambda **more: pipeline(guard.source, watch=guard.watch, **(settings | more))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mixdali import Joined, derive_seed
+from pipelines.augment import Progressive
 
 if TYPE_CHECKING:
     from pipelines.sources.source import Source
@@ -52,10 +53,16 @@ def train_batches(
         find_pipeline(sources.kind).train_loader,
         sources.train,
         batch_size=counts[0],
-        size=recipe.size,
+        size=recipe.progressive or recipe.size,
+        interpolation=recipe.interpolation,
         smoothing=recipe.smoothing,
         augment=recipe.augment,
+        repeats=recipe.repeats,
+        crop_area=recipe.crop_area,
+        crop_share=recipe.crop_share,
+        auto_augment=recipe.auto_augment,
         color_jitter=recipe.color_jitter,
+        erasing=recipe.erasing,
         seed=recipe.seed,
         **(of_files if sources.kind == "imagenet" else {}),
         **settings,
@@ -99,7 +106,8 @@ def _stream_loaders(
         yield find_pipeline(kind).train_loader(
             source,
             batch_size=count,
-            size=image_size(sources.train, recipe.size),
+            size=recipe.progressive or image_size(sources.train, recipe.size),
+            interpolation=recipe.interpolation,
             smoothing=stream.smoothing,
             augment=stream.augment,
             seed=derive_seed(recipe.seed, "streams", number),
@@ -119,6 +127,19 @@ def image_size(source: Source, size: tuple[int, int] | None) -> tuple[int, int]:
     from pipelines.imagenet import SIZE
 
     return SIZE, SIZE
+
+
+def held_out_form(recipe: Mapping[str, Any]) -> tuple[tuple[int, int] | None, dict[str, Any]]:
+    """How a stored recipe has its held-out images: their size, None for the pipeline's own, and what else decides them.
+
+    recipe  as `train.files.plain.to_plain` writes it, perhaps of an older version.
+    """
+    size, progressive = recipe.get("test_size") or recipe["size"], recipe.get("progressive")
+    if size is None and progressive is not None:
+        side = Progressive(**{name: value for name, value in progressive.items() if name != "type"}).largest
+        size = side, side
+    form = {name: recipe[name] for name in ("interpolation", "crop_share") if name in recipe}
+    return None if size is None else tuple(size), form
 
 
 def find_pipeline(kind: Data) -> Any:

@@ -29,7 +29,7 @@ from train.files import checkpoint
 from train.files.recipe_file import NamedFile, file_of
 from train.machine.command import new_console, parse, run_command, say
 from train.machine.distributed import World, open_world
-from train.machine.precision import whole_float32
+from train.machine.precision import tf32
 from train.machine.stop import Stop
 from train.recipe import from_plain
 from train.show.intervals import with_interval
@@ -85,7 +85,7 @@ def main(words: Sequence[str]) -> int:
         raise FileNotFoundError(f"there is no folder {asked.file.parent}")
     if not asked.runs:
         raise ValueError("name the runs of all folds: FILE RUN RUN ...")
-    with open_world(asked.device) as world, whole_float32():
+    with open_world(asked.device) as world, tf32(False):
         if world.size > 1:
             raise ValueError("one process is enough; start it without torchrun")
         folds = []

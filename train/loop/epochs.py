@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from train.data.batches import Loader
 from train.data.loaders import skipped_files
+from train.loop.finite import SKIPPED, are_finite, is_finite_step, kept_buffers, put_back, steps_taken
 from train.loop.held_out import evaluate, to_device
-from train.loop.state import State
+from train.loop.state import State, UnderWay, add_up
+from train.loop.trace import Trace
 from train.loop.under_attack import Fixed, measure_robust
 from train.machine.clock import Clock
 from train.machine.distributed import World
@@ -25,6 +27,9 @@ from train.objectives.batch import Batch
 from train.objectives.objective import step_draws
 from train.recipe import Recipe
 from train.show.progress import Progress
+
+ATTAINABLE = "attainable"
+"""The training accuracy that a network would have that always names the greatest part of a mixed image."""
 
 
 @dataclass
@@ -46,6 +51,13 @@ class Training:
     """Seconds from one checkpoint to the next within an epoch."""
     saved: float = field(default_factory=time.monotonic)
     """When the last one was written."""
+    trace: Trace | None = None
+    """Looks at some steps."""
+    measuring: float = 0.0
+    """Seconds that the last measurement of the held-out images took."""
+    by_class: Tensor | None = None
+    """(2, num_classes): how many held-out images of each class the network that decides got right, and how many there
+    are, at the last measurement."""
     skipped: dict[str, str] = field(default_factory=dict)
     """What is wrong with each image file that was skipped so far, in any process, by its path."""
 
@@ -130,6 +142,8 @@ def _train_epoch(training: Training, save: Callable[[bool], None]) -> dict[str, 
             train_step(recipe, state, make_batch(raw, state.epoch, state.step, world.device), world)
             if state.part:
                 continue
+            if training.trace is not None:
+                training.trace.step()
             if state.clock.tick() and world.is_main:
                 _check(state)
                 training.progress.update(state.epoch_step, _reading(training))
@@ -143,10 +157,12 @@ def _train_epoch(training: Training, save: Callable[[bool], None]) -> dict[str, 
     reading = _reading(training)
     training.progress.update(num_steps, reading)
     _save_if_asked(training, save)
-    names = list(state.sums)
+    names, taken = [name for name in state.sums if name != SKIPPED], steps_taken(state, num_steps)
     totals = world.sum(torch.stack([state.sums[name] for name in names])).tolist()
-    batches = num_steps * state.parts * world.size
+    batches = taken * state.parts * world.size
     means = {f"train_{name}": total / batches for name, total in zip(names, totals, strict=True)}
+    if taken < num_steps:
+        means[SKIPPED] = num_steps - taken
     speed = {name: round(reading[name], 4) for name in ("lr", "images_per_second", "waiting")}
     return {"epoch": state.epoch + 1, "step": state.step, **means, **speed, "seconds": round(state.clock.total, 3)}
 
@@ -170,6 +186,7 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
     is_last = state.part == state.parts - 1
     if state.part == 0:
         world.copy_buffers(state.model)
+        state.under_way = UnderWay(kept_buffers(state.model) if recipe.nonfinite == "skip" else None)
     draws = step_draws(objective, batch, state.generator)
     # Only the last part's gradients are averaged over the processes, together with those before.
     with nullcontext() if is_last or world.size == 1 else state.parallel.no_sync():  # type: ignore[operator]
@@ -178,24 +195,39 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
         if state.part == 0:
             state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss if state.parts == 1 else loss / state.parts).backward()
-    for name, value in metrics.items():
-        total = state.sums.get(name)
-        state.sums[name] = value.detach().double() if total is None else total + value
+    if recipe.mix is not None:
+        metrics = metrics | {ATTAINABLE: batch.targets.amax(dim=1).mean().detach()}
+    state.under_way.add(loss.detach(), metrics)
     state.part = 0 if is_last else state.part + 1
     if not is_last:
         return
-    if recipe.clip_norm is not None:
-        state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(_parameters(state.optimizer), recipe.clip_norm)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
+    skipped = _take_step(recipe, state, world)
     state.schedule.step()
     with autocast(recipe.precision, world.device):
         objective.after_step(state.model, batch, state.objective)
-    if state.ema is not None:
+    if state.ema is not None and not skipped:
         state.ema.update(state.model)
     state.step += 1
     state.epoch_step += 1
+
+
+def _take_step(recipe: Recipe, state: State, world: World) -> bool:
+    """Move the weights by the gradients of all parts, unless they or the losses are no finite numbers and such steps
+    are to be left out. -> whether it was."""
+    kept, sums = state.under_way.kept, state.under_way.sums
+    skipped = kept is not None and not is_finite_step(state.under_way.loss, state, world)
+    if kept is not None and skipped:
+        put_back(state.model, kept)
+        sums = {SKIPPED: torch.ones((), device=world.device)}
+    # Of a scaler every step must be asked for; it leaves such ones out itself.
+    if not skipped or state.scaler.is_enabled():
+        if recipe.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            nn.utils.clip_grad_norm_(_parameters(state.optimizer), recipe.clip_norm)
+        state.scaler.step(state.optimizer)
+    state.scaler.update()
+    add_up(state.sums, sums)
+    return skipped
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -213,14 +245,18 @@ def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
 
 def _evaluate_epoch(training: Training) -> dict[str, float]:
     """Loss and accuracy on the held-out images and on what else is measured, of the weights and of their average."""
-    models = _models(training.state)
+    models, started = _models(training.state), time.perf_counter()
     row: dict[str, float] = {}
     for name, loader in {"": training.held_out, **training.also}.items():
         start = f"{name}_" if name else ""
         for average, model in models.items():
-            found = evaluate(model, loader, training.recipe.precision, training.world, training.stop)
+            by_class: list[Tensor] = []
+            found = evaluate(model, loader, training.recipe.precision, training.world, training.stop, by_class)
+            if not name:
+                training.by_class = by_class[0]
             row |= {f"{start}{average}loss": found["loss"], f"{start}{average}accuracy": found["accuracy"]}
         row[f"{name or 'held_out'}_images"] = found["images"]
+    training.measuring = time.perf_counter() - started
     return row
 
 
@@ -258,25 +294,29 @@ def _models(state: State) -> dict[str, nn.Module]:
 def _reading(training: Training) -> dict[str, float]:
     """The averages of this epoch so far in this process. Waits for the device, so not once a step."""
     recipe, state = training.recipe, training.state
+    taken = steps_taken(state, state.epoch_step)
     return {
-        **{name: float(value) / (state.epoch_step * state.parts) for name, value in state.sums.items()},
+        **{name: float(value) / (1 if name == SKIPPED else taken * state.parts) for name, value in state.sums.items()},
         "images_per_second": state.epoch_step * recipe.batch_size / state.clock.seconds,
         "waiting": state.clock.waited / state.clock.seconds,
         "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / training.num_steps, recipe.num_epochs),
+        "left": _seconds_left(training),
     }
 
 
+def _seconds_left(training: Training) -> float:
+    """Until the last epoch is done, if all goes on as in this epoch and at the last measurement."""
+    recipe, state = training.recipe, training.state
+    steps = (recipe.num_epochs - state.epoch) * training.num_steps - state.epoch_step
+    measurements = (recipe.num_epochs - state.epoch) / recipe.evaluate_every
+    return steps * state.clock.seconds / state.epoch_step + measurements * training.measuring
+
+
 def _check(state: State) -> None:
-    if all(math.isfinite(float(total)) for total in state.sums.values()) and _is_finite(state.model):
+    weights = [parameter.detach() for parameter in state.model.parameters()]
+    if all(math.isfinite(float(total)) for total in state.sums.values()) and are_finite(weights):
         return
     raise ValueError(
         f"the loss is no longer a number in epoch {state.epoch + 1}, step {state.epoch_step}; the last checkpoint is "
         "kept. Try a smaller --lr"
     )
-
-
-@torch.no_grad()
-def _is_finite(model: nn.Module) -> bool:
-    # A norm is nan or inf as soon as one number is.
-    norms = torch._foreach_norm([tensor.detach() for tensor in model.parameters()])
-    return bool(torch.isfinite(torch.stack(norms)).all())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -27,6 +27,21 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fl
     return precision
 
 
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Whether float32 products on a GPU keep only 10 bits of their factors inside the block, of layers and of
+    matrices alike; torch itself does it for convolutions and not for matrices."""
+    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = allowed
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
+
+
 def _cpu_has_bfloat16() -> bool:
     info = Path("/proc/cpuinfo")
     flags = info.read_text(errors="replace") if info.is_file() else ""
@@ -37,21 +52,3 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     """The context of a forward pass in `precision`; with float32 it does nothing."""
     enabled = precision != "float32"
     return torch.autocast(device.type, dtype=getattr(torch, precision) if enabled else None, enabled=enabled)
-
-
-@contextmanager
-def whole_float32() -> Iterator[None]:
-    """float32 is float32 inside the block: no TF32, whose products keep 10 of its 23 bits, on a GPU.
-
-    torch lets convolutions use TF32 unless it is told otherwise, and accuracies, attacks and certificates then hang on
-    the card.
-    """
-    before = torch.get_float32_matmul_precision()
-    cudnn = torch.backends.cudnn
-    settings = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "benchmark_limit", "deterministic")}
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with cudnn.flags(**settings, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -17,7 +17,7 @@ import tyro
 from train.files.recipe_file import NamedFile
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
-from train.machine.precision import whole_float32
+from train.machine.precision import tf32
 from train.predict.measure import Measured, measure, read_networks
 from train.predict.report import draw_prediction, result_table, score
 from train.predict.synthetic import read_synthetic
@@ -58,7 +58,7 @@ def main(words: Sequence[str]) -> int:
             f"{FEWEST} or more checkpoints are needed to compare predictions, got {len(asked.checkpoints)}"
         )
     console = new_console()
-    with open_world(asked.device) as world, whole_float32():
+    with open_world(asked.device) as world, tf32(False):
         if world.size > 1:
             raise ValueError("a prediction is made by one process; start it without torchrun")
         networks = read_networks(asked.checkpoints, asked.root, asked.recipe_file, partial(say, console))

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 from mixdali import derive_seed
 from mixdali.checks import positive_int, require
-from train.data.batches import find_pipeline, image_size
+from train.data.batches import find_pipeline, held_out_form, image_size
 from train.data.sources import read_sources
 from train.files import checkpoint
 from train.files.recipe_file import NamedFile, file_of
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
-from train.machine.precision import whole_float32
+from train.machine.precision import tf32
 from train.machine.run import Run
 from train.models import finite
 from train.show.intervals import with_interval
@@ -183,9 +183,9 @@ def main(words: Sequence[str]) -> int:
     path, console = checkpoint.find(asked.checkpoint), new_console()
     content = checkpoint.load_classifier(path)
     # Only what is needed, so that a recipe with fields of another version does no harm.
-    kind, size = content["recipe"]["data"], content["recipe"]["size"]
+    kind, (size, form) = content["recipe"]["data"], held_out_form(content["recipe"])
     file = file_of(path, content, content["network"], asked.recipe_file, partial(say, console))
-    with open_world(asked.device) as world, whole_float32():
+    with open_world(asked.device) as world, tf32(False):
         if world.size > 1:
             raise ValueError("one process is enough; start it without torchrun")
         sources = read_sources(kind, asked.root)
@@ -197,7 +197,8 @@ def main(words: Sequence[str]) -> int:
             images,
             batch_size=min(asked.batch_size, len(images)),
             num_classes=sources.num_classes,
-            size=image_size(images, None if size is None else tuple(size)),
+            size=image_size(images, size),
+            **form,
             device=world.kind,
             num_threads=Run().threads(1),
         )
