@@ -223,6 +223,12 @@ def test_a_setting_that_would_do_nothing_is_refused(settings: Any, message: str)
         Arguments(model="a:b", **({"parts": ("clean", "pgd20")} | settings))
 
 
+def test_a_setting_that_a_part_uses_is_taken() -> None:
+    for part in ("pgd", "pgd20", "pgd50", "calibration_attacked"):
+        assert Arguments(model="a:b", parts=(part,), eot=3, iterate="last").eot == 3
+    assert Arguments(model="a:b", parts=("autoattack",), eot=3, version="rand").eot == 3
+
+
 def test_a_preset_of_another_norm_is_refused() -> None:
     with pytest.raises(ValueError, match="preset rice2020overfitting is for Linf, got --norm L2"):
         choose_ascent("rice2020overfitting", None, "L2", 0.5)
