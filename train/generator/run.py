@@ -141,7 +141,7 @@ class Training:
         """Write checkpoint, numbers and picture."""
         finished = self.state.step >= self.settings.num_steps
         content = {**self.facts, "finished": finished, "history": self.history, **self.state.to_checkpoint()}
-        checkpoint.save(self.path / "last.pt", content)
+        checkpoint.save(self.path / checkpoint.LAST, content, keep=checkpoint.KEPT)
         self.write_metrics()
         classes = self.facts["classes"]
         drawn, labels = draw_images(self.state.averaged(), GRID_COLUMNS * len(classes), seed=0)
