@@ -60,11 +60,16 @@ class Line(NamedTuple):
         return Law(0, last, True, f"a pixel from 0 to {last:g}, since it is an integer")
 
 
-def check_law(name: str, values: Any, law: Law) -> None:
+def check_values(name: str, values: Any, law: Law) -> None:
     """ValueError for the first of the values, an array or a tensor, that is against the law."""
     wrong = values[~law.holds(values)].reshape(-1)
     if len(wrong):
-        raise ValueError(f"draw {name} must be {law.rule}, got {wrong[0].item():.6g}")
+        raise ValueError(f"{name} must be {law.rule}, got {wrong[0].item():.6g}")
+
+
+def check_law(name: str, values: Any, law: Law) -> None:
+    """The same for a draw, by its name."""
+    check_values(f"draw {name}", values, law)
 
 
 def check_partner(name: str, values: Any, number: int) -> None:

@@ -32,6 +32,7 @@ TABLE = """
     train/recipe.py train/recipes
     train/data train/show train/loop train/cli
     train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare
+    train/study/declare.py train/study/studies train/study
     train/generator train/autoencoder
     train/bench train/killed
     train
@@ -72,7 +73,7 @@ SECOND_NAME = Path("mixdali/pipelines.py")  # it stands for what it imports, and
 FILES = [path.relative_to(ROOT) for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))]
 FILES.remove(SECOND_NAME)
 # Folders whose files are entries of one kind; any other holds a dozen at most.
-CATALOGUES = {"mixdali/methods", "train/objectives", "train/recipes"}
+CATALOGUES = {"mixdali/methods", "train/objectives", "train/recipes", "train/study/studies"}
 
 
 def imported_from(node: ast.ImportFrom, path: Path) -> str:

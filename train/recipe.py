@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
 import mixdali
 from mixdali import Mix
-from mixdali.checks import require
+from mixdali.checks import one_of, require
 from pipelines.expressions import describe, fits, setting_hints
 from train import attacks, objectives, optim
 from train.attacks.robust import Robust
@@ -34,8 +36,13 @@ HOMES = (mixdali, attacks, objectives, optim, streams, noise, densities)
 
 Data = Literal["cifar", "imagenet"]
 
+ClaimedData = Literal["CIFAR-10", "CIFAR-100", "ImageNet"]
+
 FIXED = ("paper", "claim")
 """Fields that say where a recipe comes from, and are not set."""
+
+MACHINE = ("seed", "precision", "compile")
+"""Fields that say how a run is computed; a paper's number is of no seed and of no machine."""
 
 PLAIN = CrossEntropy()
 PLAIN_SGD = SGD()
@@ -44,18 +51,48 @@ NO_NOISE = LabelNoise()
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A number of the paper, the data it was reached on, and where it stands.
+    """A number of the paper, what it was reached with, and where it stands. `Recipe.claiming` puts it into a recipe.
 
-    `accuracy` and `baseline` (the same network without the method) are top-1 in percent. `num_images` training images
-    in `num_classes` classes tell whether a run saw the data of the claim.
+    It belongs to one recipe on one set of data: a recipe that was changed in any field has it and does not show it.
     """
 
-    data: str
-    num_images: int
-    num_classes: int
+    data: ClaimedData
+    """The data set; `train.data.known` tells it."""
     accuracy: float
+    """Top-1 in percent, on images as they are."""
     baseline: float | None = None
+    """That of the same network without the method."""
     where: str
+    """Where it stands, which epoch it is of, and the accuracy under attack that goes with it."""
+    stream_images: tuple[int, ...] = ()
+    """How many images each stream has."""
+    of: str = ""
+    """`Recipe.settings_digest` of the recipe it belongs to."""
+
+    def __post_init__(self) -> None:
+        one_of("Claim: data", self.data, get_args(ClaimedData))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where the settings of a recipe's file come from: `origin` in each file of train/recipes.
+
+    Each field of a recipe that is not at its default has its source here, so has each of a variant that the recipe has
+    otherwise; `python -m docs.recipes` writes them down.
+    """
+
+    code: str = ""
+    """The official code: repository, commit and file. Empty where none is public."""
+    from_paper: tuple[str, ...] = ()
+    """Fields that stand in the paper."""
+    from_code: tuple[str, ...] = ()
+    """Fields that stand in its code."""
+    ours: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Fields that we chose, and why so."""
+    differs: tuple[str, ...] = ()
+    """What is not as in the paper or its code, and why."""
+    variants: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
+    """The same of variants, where it is not the recipe's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +104,10 @@ class Recipe:
     data: Data
     """Which pipeline reads the images: CIFAR's pickles or a folder of image files."""
     model: str
-    """preact_resnet{8,14,20,18,34}[_wWIDTH], wide_resnetDEPTH_WIDTH, a classification model of torchvision by its name,
-    or timm:NAME; its settings follow in brackets: "timm:vit_tiny_patch16_224(img_size=32, patch_size=4)". own:NAME is a
-    function of the recipe file."""
+    """preact_resnet{8,14,20,18,34,50,101}[_wWIDTH], wide_resnetDEPTH_WIDTH, pyramidnet200,
+    cifar_resnet{20,32,44,56,110,18,34}[_wWIDTH], a classification model of torchvision by its name, or timm:NAME; its
+    settings follow in brackets: "timm:vit_tiny_patch16_224(img_size=32, patch_size=4)". own:NAME is a function of the
+    recipe file."""
     num_epochs: int
     """Passes over the training images."""
     batch_size: int
@@ -140,7 +178,7 @@ class Recipe:
     """Compile the network (torch.compile, which needs a C++ compiler): half a minute at the start, then about a tenth
     less time a step of the small networks on a CPU."""
     claim: Annotated[Claim | None, tyro.conf.Suppress, tyro.conf.Fixed] = None
-    """The paper's own number, shown beside the result of a run with the paper's settings."""
+    """The paper's own number, shown beside the result of a run with these settings on its data, and of no other."""
 
     def __post_init__(self) -> None:
         for name, hint in setting_hints(Recipe).items():
@@ -168,6 +206,32 @@ class Recipe:
         if self.size is not None:
             require(min(self.size) > 0, "size", self.size, "must be a positive height and width")
         self.schedule.check(self.num_epochs)
+
+    def settings_digest(self) -> str:
+        """What tells two recipes apart that train otherwise, whoever computes them with which seed; of the files of
+        streams the names alone."""
+        plain = {name: value for name, value in to_plain(self).items() if name not in (*FIXED, *MACHINE)}
+        for stream in plain["streams"]:
+            stream["root"] = stream["root"].rpartition("/")[2]
+        return hashlib.sha256(json.dumps(_whole(plain), sort_keys=True).encode()).hexdigest()[:16]
+
+    def claiming(self, claim: Claim) -> Recipe:
+        """This recipe with the paper's number for it."""
+        return dataclasses.replace(self, claim=dataclasses.replace(claim, of=self.settings_digest()))
+
+    @property
+    def own_claim(self) -> Claim | None:
+        """The paper's number for this very recipe; None for one that was changed in any field since."""
+        return self.claim if self.claim is not None and self.claim.of == self.settings_digest() else None
+
+
+def _whole(plain: Any) -> Any:
+    """Plain settings with whole numbers written in one way: 100.0 trains as 100."""
+    if isinstance(plain, dict):
+        return {name: _whole(value) for name, value in plain.items()}
+    if isinstance(plain, list):
+        return [_whole(value) for value in plain]
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
 def from_plain(value: Any, file: RecipeFile | None = None) -> Any:

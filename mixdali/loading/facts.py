@@ -1,72 +1,68 @@
-"""What a pipeline is made of, as plain values: so that two can be told apart, and mistakes of its author be found.
+"""What a loader's state must have in common with the loader that takes it, and mistakes of a pipeline's author.
 
-DALI does not serialise a pipeline with a compiled or a Python function in it, so it is read operator by operator, in
-the form in which DALI shows an operator's arguments.
+DALI does not serialise a pipeline with a compiled or a Python function in it, so its operators are read one by one.
 """
 
 import hashlib
+import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from mixdali.loading.operators import operators_of, python_parts
 from mixdali.ranks import find_ranks
 
 LONGEST = 40  # characters of a value that is kept as it is; of a longer one the digest is
-# Where functions lie in memory and where in a program an operator was made, which is another place in every process;
-# and how the work is done, which changes no byte of it.
-LEFT_OUT = re.compile(
-    "_origin_stack_.*|run_fn|setup_fn|function_id|_display_name|_module|preserve_name|bytes_per_sample_hint|no_copy|"
-    "prefetch_queue_depth|read_ahead|dont_use_mmap|use_o_direct|.*_memory_padding.*"
-)
-# Of a reader and in a state, what says which data and how many of them, not how they are drawn or made into batches.
-OF_THE_DATA = re.compile("shard_id|num_shards|files|file_root|file_list|path|index_path")
+# Arguments of readers that hold paths; together with the shard they say which data, not how they are drawn.
+PATHS = "files|file_root|file_list|paths?|index_paths?|filenames|annotations_file|manifest_filepaths"
+OF_THE_DATA = re.compile(f"shard_id|num_shards|{PATHS}")
 ONLY_BYTES = ("dali", "seed", "batches_per_run")
 
 
 def graph_facts(pipeline: Any) -> dict[str, Any]:
     """Every argument of every operator, and what its Python sources and functions say of themselves in `facts`.
 
-    The names say where it stands: "readers.file 0: shard_id". Equal graphs have equal facts, in every process.
+    The names say where it stands: "readers.file 0: shard_id". Equal graphs have equal facts, in every process. Of paths
+    only what comes after the folder they share counts: a folder that was moved holds the same data.
     """
-    # A private name; where it is missing, what follows from the definition still tells most pipelines apart.
-    if not getattr(pipeline, "_py_graph_built", True):
-        pipeline._build_graph()
-    operators = getattr(pipeline, "_ops", None) or []
-    names = {operator.name: f"#{place}" for place, operator in enumerate(operators)}
     found: dict[str, Any] = {"seed": pipeline.seed}
-    for place, operator in enumerate(operators):
-        kind, arguments = _arguments(str(operator.spec), names)
-        found |= {f"{kind} {place}: {name}": _short(value) for name, value in arguments}
-        told = getattr(_python_of(operator), "facts", {})
-        found |= {f"source {place}: {name}": _short(str(value)) for name, value in told.items()}
+    for place, operator in enumerate(operators_of(pipeline)):
+        for name, value in operator.arguments.items():
+            known = from_their_folder(value) if re.fullmatch(PATHS, name) else value
+            found[f"{operator.kind} {place}: {name}"] = _short(known)
+        found |= {f"source {place}: {name}": _short(str(value)) for name, value in operator.told.items()}
     return found
 
 
-def _python_of(operator: Any) -> Any:
-    """The Python source or function of an operator; None if it has none."""
-    source = getattr(getattr(operator._op, "_source_desc", None), "source", None)
-    return source if source is not None else getattr(operator._op, "function", None)
+def from_their_folder(shown: str) -> str:
+    """A path, or a list of paths as DALI shows it, from the folder that all of them share; as it is where not absolute.
+
+    "[/data/train/cat/1.jpg, /data/train/dog/2.jpg, ]" is "[cat/1.jpg, dog/2.jpg, ]".
+    """
+    listed = shown.startswith("[") and shown.endswith(", ]")
+    paths = re.split(r", (?=/)", shown[1:-3]) if listed else [shown]
+    if not all(path.startswith("/") for path in paths):
+        return shown
+    start = len(os.path.commonpath([os.path.dirname(path) for path in paths]).rstrip("/")) + 1
+    within = ", ".join(path[start:] for path in paths)
+    return f"[{within}, ]" if listed else within
 
 
 def is_random(pipeline: Any) -> bool:
     """Whether one epoch of a pipeline may differ from another; True also where a Python function does not say."""
-    facts = graph_facts(pipeline)
-    if any(re.search(r": (random_shuffle|shuffle_after_epoch)$", name) and facts[name] == "True" for name in facts):
-        return True
-    for operator in getattr(pipeline, "_ops", None) or [None]:
-        schema = getattr(getattr(operator, "_op", None), "_schema", None)
-        if schema is None or schema.HasRandomStateArg():
-            return True
-        if _python_of(operator) is not None and "seed" in getattr(_python_of(operator), "facts", {"seed": "not told"}):
-            return True
-    return False
+    operators = operators_of(pipeline)
+    return not operators or any(
+        operator.random
+        or (operator.python is not None and "seed" in getattr(operator.python, "facts", {"seed": "not told"}))
+        or "True" in (operator.arguments.get("random_shuffle"), operator.arguments.get("shuffle_after_epoch"))
+        for operator in operators
+    )
 
 
 def python_samples(pipeline: Any) -> list[tuple[int, int]]:
     """For each Python source that tells them: images in an epoch of its shard (`num_samples`), of all (`num_items`)."""
-    sources = {id(source): source for source in map(_python_of, getattr(pipeline, "_ops", None) or [])}
-    told = [source for source in sources.values() if isinstance(getattr(source, "num_samples", None), int)]
+    told = [source for source in python_parts(pipeline) if isinstance(getattr(source, "num_samples", None), int)]
     return [(source.num_samples, getattr(source, "num_items", source.num_samples)) for source in told]
 
 
@@ -76,8 +72,7 @@ def check_counts(pipeline: Any, start: int | None, run: int) -> None:
     start  the epoch it was made for; None: a bare pipeline, which may begin where it likes.
     run    batches that it runs in an epoch.
     """
-    sources = map(_python_of, getattr(pipeline, "_ops", None) or [])
-    for first, batches in [source.counts for source in sources if hasattr(source, "counts")]:
+    for first, batches in [source.counts for source in python_parts(pipeline) if hasattr(source, "counts")]:
         if start is not None and first != start:
             raise ValueError(
                 f"the pipeline made for epoch {start} counts its epochs from {first}: pass "
@@ -134,21 +129,6 @@ def _of_the_data(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
         if told or ("reader" in kind.lower() and OF_THE_DATA.fullmatch(argument)):
             found.setdefault(f"{kind}: {argument}" if kind else argument, []).append(value)
     return found
-
-
-def _arguments(spec: str, names: Mapping[str, str]) -> tuple[str, Iterator[tuple[str, str]]]:
-    """Kind and arguments of an operator, with other operators' names as their places."""
-    head, _, rest = spec.partition(":\n")
-    kind = head.removeprefix("OpSpec for ")
-    wiring, _, listed = rest.partition("  Arguments:\n")
-    for name, place in sorted(names.items(), key=lambda item: -len(item[0])):
-        wiring = wiring.replace(name, place)
-    # a value may have line breaks of its own: they begin no line of this form
-    parts = re.split(r"^    (\w+): ", listed, flags=re.MULTILINE)[1:]
-    pairs = zip(parts[::2], (value.rstrip("\n") for value in parts[1::2]), strict=True)
-    return kind, iter(
-        [("inputs", " ".join(wiring.split())), *(pair for pair in pairs if not LEFT_OUT.fullmatch(pair[0]))]
-    )
 
 
 def _short(value: str) -> str:

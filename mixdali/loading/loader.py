@@ -192,7 +192,8 @@ class Loader:
         if self._bare is not None:
             return False
         if self.continuous is None and self._same is None:
-            self._same = graph_facts(self._pipeline()) == graph_facts(self._make(self._start + 1, None))
+            here = graph_facts(self._make(self._start, None)) if self._runs is None else self._runs.facts
+            self._same = here == graph_facts(self._make(self._start + 1, None))
         return not self._same
 
     def _is_random(self) -> bool:
@@ -310,7 +311,7 @@ class ResumableLoader(Loader):
                 "a pipeline that is to be resumed must be made with enable_checkpointing=True"
             ) from error
         return {
-            **self._signature(runs.pipeline),
+            **self._signature(runs.pipeline, runs.facts),
             **self._length(),
             "start": self._start,
             "epoch": self._place.epoch,
@@ -333,7 +334,8 @@ class ResumableLoader(Loader):
         """
         start, skip = (state["start"], state["skip"]) if exact else (state["epoch"], state["batch"])
         checkpoint = (bytes(state["pipeline"].numpy()) or None) if exact else None
-        check_alike(state, self._signature(self._make(state["start"], None)), exact=exact)
+        pipeline = self._make(state["start"], None)
+        check_alike(state, self._signature(pipeline, graph_facts(pipeline)), exact=exact)
         before = self._shape, self._images, self._process
         try:
             runs = self._new(start, checkpoint)
@@ -351,8 +353,8 @@ class ResumableLoader(Loader):
             self._left = 0
         self._pass += 1
 
-    def _signature(self, pipeline: Any) -> dict[str, Any]:
-        """What must be alike for a state to fit, of a pipeline that need not be built."""
+    def _signature(self, pipeline: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What must be alike for a state to fit, of a pipeline that need not be built and has these facts."""
         import nvidia.dali
 
         if pipeline.max_batch_size % self.batches_per_run:
@@ -360,7 +362,7 @@ class ResumableLoader(Loader):
         return {
             "outputs": list(self.outputs),
             "batch_size": pipeline.max_batch_size // self.batches_per_run,
-            "facts": self.facts | graph_facts(pipeline),
+            "facts": {**self.facts, **facts},
             "batches_per_run": self.batches_per_run,
             "seed": pipeline.seed,
             "dali": nvidia.dali.__version__,

@@ -3,9 +3,11 @@
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from mixdali.loading.explain import explained
+from mixdali.loading.facts import graph_facts
 from mixdali.loading.handover import to_torch
 
 BATCHES_BETWEEN_CHECKPOINTS = 128  # a checkpoint costs as much as some batches; those since are made again
@@ -32,6 +34,11 @@ class Runs:
         self._taken = 0  # batches of it that were handed out
         self._checkpoint: bytes | None = None  # of the pipeline, as it was some runs ago
         self._since = 0  # batches that were handed out since
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Those of the pipeline's graph, which take a second for a million files."""
+        return graph_facts(self.pipeline)
 
     def take(self) -> list[Any]:
         """The next batch: a tensor for each output, with fewer than `batch_size` rows if the pipeline gave fewer.

@@ -19,10 +19,10 @@ class MaskMix(PairMix):
 
 
 def bell(centre: Any, width: Any, world: World) -> tuple[Any, Any]:
-    """exp(-d ** 2 / (2 * width ** 2)) for the distance d of every pixel from a centre pixel, as its two factors.
+    """exp(-d ** 2 / (2 * width ** 2)) for the distance d of every pixel from a centre, as its two factors.
 
-    centre (N, 2) and width (N,) in pixels. -> (N, H) along the height and (N, W) along the width; the bell is their
-    outer product, and its mean the product of their means.
+    centre (N, 2) and width (N,) in pixels; the middle of the first pixel is at 0. -> (N, H) along the height and (N, W)
+    along the width; the bell is their outer product, and its mean the product of their means.
     """
     factors = []
     for axis in (0, 1):

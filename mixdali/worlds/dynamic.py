@@ -12,7 +12,7 @@ from mixdali.plan import Plan, is_whole
 from mixdali.worlds.classmates import partners_by_class
 from mixdali.worlds.operators import OperatorRandomness, OperatorWorld, called_once_for_equals
 from mixdali.worlds.output import UNCHANGED, Output
-from mixdali.worlds.told import ONE_SIZE
+from mixdali.worlds.told import NO_BYTES, ONE_SIZE
 
 FLOATS = (ndd.float16, ndd.float32, ndd.float64)
 
@@ -50,6 +50,11 @@ class DynamicWorld(OperatorWorld):
                 'with mean and std, or pass layout="CHW" for float32 CHW images'
             )
         return ndd.reshape(images, layout="HWC"), 0.0
+
+    def floats(self, images: ndd.Batch) -> ndd.Batch:
+        if images.dtype == ndd.uint8:
+            raise TypeError(NO_BYTES)
+        return ndd.reshape(images, layout="CHW")
 
     def check_labels(self, labels: ndd.Batch, num_classes: int) -> ndd.Batch:
         labels = ndd.reshape(labels, shape=[])

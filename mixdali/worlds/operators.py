@@ -73,6 +73,15 @@ class OperatorWorld(ABC):
         come out black."""
 
     @abstractmethod
+    def floats(self, images: Any) -> Any:
+        """The images as CHW, or an error if they are uint8, which as floats in [0, 1] would come out 255 times as
+        bright."""
+
+    def of_one_size(self, sides: Any, images: Any, other: Any) -> Any:
+        """`sides`, or an error where an image and the other one are of two sizes."""
+        return sides
+
+    @abstractmethod
     def check_labels(self, labels: Any, num_classes: int) -> Any:
         """The labels, scalars, or an error for one outside [0, num_classes)."""
 
@@ -107,7 +116,7 @@ class OperatorWorld(ABC):
         if plan.fill is None and plan.scale is None and plan.noise is None:
             return self._blend_partners(images, plan, output)
         if plan.fill is not None:
-            pixels = images if self.layout == "CHW" else self.to_float(images)
+            pixels = self.to_float(images)
             shown = type(self)(pixels, "CHW").shown(pixels, plan)
             mixed = pixels - shown * (pixels - self.beside(images, plan.fill))
         else:
@@ -121,7 +130,7 @@ class OperatorWorld(ABC):
     def _blend_partners(self, images: Any, plan: Plan, output: Output = UNCHANGED) -> Any:
         nothing: Any = 0.0
         if self.layout == "CHW":
-            images = self.ops.reshape(images, layout="CHW")
+            images = self.floats(images)
         else:
             images, nothing = self.pixels(images)
             if self.is_on_gpu(images) and (mixed := scaled.blend(self, images, nothing, plan, output)) is not None:
@@ -180,7 +189,8 @@ class OperatorWorld(ABC):
         else:
             everything = slice(None)
             channel = self.cut(images, *(slice(0, 1) if axis == "C" else everything for axis in self.layout))
-            around = channel * 0.0 + (1.0 if layer.outside is None else self.beside(images, layer.outside))
+            nothing = 0.0 * (channel < channel)  # also where a pixel is not finite
+            around = nothing + (1.0 if layer.outside is None else self.beside(images, layer.outside))
             y0x0, y1x1 = self.cut(layer.box, slice(0, 2)), self.cut(layer.box, slice(2, 4))
             kept = self.ops.erase(
                 self.ops.reshape(around, layout=self.layout),
@@ -218,7 +228,7 @@ class OperatorWorld(ABC):
 
     def to_float(self, images: Any, output: Output = UNCHANGED) -> Any:
         if self.layout == "CHW":
-            return self._handed_out(images, output)
+            return self._handed_out(self.floats(images), output)
         return self._scaled(*self.pixels(images), output)
 
     def _scaled(self, images: Any, nothing: Any, output: Output) -> Any:
@@ -229,8 +239,7 @@ class OperatorWorld(ABC):
         """Float CHW in [0, 1] -> what is asked for."""
         if output == UNCHANGED:
             return images
-        images = self.ops.reshape(images, layout="CHW")
-        return self.normalised(images, 0.0, *output.shift_and_size(1.0), output)
+        return self.normalised(self.ops.reshape(images, layout="CHW"), 0.0, *output.shift_and_size(1.0), output)
 
     def normalised(self, images: Any, nothing: Any, shift: Any, size: Any, output: Output) -> Any:
         if not isinstance(nothing, float):

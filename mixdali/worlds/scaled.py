@@ -79,7 +79,7 @@ def _times(one: Any, other: Any) -> Any:
 def _pasted(world: Any, image: Any, other: Any, box: Any) -> Any:
     """`image` with what `other` shows in the box, as bytes."""
     ops, corner = world.ops, world.constant(np.zeros(2, np.int32))
-    sides = ops.cast(world.sides, dtype=world.int32)
+    sides = world.of_one_size(ops.cast(world.sides, dtype=world.int32), image, other)
     within = world.math.clamp(box, 0, ops.cat(sides, sides))
     start, end = world.cut(within, slice(0, 2)), world.cut(within, slice(2, 4))
     anchors = ops.stack(corner, start)

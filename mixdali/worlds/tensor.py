@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from mixdali.checks import one_of
-from mixdali.draws import check_partner
+from mixdali.draws import WEIGHT, check_partner, check_values
 from mixdali.plan import Layer, Plan, is_whole
 from mixdali.worlds.output import UNCHANGED, Output
 from mixdali.worlds.tensor_draws import TensorRandomness, here
+
+WEIGHTS = ("lam", "share", "weight", "outside")  # parts of a plan
 
 
 class TensorWorld:
@@ -112,17 +114,22 @@ class TensorWorld:
     def apply(
         self, images: Tensor, targets: Tensor | None, plan: Plan, output: Output = UNCHANGED
     ) -> tuple[Tensor, Tensor | None]:
-        self.check_partners(plan)
+        self.check_plan(plan)
         return self.blend(images, plan, output), None if targets is None else self.blend_targets(targets, plan)
 
-    def check_partners(self, plan: Plan) -> None:
-        """ValueError for one outside the batch, which an index from the end would hide; a GPU is not waited for, and a
-        compiled graph has no numbers to look at."""
+    def check_plan(self, plan: Plan) -> None:
+        """ValueError for a partner outside the batch, which an index from the end would hide, and for a weight that is
+        none; a GPU is not waited for, and a compiled graph has no numbers to look at."""
         if torch.compiler.is_compiling():
             return
         for name, value in plan.parts().items():
-            if name.endswith("partner") and not (isinstance(value, Tensor) and value.device.type != "cpu"):
+            part = name.rpartition(".")[2]
+            if part not in ("partner", *WEIGHTS) or (isinstance(value, Tensor) and value.device.type != "cpu"):
+                continue
+            if part == "partner":
                 check_partner(f"plan.{name}", here(value), len(self.data))
+            else:
+                check_values(f"plan.{name}", here(value), WEIGHT)
 
     def blend(self, images: Tensor, plan: Plan, output: Output = UNCHANGED) -> Tensor:
         parts = (part for layer in plan.layers() for part in (layer.box, layer.region, layer.mask))

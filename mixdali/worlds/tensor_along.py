@@ -30,7 +30,7 @@ def mixed_masks(plan: Plan, masks: Any, heavier: bool, erased: float | None) -> 
             'channel a class, or take the labels of the heavier image, blended="heavier"'
         )
     world = TensorWorld(torch.zeros((), device=maps.device, dtype=torch.float32).expand(maps.shape))
-    world.check_partners(plan)
+    world.check_plan(plan)
     found, most = maps, shares[0]
     for layer, share in zip(plan.layers(), shares[1:], strict=True):
         found = torch.where((share > most).unsqueeze(1), world.shown(maps, layer), found)
@@ -69,7 +69,7 @@ def mixed_boxes(
         raise ValueError(f"labels must be given for each of the {number} images, got {len(labels)}")
     plan = Plan.of_parts({name: torch.as_tensor(value, device="cpu") for name, value in plan.parts().items()})
     found = [_checked_boxes(n, *pair) for n, pair in enumerate(zip(boxes, labels, strict=True))]
-    TensorWorld(torch.zeros(number, 1, 1, 1, device="cpu", dtype=torch.float32)).check_partners(plan)
+    TensorWorld(torch.zeros(number, 1, 1, 1, device="cpu", dtype=torch.float32)).check_plan(plan)
     shares = weights(plan, size, "cpu")
     layers = [] if plan.partner is None else plan.layers()
     results: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])

@@ -5,6 +5,7 @@ from types import FunctionType
 from typing import Any
 
 ONE_SIZE = "all images of a batch that is mixed must be of one size: resize or crop them first"
+NO_BYTES = 'images with layout="CHW" must be floats in [0, 1], got bytes: for uint8 leave layout as "HWC"'
 TARGETS = "targets of a mix must be float32 (num_classes,), as many classes for all of a batch"
 
 

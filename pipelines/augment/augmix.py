@@ -5,8 +5,9 @@ arXiv:1912.02781; google-research/augmix. Three chains of one to three operation
 among the corruptions of ImageNet-C; their weights ~ Dirichlet(1, 1, 1), the image's own weight ~ Beta(1, 1); each
 operation's level ~ U(0.1, severity).
 
-Differs: DALI's equalize follows OpenCV, which rounds otherwise than PIL; images that are not square are moved by shares
-of their own height or width.
+Where an operation moves an image, what lies outside is black and pixels at the border are not blended with it, as PIL
+does. Differs: DALI's equalize follows OpenCV, which rounds otherwise than PIL; images that are not square are moved by
+shares of their own height or width.
 """
 
 from typing import Any
@@ -144,7 +145,8 @@ def solarize(data: DataNode, _: Any, level: DataNode) -> DataNode:
 @augmentation
 def rotate(data: DataNode, _: Any, level: DataNode, sign: DataNode) -> DataNode:
     angle = sign * math.floor(level * (30 / 10))
-    return fn.rotate(data, angle=angle, fill_value=0, interp_type=types.INTERP_LINEAR, keep_size=True)
+    moved = fn.rotate(data, angle=angle, interp_type=types.INTERP_LINEAR, keep_size=True)
+    return moved & fn.rotate(_white(data), angle=angle, fill_value=0, interp_type=types.INTERP_NN, keep_size=True)
 
 
 @augmentation
@@ -186,7 +188,13 @@ OPERATIONS = [
 
 def _moved(data: DataNode, matrix: DataNode) -> DataNode:
     """What the matrix maps an output pixel to; black where that is outside."""
-    return fn.warp_affine(data, matrix=matrix, fill_value=0, interp_type=types.INTERP_LINEAR, inverse_map=True)
+    moved = fn.warp_affine(data, matrix=matrix, interp_type=types.INTERP_LINEAR, inverse_map=True)
+    inside = fn.warp_affine(_white(data), matrix=matrix, fill_value=0, interp_type=types.INTERP_NN, inverse_map=True)
+    return moved & inside
+
+
+def _white(data: DataNode) -> DataNode:
+    return data | np.uint8(255)
 
 
 def _on(images: DataNode, value: DataNode) -> DataNode:

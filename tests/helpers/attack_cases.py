@@ -27,7 +27,7 @@ ATTACKS = {
     "l2-box-first": PGD(norm="L2", eps=0.5, step_size=0.3, num_steps=4, box_first=True),
     "adam": PGD(eps=EPS, step_size=0.1, num_steps=6, step="adam", drops=(3,)),
     "adam-l2": PGD(norm="L2", eps=0.5, step_size=0.1, num_steps=4, step="adam"),
-    "gaussian": PGD(eps=0.031, step_size=0.007, num_steps=3, start="gaussian"),
+    "gaussian": PGD(eps=0.031, step_size=0.007, num_steps=3, start="gaussian", project_start=False),
     "none": PGD(eps=EPS, step_size=2 / 255, num_steps=3, start="none"),
     "restarts": PGD(eps=EPS, step_size=2 / 255, num_steps=3, restarts=2),
     "fgsm": FGSM(eps=EPS, step_size=10 / 255),

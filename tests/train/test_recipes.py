@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sys
 from dataclasses import fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from mixdali import Choose, MixUp
-from tests.helpers.training import ALONE, coloured, coloured_sources, new_training
+from tests.helpers.training import ALONE, TINY, coloured, coloured_sources, new_training
+from train.attacks import FGSM, PGD, Robust
 from train.cli.main import find_recipe, recipe_names, recipe_outline
 from train.cli.shown import write_recipe
-from train.data.sources import Sources
+from train.data.known import KNOWN, Known
+from train.data.labels.noise import LabelNoise
+from train.data.sources import Sources, fingerprint, prepare_sources, read_sources
 from train.data.streams import Stream
 from train.files.plain import differences, to_plain
-from train.loop.epochs import make_batch, train_step
-from train.optim import SGD, OneCycle
-from train.recipe import Recipe, from_plain, parts, vocabulary
+from train.loop.epochs import make_batch, score_name, train_step
+from train.objectives import CrossEntropy
+from train.optim import SGD, OneCycle, Steps
+from train.recipe import Claim, ClaimedData, Recipe, from_plain, kinds_in, parts, vocabulary
+from train.show.table import claim_for
 
 # Networks that take too long here, whatever their width and settings.
-DEEP = ("preact_resnet18", "preact_resnet34", "wide_resnet", "timm:")
+DEEP = ("preact_resnet18", "preact_resnet50", "cifar_resnet", "pyramidnet", "wide_resnet", "timm:")
 
 EVERY = [(name, variant) for name in recipe_names() for variant in recipe_outline(name)[1]]
 
@@ -77,6 +85,133 @@ def test_a_claim_belongs_to_a_paper_and_says_where_it_stands(recipe: Recipe) -> 
         assert recipe.claim.where
 
 
+CLAIMED = {
+    ("debenedetti2023light", "recipe"),
+    ("debenedetti2023light", "eps8"),
+    ("gowal2021improving", "recipe"),
+    ("gowal2021improving", "cutmix"),
+    ("gowal2021improving", "resnet18"),
+    ("huang2020selfadaptive", "recipe"),
+    ("lamb2022interpolated", "recipe"),
+    ("rebuffi2021data", "recipe"),
+    ("rebuffi2021data", "generated"),
+    ("rice2020overfitting", "recipe"),
+    ("verma2019manifold", "recipe"),
+    ("yun2019cutmix", "recipe"),
+    ("yun2019cutmix", "imagenet"),
+    ("zhang2017mixup", "recipe"),
+    ("zhang2017mixup", "imagenet"),
+    ("zhang2017mixup", "imagenet200"),
+}
+
+
+def test_a_variant_has_no_claim_of_the_recipe_it_is_made_of() -> None:
+    assert {place for place in EVERY if find_recipe(*place)[1].own_claim is not None} == CLAIMED
+
+
+CHANGES: dict[str, Any] = {
+    "model": "preact_resnet8",
+    "num_epochs": 3000,
+    "batch_size": 7,
+    "lr": 9.0,
+    "optimizer": SGD(momentum=0.3),
+    "weight_decay": 0.3,
+    "decayed": "matrices",
+    "schedule": OneCycle(warmup=0.3),
+    "mix": None,
+    "objective": CrossEntropy(),
+    "smoothing": 0.01,
+    "ema_decay": 0.9,
+    "ema_warmup": True,
+    "ema_buffers": "live",
+    "size": (31, 31),
+    "augment": False,
+    "color_jitter": 0.1,
+    "weights": "a.pt",
+    "labels": "b.pt",
+    "noise": LabelNoise(rate=0.1),
+    "num_images": 50_000,
+    "streams": (Stream(root="c.npz"),),
+    "whole_epochs": False,
+    "validation": 10.0,
+    "evaluate_every": 2,
+    "robust": Robust(num_images=3),
+    "patience": 3,
+}
+
+
+def test_a_claim_is_shown_beside_no_recipe_that_differs_from_its_own_in_any_field() -> None:
+    original = find_recipe("verma2019manifold")[1]
+    original = replace(original, objective=replace(original.objective, loss="ce"), mix=None, claim=None)
+    claimed = original.claiming(Claim(data="CIFAR-10", accuracy=50.0, where="here"))
+    assert claimed.own_claim is not None
+    for name in {field.name for field in fields(Recipe)} - {"data", "paper", "claim", "seed", "precision", "compile"}:
+        assert name in CHANGES, f"{name} needs a change here"
+        changed = {"mix": MixUp(), "objective": CrossEntropy()} if name == "mix" else {name: CHANGES[name]}
+        assert replace(claimed, **changed).own_claim is None, name
+    for same in ({"seed": 4}, {"precision": "float32"}, {"compile": True}, {"schedule": Steps(at=(500.0, 1000, 1500))}):
+        assert replace(claimed, **same).own_claim == claimed.claim
+    assert from_plain(json.loads(json.dumps(to_plain(claimed)))).own_claim == claimed.claim
+
+
+def known_data(**changes: Any) -> Sources:
+    """CIFAR-10, as far as `KNOWN` can be satisfied without it."""
+    source, test = coloured(64), coloured(22, seed=1)
+    return replace(Sources("cifar", source, test, 4, num_all=64), **changes)
+
+
+def test_a_claim_is_shown_on_its_data_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = known_data()
+    digest = hashlib.sha256("\n".join(sources.classes).encode()).hexdigest()
+    mine = Known(num_images=64, num_test_images=22, classes=digest, test_images=fingerprint(sources.held_out))
+    monkeypatch.setitem(KNOWN, "CIFAR-10", mine)
+    claim = Claim(data="CIFAR-10", accuracy=50.0, where="here", stream_images=())
+    recipe = TINY.claiming(claim)
+    assert claim_for(recipe, sources) == recipe.claim
+    split = replace(sources, held_out=coloured(5), also={"test": sources.held_out})
+    assert claim_for(recipe, split) == recipe.claim
+    others = [
+        known_data(num_all=63),
+        known_data(held_out=coloured(22, seed=2)),
+        known_data(held_out=coloured(21, seed=1)),
+        known_data(train=replace(coloured(64), classes=tuple("abce"))),
+        known_data(streams=(coloured(9),)),
+    ]
+    assert [claim_for(recipe, other) for other in others] == [None] * len(others)
+    assert claim_for(replace(recipe, lr=9.0), sources) is None
+
+
+def test_every_data_set_that_a_claim_can_name_is_known() -> None:
+    assert set(KNOWN) == set(get_args(ClaimedData))
+    with pytest.raises(ValueError, match="Claim: data must be one of 'CIFAR-10', 'CIFAR-100', 'ImageNet', got 'MNIST'"):
+        Claim(data="MNIST", accuracy=50.0, where="here")  # type: ignore[arg-type]
+
+
+def test_real_cifar10_is_known() -> None:
+    root = Path(os.environ.get("MIXDALI_CIFAR", "/tmp/cache/cifar"))
+    if not root.is_dir():
+        pytest.skip("needs CIFAR-10")
+    sources = read_sources("cifar", str(root))
+    assert KNOWN["CIFAR-10"].is_in(prepare_sources(find_recipe("zhang2017mixup")[1], sources, str(root)))
+
+
+# A smoothed classifier is measured by what can be certified of it, after training.
+CERTIFIED = ("jeong2021smoothmix",)
+
+
+def test_no_recipe_with_an_attack_takes_its_best_epoch_by_clean_accuracy() -> None:
+    attacking = [
+        place
+        for place in EVERY
+        if place[0] not in CERTIFIED and {PGD, FGSM} & set(kinds_in(find_recipe(*place)[1].objective))
+    ]
+    assert len(attacking) > 30
+    for place in attacking:
+        recipe = find_recipe(*place)[1]
+        assert recipe.robust is not None, place
+        assert "robust" in score_name(recipe)
+
+
 @pytest.mark.parametrize(
     ("name", "variant", "rates"),
     [
@@ -85,10 +220,13 @@ def test_a_claim_belongs_to_a_paper_and_says_where_it_stands(recipe: Recipe) -> 
         ("yun2019cutmix", "recipe", {0: 0.25, 149: 0.25, 150: 0.025, 224: 0.025, 225: 0.0025, 299: 0.0025}),
         ("huang2020selfadaptive", "trades", {0: 0.1, 73: 0.1, 74: 0.01, 88: 0.01, 89: 0.001, 98: 0.001, 99: 0.0001}),
         ("huang2020selfadaptive", "selective", {0: 0.1, 24: 0.1, 25: 0.05, 274: 0.1 / 1024, 275: 0.1 / 2048}),
+        ("zhang2017mixup", "imagenet", {0: 0.1, 2.5: 0.25, 5: 0.4, 29: 0.4, 30: 0.04, 60: 0.004, 80: 0.0004}),
+        ("debenedetti2023light", "cifar", {0: 1e-6, 5: 0.5 * (5e-6 + 1e-4) + 0.5 * (1e-4 - 5e-6) * 0.5**0.5, 21: 5e-6}),
+        ("rebuffi2021data", "recipe", {0: 0, 5: 0.1, 10: 0.2, 276.5: 0.2, 276.7: 0.02, 399: 0.02}),
         ("yun2019cutmix", "imagenet", {0: 0.1, 74: 0.1, 75: 0.01, 150: 0.001, 225: 0.0001}),
     ],
 )
-def test_the_rate_is_that_of_the_authors(name: str, variant: str, rates: dict[int, float]) -> None:
+def test_the_rate_is_that_of_the_authors(name: str, variant: str, rates: dict[float, float]) -> None:
     recipe = find_recipe(name, variant)[1]
     found = {epoch: recipe.lr * recipe.schedule.rate(epoch, recipe.num_epochs) for epoch in rates}
     assert found == pytest.approx(rates)
@@ -141,7 +279,7 @@ def test_what_a_command_shows_is_a_file_of_the_same_recipe(recipe: Recipe) -> No
     assert written["recipe"] == recipe
     assert text.startswith("# python -m train demo\n")
     assert all(f"\n    {field.name}=" in text for field in fields(recipe))
-    assert max(map(len, text.splitlines())) < 125
+    assert max(map(len, text.splitlines())) < 135
 
 
 @pytest.mark.parametrize(

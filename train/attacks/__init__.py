@@ -11,6 +11,7 @@ from train.attacks.apgd import attack_classes as attack_classes
 from train.attacks.apgd import draw_starts as draw_starts
 from train.attacks.attack import Attack as Attack
 from train.attacks.attack import Loss as Loss
+from train.attacks.attack import Misses as Misses
 from train.attacks.fgsm import FGSM as FGSM
 from train.attacks.losses import dlr as dlr
 from train.attacks.losses import margin as margin

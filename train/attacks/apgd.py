@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixdali.checks import fraction, positive_int
 from mixdali.worlds.tensor_draws import read_draw
-from train.attacks.attack import Best, Loss, Restarting, entropy, gradient, precise, steepest
+from train.attacks.attack import Best, Loss, Misses, Restarting, entropy, gradient, precise, steepest
 from train.attacks.ball import Ball, norms, per_image
 from train.attacks.images import check_images
 from train.attacks.losses import targeted_dlr
@@ -56,7 +56,7 @@ class APGD(Restarting):
         """As `search`: the images, and their losses (N,)."""
         ball, best = self._ball(images), Best()
         for begin in self._starts(ball.images, start, generator):
-            climb = _Climb.begin(self, ball, loss, (ball.images + begin.to(ball.images)).clamp(0, 1))
+            climb = _Climb.begin(self, ball, loss, ball.project(ball.images + begin.to(ball.images)))
             for number in range(self.num_steps):
                 climb.step(number)
             best.offer(climb.best, climb.best_losses)
@@ -161,8 +161,8 @@ def attack_classes(
 ) -> Tensor:
     """APGD-T: the attack with `targeted_dlr` towards each of the likeliest wrong classes in turn.
 
-    An image is attacked until it is classified wrongly. One that never is, or that was from the beginning, stays as it
-    is. Reads from the device once a class.
+    An image is attacked until it is classified wrongly anywhere on the way, and results in the last such place of that
+    attack. One that never is, or that was from the beginning, stays as it is. Reads from the device once a class.
 
     Args:
         images: (N, ...) in [0, 1].
@@ -188,14 +188,14 @@ def attack_classes(
             break
         goals, wanted = order[rows, number], targets[rows]
 
-        def loss(some: Tensor, wanted: Tensor = wanted, goals: Tensor = goals) -> Tensor:
-            return targeted_dlr(logits(some), wanted, goals)
+        misses = Misses(found[rows], labels[rows])
+
+        def loss(some: Tensor, wanted: Tensor = wanted, goals: Tensor = goals, misses: Misses = misses) -> Tensor:
+            return targeted_dlr(misses.seen(some, logits(some)), wanted, goals)
 
         start = None if given is None else given[number].index_select(-images.ndim, rows)
-        reached = attack.search(found[rows], loss, start=start, generator=generator)
-        with torch.no_grad():
-            fooled = logits(reached).argmax(dim=1) != labels[rows]
-        found[rows[fooled]], left[rows[fooled]] = reached[fooled], False
+        attack.search(found[rows], loss, start=start, generator=generator)
+        found[rows[misses.found]], left[rows[misses.found]] = misses.images[misses.found], False
     return found
 
 

@@ -15,6 +15,7 @@ from mixdali.checks import one_of, positive_int, require
 from mixdali.worlds.tensor_draws import read_draw
 from train.attacks.ball import Ball, Norm, norms, per_image
 from train.attacks.images import check_images
+from train.models.answers import predicted
 
 Loss = Callable[[Tensor], Tensor]
 """images (N, ...) -> losses (N,), each of its own image alone."""
@@ -159,6 +160,32 @@ class Best:
         better = (losses >= self.losses) | self.losses.isnan()
         self.images = torch.where(per_image(better, images), images, self.images)
         self.losses = torch.where(better, losses, self.losses)
+
+
+class Misses:
+    """Which images have been classified wrongly on the way of an attack, and where.
+
+    An attack follows its loss, and the images with the greatest loss need not be those that are missed:
+
+        misses = Misses(images, labels)
+        attack(images, lambda some: cross_entropy(misses.seen(some, model(some)), targets))
+
+    Logits that are not finite name no class, so such an image is missed.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images = precise(images.detach()).clone()
+        """(N, ...) of each image the last one that was missed; where none was, the image that was given."""
+        self.found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        """(N,) whether one was."""
+        self.labels = labels
+
+    def seen(self, images: Tensor, logits: Tensor) -> Tensor:
+        """Take note of logits (N, K) for images (N, ...), which belong to those given row by row. -> the logits."""
+        missed = predicted(logits.detach()) != self.labels
+        self.images = torch.where(per_image(missed, images), images.detach().to(self.images), self.images)
+        self.found = self.found | missed
+        return logits
 
 
 def gradient(loss: Loss, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mixdali.checks import count, one_of
+from mixdali.checks import count, one_of, require
 from train.attacks.attack import Best, Loss, Restarting, gradient, measure, precise, steepest
 from train.attacks.ball import Ball, norms, per_image
 
@@ -41,8 +41,10 @@ class PGD(Restarting):
     """After so many steps the step size falls to a tenth."""
     start: Literal["uniform", "gaussian", "none"] = "uniform"
     """uniform: anywhere in the ball, in Linf; in L2 in a uniform direction at a uniform distance, as Rice et al. draw
-    it. gaussian: next to the image, a thousandth wide, as TRADES draws it; only from the first step on it is kept in
-    [0, 1]. none: the image itself."""
+    it. gaussian: next to the image, a thousandth wide, as TRADES draws it. none: the image itself."""
+    project_start: bool = True
+    """Bring the start, drawn or given, into the ball and into [0, 1] before the first gradient. The code of TRADES and
+    of MART does not, so that only the first step brings its Gaussian start there."""
     box_first: bool = False
     """L2: cut to [0, 1] before moving into the ball, as TRADES does, and not after."""
     keep: Literal["last", "best"] = "last"
@@ -55,6 +57,9 @@ class PGD(Restarting):
         one_of("PGD: step", self.step, ("steepest", "adam"))
         one_of("PGD: start", self.start, ("uniform", "gaussian", "none"))
         one_of("PGD: keep", self.keep, ("last", "best"))
+        moved = self.project_start or (self.keep == "last" and self.num_steps > 0)
+        rule = "must be True where the start may be the result: with keep 'best', or without steps"
+        require(moved, "PGD: project_start", self.project_start, rule)
 
     def search(
         self, images: Tensor, loss: Loss, *, start: Tensor | None = None, generator: torch.Generator | None = None
@@ -82,11 +87,12 @@ class PGD(Restarting):
 
     def _begin(self, ball: Ball, start: Tensor) -> Tensor:
         images = ball.images + start.to(ball.images)
-        loose = self.start == "gaussian" and self.keep == "last" and self.num_steps > 0
-        return images if loose else ball.project(images)
+        return ball.project(images) if self.project_start else images
 
     def _reach(self) -> float:
-        return torch.finfo(torch.float32).max if self.start == "gaussian" else self.eps
+        # A Gaussian has no edge.
+        any_start = self.start == "gaussian" or not self.project_start
+        return torch.finfo(torch.float32).max if any_start else self.eps
 
     def _draw(self, images: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.zeros_like(precise(images.detach()))

@@ -27,3 +27,7 @@ class Robust:
 
     def __post_init__(self) -> None:
         positive_int("Robust: num_images", self.num_images)
+
+
+SELECTING = Robust(num_images=1000)
+"""What tells the best epoch of adversarial training in the size of a paper, where nothing else is said."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mixdali import derive_seed
 from train.machine.precision import autocast
 from train.machine.stop import Stop
+from train.models.answers import NO_CLASS, not_finite, predicted
 
 # Copies whose noise is drawn at once. Always whole blocks are drawn, so that what an image sees depends neither on how
 # many copies are asked for nor on how many pass the network together.
@@ -38,16 +39,21 @@ class Voters:
             purpose: votes of another purpose are independent.
 
         Raises:
+            ValueError: logits that are not finite.
             Stopped: somebody asked to stop.
         """
-        votes = torch.zeros(self.num_classes, dtype=torch.int64, device=image.device)
+        # One place more, for votes that name no class.
+        votes = torch.zeros(self.num_classes + 1, dtype=torch.int64, device=image.device)
         for noise in self._noise(image, index, purpose, num_copies):
             stop.check()
             noisy = (image + noise).contiguous(memory_format=torch.channels_last)
             with autocast(self.precision, image.device):
-                chosen = self.network(noisy).argmax(dim=1)
-            votes += torch.bincount(chosen, minlength=self.num_classes)
-        return votes.cpu().numpy()
+                chosen = predicted(self.network(noisy))
+            votes += torch.bincount(chosen - NO_CLASS, minlength=self.num_classes + 1)
+        none, *counts = votes.tolist()
+        if none:
+            raise ValueError(f"{not_finite('the network')} (image {index} under noise of {self.sigma:g})")
+        return np.array(counts, dtype=np.int64)
 
     def _noise(self, image: Tensor, index: int, purpose: str, num_copies: int) -> Iterator[Tensor]:
         """The noise of all copies, (M, 3, H, W) at a time."""

@@ -54,6 +54,8 @@ class Sources:
     """The images of the recipe's streams."""
     changes: Changes | None = None
     """Where `prepare_sources` changed labels."""
+    num_all: int | None = None
+    """Training images that there are, whichever of them are trained on; None where nobody counted."""
     prepared: bool = False
     """Whether they are as a recipe wants them."""
 
@@ -139,6 +141,7 @@ def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sourc
             seed=recipe.seed,
         ),
         changes=Changes(full.index, full.labels, labels) if changed.any() else None,
+        num_all=len(full),
         prepared=True,
     )
 

@@ -19,7 +19,7 @@ from train.files.recipe_file import RecipeFile, file_of
 from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop
-from train.models import build_model, call_function, is_function
+from train.models import build_model, call_function, finite, is_function
 
 SLACK = 1e-4
 """How far the sum of a row may be from 1 for it to be taken for probabilities."""
@@ -29,7 +29,8 @@ SLACK = 1e-4
 class Classifier:
     """A network in evaluation mode: images (N, 3, H, W) in [0, 1] -> logits (N, num_classes), at least float32.
 
-    Its parameters take no gradient, the images may.
+    Its parameters take no gradient, the images may. A call is a ValueError where logits are not finite, so that no
+    measure and no attack, ours or a package's, can take nan for a class.
     """
 
     module: nn.Module
@@ -43,7 +44,7 @@ class Classifier:
         self.stop.check()
         with autocast(self.precision, images.device):
             outputs = self.module(images.contiguous(memory_format=torch.channels_last))
-        return precise(outputs)[:, : self.num_classes]
+        return finite(precise(outputs)[:, : self.num_classes])
 
     def fingerprint(self) -> str:
         """A digest of the weights and of all else that the module saves."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mixdali.names import nearest
 
-MAKERS = ("Recipe", "replace")
+MAKERS = ("Recipe", "replace", "claiming")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def outline_recipes(path: Path) -> Outline:
 
 
 def _made_recipes(node: ast.stmt) -> list[str]:
-    """The names that a statement gives to what `Recipe` or `replace` makes."""
+    """The names that a statement gives to what `Recipe`, `replace` or `Recipe.claiming` makes."""
     if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Call):
         return []
     maker = ast.unparse(node.value.func).rpartition(".")[2]

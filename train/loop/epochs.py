@@ -231,7 +231,7 @@ def _attack_epoch(training: Training) -> dict[str, float]:
                 model, batches, recipe.robust.attack, recipe.precision, training.world, training.stop
             )
             start = f"{name}_{average}" if name else average
-            row[f"{start}robust_accuracy"] = found["robust_accuracy"]
+            row |= {f"{start}{key}": value for key, value in found.items() if key.startswith("robust_")}
             if name == "training":
                 row[f"{start}accuracy"] = found["accuracy"]
     return row | {"robust_seconds": round(time.perf_counter() - started, 3)}

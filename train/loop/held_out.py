@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +12,12 @@ from train.data.batches import Loader
 from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop, Stopped
+from train.models.answers import not_finite
 from train.objectives.cross_entropy import accuracy, cross_entropy
 
 GRAIN = 2.0**-30
 LARGEST = 2.0**16
-"""Of the loss of an image that can be added up."""
+"""Of the loss of an image, so that the sum of many is a whole number that fits."""
 
 
 @torch.no_grad()
@@ -28,6 +28,7 @@ def evaluate(model: nn.Module, loader: Loader, precision: str, world: World, sto
     2 ** -30 nats, so that their sum does not depend on how the images are shared out and in which order they come.
 
     Raises:
+        ValueError: logits that are not finite.
         Stopped: a process was asked to stop.
     """
     model.eval()
@@ -38,17 +39,16 @@ def evaluate(model: nn.Module, loader: Loader, precision: str, world: World, sto
             # For a batch of one image torch takes other kernels, whose last digits differ.
             logits = model(images if len(images) > 1 else torch.cat([images] * 2))[: len(images), : targets.shape[1]]
         hits, losses = accuracy(logits, targets), cross_entropy(logits, targets)
-        sums += torch.stack([*map(_in_grains, (losses, hits)), _fits(hits).sum(), (~_fits(losses)).sum()])
-    loss, hit, count, too_large = world.sum(sums).tolist()
-    return {"loss": math.nan if too_large else loss * GRAIN / count, "accuracy": hit * GRAIN / count, "images": count}
+        sums += torch.stack([_in_grains(losses), _in_grains(hits), (hits >= 0).sum(), (~losses.isfinite()).sum()])
+    loss, hit, count, broken = world.sum(sums).tolist()
+    if broken:
+        raise ValueError(not_finite("the network"))
+    return {"loss": loss * GRAIN / count, "accuracy": hit * GRAIN / count, "images": count}
 
 
 def _in_grains(values: torch.Tensor) -> torch.Tensor:
-    return torch.where(_fits(values), values.double() / GRAIN, 0).round().long().sum()
-
-
-def _fits(values: torch.Tensor) -> torch.Tensor:
-    return values.abs() < LARGEST  # False for what is no number
+    """Their sum as a whole number; what is larger than `LARGEST` counts as that."""
+    return (values.double().nan_to_num().clamp(max=LARGEST) / GRAIN).round().long().sum()
 
 
 def together(batches: Any, world: World, stop: Stop) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.run import Run
 from train.machine.stop import Stop
+from train.models.answers import is_finite
 from train.objectives.cross_entropy import accuracy, cross_entropy
 from train.recipe import Recipe
 
@@ -67,10 +68,13 @@ def measure_robust(
 ) -> dict[str, float]:
     """Accuracy (0 to 1) of the images of all processes together: `robust_accuracy` under attack, `accuracy` without.
 
+    `robust_not_finite`, if there are any, is the number of images on which the attack makes a logit nan or infinite;
+    they count as wrong.
+
     Raises:
         Stopped: as `train.loop.held_out.evaluate`.
     """
-    sums = torch.zeros(3, dtype=torch.float64, device=world.device)
+    sums = torch.zeros(4, dtype=torch.float64, device=world.device)
     with attacked(model, "eval") as network:
         for batch in together(batches, world, stop):
 
@@ -83,7 +87,10 @@ def measure_robust(
 
             adversarial = attack.search(batch.images, loss, start=batch.start)
             with torch.no_grad():
-                hits = [accuracy(logits(images), batch.targets).sum() for images in (adversarial, batch.images)]
-            sums += torch.stack([*hits, hits[0].new_tensor(len(batch.targets))])
-    robust, clean, count = world.sum(sums).tolist()
-    return {"robust_accuracy": robust / count, "accuracy": clean / count}
+                attacked_logits, clean_logits = logits(adversarial), logits(batch.images)
+                hits = [accuracy(found, batch.targets).sum() for found in (attacked_logits, clean_logits)]
+                broken = (~is_finite(attacked_logits)).sum().to(hits[0])
+            sums += torch.stack([*hits, broken, hits[0].new_tensor(len(batch.targets))])
+    robust, clean, not_finite, count = world.sum(sums).tolist()
+    found = {"robust_accuracy": robust / count, "accuracy": clean / count}
+    return found | ({"robust_not_finite": not_finite} if not_finite else {})

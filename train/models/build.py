@@ -14,20 +14,28 @@ from torch import nn
 from mixdali.names import nearest
 from train.models.normalise import Normalise
 from train.models.preact_resnet import PreActResNet
+from train.models.pyramidnet import PyramidNet
 
-# Blocks in each stage and the usual width: 6n + 2 layers in three stages, or ResNet-18 and -34's four stages.
+# Blocks in each stage and the usual width: 6n + 2 layers in three stages, or ResNet-18's and its like's four stages.
 PREACT_RESNETS = {
     8: ((1, 1, 1), 16),
     14: ((2, 2, 2), 16),
     20: ((3, 3, 3), 16),
     18: ((2, 2, 2, 2), 64),
     34: ((3, 4, 6, 3), 64),
+    50: ((3, 4, 6, 3), 64),
+    101: ((3, 4, 23, 3), 64),
+}
+BOTTLENECKS = (50, 101)
+CIFAR_RESNETS = {
+    **{6 * blocks + 2: ((blocks,) * 3, 16) for blocks in (3, 5, 7, 9, 18)},
+    **{depth: PREACT_RESNETS[depth] for depth in (18, 34)},
 }
 
 # Channels of the stem of a wide residual network; its stages have 1, 2 and 4 times as many, times the width.
 WIDE_STEM = 16
 
-PREACT_SETTINGS = ("activation", "zero_head", "norm_momentum")
+PREACT_SETTINGS = ("activation", "zero_head", "norm_momentum", "padding", "shortcut", "init")
 
 
 def build_model(
@@ -42,12 +50,14 @@ def build_model(
     """A freshly initialised network: (N, 3, H, W) images in [0, 1] -> logits (N, num_classes).
 
     Args:
-        name: `preact_resnet8`, `14`, `20` (three stages, width 16), `18`, `34` (four stages, width 64), each also with
-            `_wWIDTH`, as in `preact_resnet8_w32`; `wide_resnetDEPTH_WIDTH`, as in `wide_resnet28_10`, of 6n + 4 layers;
-            a classification model of torchvision, such as `resnet50`; or, after `timm:`, one of timm. Settings of the
-            network follow in brackets as in Python: `wide_resnet28_10(activation="silu", zero_head=True)`,
-            `timm:vit_tiny_patch16_224(img_size=32, patch_size=4)`. `own:small_net(width=16)` calls a function, or a
-            class, of a recipe file with num_classes and these settings.
+        name: `preact_resnet8`, `14`, `20` (three stages, width 16), `18`, `34`, `50`, `101` (four stages, width 64, the
+            last two of bottlenecks), each also with `_wWIDTH`, as in `preact_resnet8_w32`; `wide_resnetDEPTH_WIDTH`, as
+            in `wide_resnet28_10`, of 6n + 4 layers; `cifar_resnet20`, `32`, `44`, `56`, `110` (three stages) and `18`,
+            `34` (four), whose activations come after the convolutions, also with `_wWIDTH`; `pyramidnet200`, of 9n + 2
+            layers; a classification model of torchvision, such as `resnet50`; or, after `timm:`, one of timm. Settings
+            of the network follow in brackets as in Python: `wide_resnet28_10(activation="silu", zero_head=True)`,
+            `pyramidnet200(alpha=240)`, `timm:vit_tiny_patch16_224(img_size=32, patch_size=4)`. A function, or a class,
+            of a recipe file is called with num_classes and these settings: `own:small_net(width=16)`.
         num_classes: number of logits.
         mean, std: what the first layer normalises with, a number a channel, for images in [0, 1].
         seed: decides the initial weights; torch's global generator is left as it was.
@@ -73,12 +83,24 @@ def _build_network(written: str, num_classes: int, own: Mapping[str, Any] | None
     match = re.fullmatch(r"preact_resnet(\d+)(?:_w(\d+))?", name)
     if match and int(match[1]) in PREACT_RESNETS and match[2] != "0":
         depths, width = PREACT_RESNETS[int(match[1])]
-        return PreActResNet(depths, int(match[2] or width), num_classes, **_checked(name, settings, PREACT_SETTINGS))
+        settings = _checked(name, settings, PREACT_SETTINGS)
+        bottleneck = int(match[1]) in BOTTLENECKS
+        return PreActResNet(depths, int(match[2] or width), num_classes, bottleneck=bottleneck, **settings)
     match = re.fullmatch(r"wide_resnet(\d+)_(\d+)", name)
     if match and (int(match[1]) - 4) % 6 == 0 and int(match[1]) > 4 and int(match[2]) > 0:
         depth, width = (int(match[1]) - 4) // 6, WIDE_STEM * int(match[2])
         settings = _checked(name, settings, PREACT_SETTINGS)
         return PreActResNet((depth, depth, depth), width, num_classes, stem=WIDE_STEM, **settings)
+    match = re.fullmatch(r"cifar_resnet(\d+)(?:_w(\d+))?", name)
+    if match and int(match[1]) in CIFAR_RESNETS and match[2] != "0":
+        from train.models.cifar_resnet import CifarResNet  # made of torchvision's blocks, which are slow to import
+
+        depths, width = CIFAR_RESNETS[int(match[1])]
+        _checked(name, settings, ())
+        return CifarResNet(depths, int(match[2] or width), num_classes)
+    match = re.fullmatch(r"pyramidnet(\d+)", name)
+    if match and int(match[1]) > 2 and (int(match[1]) - 2) % 9 == 0:
+        return PyramidNet(int(match[1]), num_classes, **_checked(name, settings, ("alpha",)))
     return _build_torchvision(name, num_classes, settings)
 
 
@@ -111,6 +133,7 @@ def _build_torchvision(name: str, num_classes: int, settings: dict[str, Any]) ->
     offered = models.list_models(module=models)
     if name not in offered:
         ours = [f"preact_resnet{depth}" for depth in PREACT_RESNETS] + ["wide_resnet28_10", "wide_resnet34_10"]
+        ours += [f"cifar_resnet{depth}" for depth in CIFAR_RESNETS] + ["pyramidnet200"]
         raise ValueError(f"model {name!r} is unknown; {nearest(name, [*ours, *offered], otherwise=ours)}")
     # Two old networks return the logits of side branches too, unless told not to.
     plain = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
@@ -141,6 +164,8 @@ def _parse(written: str) -> tuple[str, dict[str, Any]]:
 
 def _checked(name: str, settings: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
+        if not known:
+            raise ValueError(f"model {name} has no settings, got {setting}")
         if setting not in known:
             raise ValueError(f"model {name} has no setting {setting!r}; {nearest(setting, known, otherwise=known)}")
     return settings

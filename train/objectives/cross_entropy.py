@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from train.models.answers import is_finite
 from train.objectives.batch import Batch
 from train.objectives.objective import Draws, Metrics, Objective, checked_draws
 
@@ -37,6 +38,8 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
     """logits (N, K), targets (N, K) -> (N,) the target's weight of the class with the largest logit.
 
-    For a mixed image that is lam if the own class is hit and 1 - lam if the partner's is; for a clean one 0 or 1.
+    For a mixed image that is lam if the own class is hit and 1 - lam if the partner's is; for a clean one 0 or 1. Where
+    a logit is nan or infinite it is 0: no class was named.
     """
-    return targets.gather(1, logits.argmax(dim=1, keepdim=True)).squeeze(1)
+    hits = targets.gather(1, logits.argmax(dim=1, keepdim=True)).squeeze(1)
+    return torch.where(is_finite(logits), hits, 0.0)

@@ -63,6 +63,10 @@ class MultiMix(Objective):
     alpha: tuple[float, float] = (0.5, 2.0)
     """Bounds between which each tuple's Dirichlet parameter is drawn, uniformly. The larger the batch, the closer one
     near 1 brings all weights to 1/N, and so all mixed targets to the same."""
+    group_size: int | None = None
+    """Images in a tuple, drawn for each tuple anew; all others weigh 0. None: the whole batch."""
+    clean_share: float = 0.0
+    """Share of the loss that is the cross-entropy of the images as they are, in steps that mix the embeddings."""
     dense: bool = False
     """Mix and classify at every position of the last map."""
     attention: Literal["gap", "cam"] = "gap"
@@ -84,7 +88,9 @@ class MultiMix(Objective):
         require(0 < low <= high, "MultiMix: alpha", self.alpha, "must be two numbers above 0, the lower first")
         one_of("MultiMix: attention", self.attention, ("gap", "cam"))
         require(self.input_alpha > 0, "MultiMix: input_alpha", self.input_alpha, "must be above 0")
-        for name in ("input_prob", "teacher_weight"):
+        if self.group_size is not None:
+            require(self.group_size >= 2, "MultiMix: group_size", self.group_size, "must be 2 or more, or None for all")
+        for name in ("input_prob", "clean_share", "teacher_weight"):
             require(0 <= getattr(self, name) <= 1, f"MultiMix: {name}", getattr(self, name), "must be in [0, 1]")
         require(0 <= self.teacher_decay < 1, "MultiMix: teacher_decay", self.teacher_decay, "must be in [0, 1)")
         require(self.chunk_size >= 1, "MultiMix: chunk_size", self.chunk_size, "must be 1 or more")
@@ -105,7 +111,14 @@ class MultiMix(Objective):
             return {"lam": draw_lam(self.input_alpha, host), "partner": draw_permutation(count, generator)}
         low, high = self.alpha
         uniform = torch.rand(self.num_tuples, generator=generator, dtype=torch.float64, device=generator.device)
-        return {"weights": draw_dirichlet(low + (high - low) * uniform, count, generator)}
+        alpha = low + (high - low) * uniform
+        if self.group_size is None or self.group_size >= count:
+            return {"weights": draw_dirichlet(alpha, count, generator)}
+        # The places of the smallest of as many random numbers are a group without repetition.
+        keys = torch.rand(self.num_tuples, count, generator=generator, device=generator.device)
+        groups = keys.topk(self.group_size, dim=1, largest=False).indices
+        shares = draw_dirichlet(alpha, self.group_size, generator)
+        return {"weights": shares.new_zeros(self.num_tuples, count).scatter(1, groups, shares)}
 
     def expected(self, batch: Batch, given: Collection[str]) -> dict[str, Expected]:
         of_input = expected_mix(len(batch.images))
@@ -132,6 +145,8 @@ class MultiMix(Objective):
         else:
             logits, hits = model(batch.images), batch.targets
             loss = self._loss(logits, targets, draws["weights"])
+        if "weights" in draws and self.clean_share > 0:
+            loss = torch.lerp(loss, cross_entropy(logits, targets).mean().to(loss), self.clean_share)
         return loss, {"loss": loss.detach(), "accuracy": accuracy(logits.detach(), hits).mean()}
 
     @torch.no_grad()

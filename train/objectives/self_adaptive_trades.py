@@ -22,7 +22,7 @@ from train.objectives.parts.draws import Expected
 from train.objectives.self_adaptive import MovingTargets, Remembers, adapt
 from train.objectives.trades import away_from_prediction, divergence
 
-ATTACK = PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")
+ATTACK = PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
 
 
 @dataclass(frozen=True, kw_only=True)

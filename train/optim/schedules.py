@@ -20,41 +20,19 @@ class Schedule(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps(Schedule):
-    """Multiply the rate by `factor` once each number of epochs in `at` is done."""
-
-    at: tuple[int, ...]
-    """After so many finished epochs, in rising order."""
-    factor: float = 0.1
-    """What each step multiplies the rate with."""
-
-    def __post_init__(self) -> None:
-        if list(self.at) != sorted(set(self.at)) or min(self.at, default=1) < 1:
-            raise ValueError(f"schedule.at must be rising epoch numbers from 1 on, got {self.at}")
-        if self.factor <= 0:
-            raise ValueError(f"schedule.factor must be above 0, got {self.factor}")
-
-    def check(self, num_epochs: int) -> None:
-        """ValueError if a step would never be taken."""
-        if self.at and self.at[-1] >= num_epochs:
-            raise ValueError(
-                f"schedule.at {self.at} lies beyond the last of num_epochs={num_epochs}; set schedule.at as well"
-            )
-
-    def rate(self, epoch: float, num_epochs: int) -> float:
-        return self.factor ** sum(epoch >= at for at in self.at)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cosine(Schedule):
-    """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter, arXiv:1608.03983, without restarts)."""
+class Rising(Schedule):
+    """A schedule that may begin with a linear rise, moving with every step. Subclasses say what comes after it."""
 
     warmup: float = 0.0
-    """Epochs of the rise from zero to the full rate."""
+    """Epochs of the rise from `start` to the full rate."""
+    start: float = 0.0
+    """Share of the full rate that a warm-up begins with."""
 
     def __post_init__(self) -> None:
-        if self.warmup < 0:
+        if not 0 <= self.warmup < math.inf:
             raise ValueError(f"schedule.warmup must not be negative, got {self.warmup}")
+        if not 0 <= self.start <= 1:
+            raise ValueError(f"schedule.start must be in [0, 1], got {self.start}")
 
     def check(self, num_epochs: int) -> None:
         """ValueError if the warm-up takes the whole run."""
@@ -63,9 +41,59 @@ class Cosine(Schedule):
 
     def rate(self, epoch: float, num_epochs: int) -> float:
         if epoch < self.warmup:
-            return epoch / self.warmup
+            return self.start + (1 - self.start) * epoch / self.warmup
+        return self.after(epoch, num_epochs)
+
+    @abstractmethod
+    def after(self, epoch: float, num_epochs: int) -> float:
+        """The factor once the warm-up is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Rising):
+    """Multiply the rate by `factor` once each number of epochs in `at` is done, after a linear warm-up."""
+
+    at: tuple[float, ...]
+    """After so many epochs from the beginning of the run, in rising order; a fraction falls inside an epoch."""
+    factor: float = 0.1
+    """What each step multiplies the rate with."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if list(self.at) != sorted(set(self.at)) or not all(0 < at < math.inf for at in self.at):
+            raise ValueError(f"schedule.at must be rising numbers of epochs above 0, got {self.at}")
+        if self.factor <= 0:
+            raise ValueError(f"schedule.factor must be above 0, got {self.factor}")
+
+    def check(self, num_epochs: int) -> None:
+        """ValueError if a step would never be taken, or would be within the warm-up."""
+        super().check(num_epochs)
+        if self.at and self.at[-1] >= num_epochs:
+            raise ValueError(
+                f"schedule.at {self.at} lies beyond the last of num_epochs={num_epochs}; set schedule.at as well"
+            )
+        if self.at and self.at[0] < self.warmup:
+            raise ValueError(f"schedule.at {self.at} begins within the warm-up of {self.warmup:g} epochs; set both")
+
+    def after(self, epoch: float, num_epochs: int) -> float:
+        return self.factor ** sum(epoch >= at for at in self.at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Rising):
+    """Linear warm-up, then half a cosine down (Loshchilov and Hutter, arXiv:1608.03983, without restarts)."""
+
+    floor: float = 0.0
+    """Share of the full rate at the end."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"schedule.floor must be in [0, 1], got {self.floor}")
+
+    def after(self, epoch: float, num_epochs: int) -> float:
         share = min(1.0, (epoch - self.warmup) / (num_epochs - self.warmup))
-        return 0.5 * (1 + math.cos(math.pi * share))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 @dataclass(frozen=True, kw_only=True)

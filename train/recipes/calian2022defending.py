@@ -27,7 +27,7 @@ attack = ParameterAttack(eps=0.005, step_size=0.004, num_steps=3)
 recipe = Recipe(
     paper="2104.01086",
     data="cifar",
-    model="preact_resnet18",
+    model="preact_resnet50",
     num_epochs=200,
     batch_size=128,
     lr=0.1,

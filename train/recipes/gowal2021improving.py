@@ -30,7 +30,13 @@ recipe = replace(
     mix=None,
     objective=objective,
     streams=(published,),
-    claim=None,
+).claiming(
+    Claim(
+        data="CIFAR-10",
+        accuracy=85.97,
+        where="the README of the authors' workshop paper, WRN-28-10; 60.73 % under AutoAttack",
+        stream_images=(1_000_000,),
+    )
 )
 
 gaussian = replace(recipe, streams=(replace(published, root="gaussian"),))
@@ -39,14 +45,14 @@ cutmix = replace(rebuffi2021data.generated, paper=recipe.paper)
 
 resnet18 = replace(
     recipe,
-    model=recipe.model.replace("wide_resnet28_10", "preact_resnet18"),
-    claim=Claim(
+    model=f'preact_resnet18({rebuffi2021data.SETTINGS}, shortcut="3x3")',
+).claiming(
+    Claim(
         data="CIFAR-10",
-        num_images=50_000,
-        num_classes=10,
         accuracy=83.53,
         where="the authors' README, ResNet-18 with 1,000,000 generated images; 56.66 % under AutoAttack",
-    ),
+        stream_images=(1_000_000,),
+    )
 )
 
 small_gaussian = replace(

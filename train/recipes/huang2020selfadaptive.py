@@ -14,6 +14,7 @@ of the labels, here each label has that chance.
 
 from dataclasses import replace
 
+from train.attacks.robust import SELECTING
 from train.data.labels.noise import LabelNoise
 from train.objectives import SelectiveTraining, SelfAdaptiveTRADES, SelfAdaptiveTraining, SelfSupervisedTraining
 from train.optim.schedules import Cosine, Steps
@@ -23,7 +24,7 @@ from train.recipes import baseline
 recipe = Recipe(
     paper="2002.10319",
     data="cifar",
-    model="preact_resnet34",
+    model="cifar_resnet34",
     num_epochs=200,
     batch_size=256,
     lr=0.1,
@@ -31,16 +32,15 @@ recipe = Recipe(
     schedule=Cosine(),
     objective=SelfAdaptiveTraining(start=60, momentum=0.9),
     noise=LabelNoise(rate=0.4, to="any"),
-    claim=Claim(
-        data="CIFAR-10 with 40 % of the labels redrawn",
-        num_images=50_000,
-        num_classes=10,
+).claiming(
+    Claim(
+        data="CIFAR-10",
         accuracy=92.64,
-        where="the authors' README, ResNet-34",
-    ),
+        where="the authors' README, ResNet-34, 40 % of the labels redrawn",
+    )
 )
 
-sce = replace(recipe, objective=SelfAdaptiveTraining(start=60, momentum=0.9, reverse=0.3), claim=None)
+sce = replace(recipe, objective=SelfAdaptiveTraining(start=60, momentum=0.9, reverse=0.3))
 
 # The authors count epochs from 1 and let the rate fall in those with the numbers 75, 90 and 100.
 trades = replace(
@@ -52,7 +52,7 @@ trades = replace(
     schedule=Steps(at=(74, 89, 99)),
     objective=SelfAdaptiveTRADES(start=69, momentum=0.9, beta=6.0),
     noise=LabelNoise(),
-    claim=None,
+    robust=SELECTING,
 )
 
 selective = replace(
@@ -63,7 +63,6 @@ selective = replace(
     schedule=Steps(at=tuple(range(25, 300, 25)), factor=0.5),
     objective=SelectiveTraining(start=150, momentum=0.9),
     noise=LabelNoise(),
-    claim=None,
 )
 
 selfsupervised = replace(
@@ -72,7 +71,6 @@ selfsupervised = replace(
     model="preact_resnet18",
     objective=SelfSupervisedTraining(momentum=0.7),
     noise=LabelNoise(),
-    claim=None,
 )
 
 two_views = replace(selfsupervised, objective=SelfSupervisedTraining(momentum=0.7, views=2))

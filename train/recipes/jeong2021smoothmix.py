@@ -31,7 +31,7 @@ objective = SmoothMixTraining(sigma=0.25, num_noises=2, step_size=0.5, num_steps
 recipe = Recipe(
     paper="2111.09277",
     data="cifar",
-    model="preact_resnet18",
+    model="cifar_resnet110",
     num_epochs=150,
     batch_size=128,
     lr=0.1,

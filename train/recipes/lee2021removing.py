@@ -16,10 +16,11 @@ images by 2 pixels a side and standardises each image.
 from dataclasses import replace
 
 from train.attacks import PGD
+from train.attacks.robust import SELECTING
 from train.data.streams import Stream
 from train.objectives import OutOfDistributionTRADES, OutOfDistributionTraining
 from train.optim.schedules import Steps
-from train.recipe import Claim, Recipe
+from train.recipe import Recipe
 from train.recipes import baseline
 
 others = Stream(root="cifar-100-python", share=0.5, smoothing=1.0, weight=1.0)
@@ -36,14 +37,7 @@ recipe = Recipe(
     schedule=Steps(at=(51, 77)),
     objective=OutOfDistributionTraining(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10), batch_norm="frozen"),
     streams=(others,),
-    claim=Claim(
-        data="CIFAR-10",
-        num_images=50_000,
-        num_classes=10,
-        accuracy=86.63,
-        baseline=87.48,
-        where="the authors' README, with their images of no class; 58.89 % under PGD-10, 51.93 % without them",
-    ),
+    robust=SELECTING,
 )
 
 trades = replace(
@@ -52,7 +46,9 @@ trades = replace(
     batch_size=64,
     decayed="all",
     schedule=Steps(at=(36, 44)),
-    objective=OutOfDistributionTRADES(beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
+    objective=OutOfDistributionTRADES(
+        beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
+    ),
 )
 
 small = replace(

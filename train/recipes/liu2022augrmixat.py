@@ -12,6 +12,7 @@ and network, batch, rate and epochs of adversarial training. So there is no numb
 from dataclasses import replace
 
 from train.attacks import PGD
+from train.attacks.robust import SELECTING
 from train.objectives import AugRmixAT
 from train.optim.schedules import Steps
 from train.recipe import Recipe
@@ -29,6 +30,7 @@ recipe = Recipe(
     weight_decay=5e-4,
     schedule=Steps(at=(100, 150)),
     objective=objective,
+    robust=SELECTING,
 )
 
-small = replace(baseline.small, paper=recipe.paper, objective=objective)
+small = replace(baseline.small_attacked, paper=recipe.paper, objective=objective)

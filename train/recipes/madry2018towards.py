@@ -13,6 +13,7 @@ compare with.
 from dataclasses import replace
 
 from train.attacks import PGD
+from train.attacks.robust import SELECTING
 from train.objectives import AdversarialTraining
 from train.optim.schedules import Steps
 from train.recipe import Recipe
@@ -29,6 +30,7 @@ recipe = Recipe(
     decayed="matrices",
     schedule=Steps(at=(102, 154)),
     objective=AdversarialTraining(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=7), batch_norm="train"),
+    robust=SELECTING,
 )
 
 # An epoch costs as much as eight plain ones; with --num_images 10000 it is enough to see what it does.

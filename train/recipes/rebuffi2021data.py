@@ -33,24 +33,33 @@ from train.recipes import baseline, rice2020overfitting
 attack = PGD(eps=8 / 255, step_size=0.1, num_steps=10, step="adam", drops=(5,))
 cutmix = CutMix(alpha=1.0, per="batch", partner="permutation")
 
+# Of the authors' networks.
+SETTINGS = 'activation="silu", zero_head=True, norm_momentum=0.01, padding="same", init="lecun"'
+
 recipe = Recipe(
     paper="2111.05328",
     data="cifar",
-    model='wide_resnet28_10(activation="silu", zero_head=True, norm_momentum=0.01)',
+    model=f"wide_resnet28_10({SETTINGS})",
     num_epochs=400,
     batch_size=512,
     lr=0.2,
     optimizer=SGD(nesterov=True),
     weight_decay=5e-4,
     decayed="layers",
-    schedule=Steps(at=(267,)),
+    schedule=Steps(at=(10 + 400 * 2 / 3,), warmup=10),
     mix=cutmix,
     objective=BatchTRADES(attack=attack, beta=6.0, away_from="targets"),
-    ema_decay=0.995,
+    ema_decay=0.999,
     ema_warmup=True,
     ema_buffers="live",
     validation=0.02048,
     robust=Robust(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=40), num_images=1024),
+).claiming(
+    Claim(
+        data="CIFAR-10",
+        accuracy=86.09,
+        where="the README of the authors' workshop paper, WRN-28-10 with CutMix; 57.61 % under AutoAttack",
+    )
 )
 
 generated = replace(
@@ -58,16 +67,17 @@ generated = replace(
     batch_size=1024,
     lr=0.4,
     schedule=Cosine(warmup=10),
+    ema_decay=0.995,
     validation=0.0,
     streams=(Stream(root="cifar10_ddpm.npz", share=0.7, smoothing=0.1),),
     whole_epochs=False,
-    claim=Claim(
+).claiming(
+    Claim(
         data="CIFAR-10",
-        num_images=50_000,
-        num_classes=10,
         accuracy=87.33,
         where="the authors' README, WRN-28-10 with CutMix and 1,000,000 generated images; 60.75 % under AutoAttack",
-    ),
+        stream_images=(1_000_000,),
+    )
 )
 
 small = replace(

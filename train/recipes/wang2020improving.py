@@ -12,6 +12,7 @@ Differs: their network is not of the pre-activation kind and does not normalise 
 from dataclasses import replace
 
 from train.attacks import PGD
+from train.attacks.robust import SELECTING
 from train.objectives import MART
 from train.optim.schedules import Steps
 from train.recipe import Recipe
@@ -26,7 +27,10 @@ recipe = Recipe(
     lr=0.01,
     weight_decay=3.5e-3,
     schedule=Steps(at=(74, 89, 99)),
-    objective=MART(beta=5.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
+    objective=MART(
+        beta=5.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
+    ),
+    robust=SELECTING,
 )
 
 small = replace(baseline.small_attacked, lr=0.05, objective=recipe.objective)

@@ -13,7 +13,7 @@ looks every 50 steps and compares it with that under the single step.
 from dataclasses import replace
 
 from train.attacks import FGSM
-from train.attacks.robust import Robust
+from train.attacks.robust import SELECTING, Robust
 from train.objectives import FastAdversarialTraining
 from train.optim.schedules import OneCycle
 from train.recipe import Recipe
@@ -29,6 +29,7 @@ recipe = Recipe(
     weight_decay=5e-4,
     schedule=OneCycle(warmup=0.5, start=0.0),
     objective=FastAdversarialTraining(attack=FGSM(eps=8 / 255, step_size=10 / 255)),
+    robust=SELECTING,
 )
 
 n_fgsm = replace(

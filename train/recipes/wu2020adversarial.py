@@ -20,7 +20,6 @@ recipe = replace(
     rice2020overfitting.recipe,
     paper="2004.05884",
     objective=WeightPerturbation(gamma=0.01, objective=rice2020overfitting.objective),
-    claim=None,
 )
 
 l2 = replace(
@@ -38,7 +37,7 @@ trades = replace(
         start=9,
         objective=TRADES(
             beta=6.0,
-            attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10, start="gaussian"),
+            attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10, start="gaussian", project_start=False),
             adversarial_first=True,
         ),
     ),

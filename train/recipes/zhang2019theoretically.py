@@ -14,6 +14,7 @@ ours nowhere.
 from dataclasses import replace
 
 from train.attacks import PGD
+from train.attacks.robust import SELECTING, Robust
 from train.objectives import TRADES
 from train.optim.schedules import Steps
 from train.recipe import Recipe
@@ -28,7 +29,10 @@ recipe = Recipe(
     lr=0.1,
     weight_decay=2e-4,
     schedule=Steps(at=(74,)),
-    objective=TRADES(beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian")),
+    objective=TRADES(
+        beta=6.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
+    ),
+    robust=SELECTING,
 )
 
 l2 = replace(
@@ -36,9 +40,16 @@ l2 = replace(
     objective=TRADES(
         beta=6.0,
         attack=PGD(
-            norm="L2", eps=128 / 255, step_size=2 * (128 / 255) / 10, num_steps=10, start="gaussian", box_first=True
+            norm="L2",
+            eps=128 / 255,
+            step_size=2 * (128 / 255) / 10,
+            num_steps=10,
+            start="gaussian",
+            project_start=False,
+            box_first=True,
         ),
     ),
+    robust=Robust(attack=PGD(norm="L2", eps=128 / 255, step_size=15 / 255, num_steps=10), num_images=1000),
 )
 
 small = replace(baseline.small_attacked, paper=recipe.paper, weight_decay=2e-4, objective=recipe.objective)

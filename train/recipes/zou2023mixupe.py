@@ -21,10 +21,11 @@ objective = MixupE(version=3, alpha=2.0, eta=0.001, threshold=1.0)
 recipe = replace(
     baseline.recipe,
     paper="2212.13381",
+    model="preact_resnet50",
     num_epochs=800,
     batch_size=100,
     optimizer=SGD(nesterov=True),
-    schedule=Steps(at=(300, 600)),
+    schedule=Steps(at=(300, 600), warmup=9, start=0.1),
     objective=objective,
 )
 

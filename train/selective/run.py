@@ -29,6 +29,7 @@ from train.files.recipe_file import NamedFile, file_of
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
 from train.machine.run import Run
+from train.models import finite
 
 COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 # Of the test images, but no more than half of them.
@@ -122,13 +123,17 @@ def choose_calibration(asked: int | None, total: int) -> int:
 
 @torch.no_grad()
 def score_images(model: nn.Module, loader: Iterable[Any]) -> tuple[Tensor, Tensor]:
-    """Batches with images and targets (N, K) -> scores (N,) and which answers are wrong (N,), on the CPU."""
+    """Batches with images and targets (N, K) -> scores (N,) and which answers are wrong (N,), on the CPU.
+
+    Raises:
+        ValueError: logits that are not finite.
+    """
     scores, wrong = [], []
     device = next(model.parameters()).device
     model.eval()
     for batch in loader:
         num_classes = batch.targets.shape[1]
-        logits = model(batch.images.to(device)).float().cpu()
+        logits = finite(model(batch.images.to(device)).float().cpu())
         scores.append(rejection_scores(logits, num_classes))
         wrong.append(logits[:, :num_classes].argmax(dim=1) != batch.targets.argmax(dim=1).cpu())
     return torch.cat(scores), torch.cat(wrong)

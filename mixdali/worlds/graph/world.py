@@ -1,6 +1,7 @@
 """Nodes of a DALI graph, which know neither their type nor their size before the graph runs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from mixdali.worlds.graph.plan import finished, kernel_numbers
 from mixdali.worlds.numbers import Draw, Number, Numbers, as_number, by_operators, combine
 from mixdali.worlds.operators import OperatorWorld, called_once_for_equals
 from mixdali.worlds.output import UNCHANGED, Output
+from mixdali.worlds.told import NO_BYTES, ONE_SIZE, TARGETS, told
 from mixdali.worlds.uniforms import partners, uniforms
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -64,6 +66,17 @@ class GraphWorld(OperatorWorld):
         table = types.Constant([0.0])
         # a place outside of it is an error, and DALI shows the next line with that
         return pixels, table[more]  # a mix takes uint8 HWC images: leave it the conversion, or pass layout="CHW"
+
+    def floats(self, images: DataNode) -> DataNode:
+        # As values of two bytes only images of bytes have fewer of them, and no pixel is read.
+        halves = told(NO_BYTES, lambda: fn.reinterpret(images, dtype=types.FLOAT16))
+        fewer = fn.reductions.sum(images.shape() - halves.shape())
+        nothing = told(NO_BYTES, lambda: types.Constant([0])[math.max(fewer, 0)])
+        return fn.reshape(images, shape=fn.cast(images.shape() + nothing, dtype=types.INT32), layout="CHW")
+
+    def of_one_size(self, sides: DataNode, images: DataNode, other: DataNode) -> DataNode:
+        apart = fn.reductions.sum(math.abs(images.shape() - other.shape()))
+        return sides + told(ONE_SIZE, lambda: types.Constant([0])[apart])
 
     def check_labels(self, labels: DataNode, num_classes: int) -> DataNode:
         # DALI's one_hot gives a label out of range no class at all; reading a table of num_classes entries stops there.
@@ -206,8 +219,11 @@ class GraphWorld(OperatorWorld):
         before = _before_the_copy(targets)
         if before is not None:
             return self.blend_targets(before, plan).gpu()
-        if plan.partner is None or not self._is_compiled(targets):
-            return super().blend_targets(targets, plan)
+        if plan.partner is None:
+            return targets
+        if not self._is_compiled(targets):
+            classes = told(TARGETS, lambda: targets.shape()[0])  # class indices have none
+            return super().blend_targets(targets, replace(plan, lam=plan.lam + 0.0 * classes))
         from mixdali.worlds.compiled.others import others_of_targets
         from mixdali.worlds.compiled.targets import blend_targets
 

@@ -35,11 +35,15 @@ def grid_holes(
 
 
 def smooth_spot(spread: float, row: int, column: int, size: tuple[int, int]) -> np.ndarray:
-    """SmoothMix: (H, W), exp(-d ** 2 / (2 sigma ** 2)); sigma is a share of the height."""
+    """SmoothMix: (H, W), exp(-d ** 2 / (2 sigma ** 2)); sigma is a share of the height.
+
+    openmixup rolls the numbers 0 to 2 H - 1 by row - H / 2, keeps the middle H of them and measures from (2 H - 1) / 2,
+    so pixel y is y - row + 1 / 2 away.
+    """
     sigma = spread * size[0]
     spot = np.empty(size)
     for y, x in np.ndindex(size):
-        spot[y, x] = math.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2))
+        spot[y, x] = math.exp(-((y - row + 0.5) ** 2 + (x - column + 0.5) ** 2) / (2 * sigma**2))
     return spot
 
 

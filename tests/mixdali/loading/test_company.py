@@ -3,10 +3,12 @@
 import copy
 import io
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from torch.utils.data import DataLoader
 
 import mixdali
 from mixdali import CutMix, DatasetSource, Joined, Loader, MixUp, derive_seed, one_hot
-from mixdali.loading.facts import graph_facts
+from mixdali.loading.facts import from_their_folder, graph_facts
 from tests.helpers.processes import ROOT
 from tests.helpers.readers import NAMES, indices, reading, shuffling
 
@@ -189,6 +191,40 @@ def test_a_state_of_another_reader_is_refused_by_name(files: Files) -> None:
         shuffling(files, 2, (1, 2)).load_state_dict(state)
     with pytest.raises(ValueError, match=r"files is '11 values .*, here '10 values"):
         shuffling(files[:10], 2, (0, 2)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_folder_that_was_moved_holds_the_same_data(files: Files, tmp_path: Any, exact: bool) -> None:
+    for place in ("here", "there"):
+        shutil.copytree(Path(files[0]).parent, tmp_path / place / "train")
+    here, there, less = (
+        sorted(map(str, (tmp_path / place / "train").iterdir()))[: len(files) - missing]
+        for place, missing in (("here", 0), ("there", 0), ("there", 1))
+    )
+    loader, moved = shuffling(here, 2), shuffling(there, 2)
+    iterator = iter(loader)
+    next(iterator)
+    moved.load_state_dict(loader.state_dict(), exact=exact)
+    rest, told = list(moved), list(iterator)
+    assert same(rest, told) if exact else sorted(indices(rest)) == sorted(indices(told))
+    with pytest.raises(ValueError, match="files is"):
+        shuffling([*less, there[0]], 2).load_state_dict(loader.state_dict(), exact=exact)
+
+
+@pytest.mark.parametrize(
+    ("shown", "within"),
+    [
+        ("/data/train", "train"),
+        ("[/data/b.rec, ]", "[b.rec, ]"),
+        ("[/a/train/cat/1, 2.jpg, /a/train/dog/1.jpg, ]", "[cat/1, 2.jpg, dog/1.jpg, ]"),
+        ("[/1.jpg, /2.jpg, ]", "[1.jpg, 2.jpg, ]"),
+        ("[/ab/1.jpg, /ac/1.jpg, ]", "[ab/1.jpg, ac/1.jpg, ]"),
+        ("[cat/1.jpg, dog/1.jpg, ]", "[cat/1.jpg, dog/1.jpg, ]"),
+        ("[]", "[]"),
+    ],
+)
+def test_of_paths_what_lies_below_their_common_folder_counts(shown: str, within: str) -> None:
+    assert from_their_folder(shown) == within
 
 
 def test_a_state_from_before_there_were_facts_fits_as_it_did(files: Files) -> None:

@@ -395,8 +395,19 @@ def test_a_label_outside_its_classes_is_refused(files: list[str]) -> None:
         next(iter(Loader(pipeline())))
 
 
-@pytest.mark.parametrize("targets", [np.array([0, 1], np.int32), np.eye(2), np.array([0.0, 1.0], np.float32)])
-def test_targets_that_are_no_targets_are_refused(targets: np.ndarray) -> None:
+SCALARS = np.array([0.0, 1.0], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("targets", "compiled"),
+    [(np.array([0, 1], np.int32), True), (np.eye(2), True), (SCALARS, True), (SCALARS, False)],
+)
+def test_targets_that_are_no_targets_are_refused(
+    targets: np.ndarray, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr("mixdali.worlds.graph.world.find_spec", lambda name: None)
+
     @pipeline_def(num_threads=1, device_id=None, batch_size=2)
     def pipeline():
         images = fn.constant(idata=[7] * 12, shape=[2, 2, 3], dtype=types.UINT8)

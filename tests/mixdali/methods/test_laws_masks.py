@@ -77,9 +77,21 @@ def spots(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def test_smoothmix_has_a_spot_around_any_pixel_of_any_width(world: str) -> None:
     mask, _ = drawn_masks(world, SmoothMix())
-    place, per_log = spots(1 - mask)
-    assert_even(place, PIXELS)
-    assert_law(np.sqrt(per_log / 2) / HEIGHT, stats.uniform(0.25, 0.25))
+    rows, columns = (np.log((1 - mask).sum(axis)) for axis in (2, 1))
+    (row, width), (column, same) = bell(rows), bell(columns)
+    # The centre is the upper left corner of a pixel.
+    assert_even(np.rint((row + 0.5) * WIDTH + column + 0.5).astype(int), PIXELS)
+    np.testing.assert_allclose(row + 0.5, np.rint(row + 0.5), atol=0.2)
+    np.testing.assert_allclose(column + 0.5, np.rint(column + 0.5), atol=0.2)
+    np.testing.assert_allclose(width, same, rtol=0.1)
+    assert_law(width / HEIGHT, stats.uniform(0.25, 0.25))
+
+
+def bell(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the logarithms of Gaussians along an axis (n, length), up to a constant: centre and width, in pixels."""
+    slopes = np.diff(logs, axis=1)
+    variance = -1 / np.diff(slopes, axis=1).mean(1)
+    return variance * slopes[:, 0] + 0.5, np.sqrt(variance)
 
 
 def test_gmix_shows_the_smaller_share_through_a_spot_of_its_area(world: str) -> None:

@@ -29,6 +29,7 @@ from mixdali import (
     ResizeMix,
     SmoothMix,
 )
+from mixdali.plan import Layer
 from tests.helpers.methods import METHODS, PIXEL_METHODS
 from tests.helpers.worlds import WORLDS
 
@@ -174,6 +175,20 @@ PARTNER, LAM = torch.tensor([1, 0, 3, 2]), torch.full((4,), 0.5)
 )
 def test_plans_that_lack_something(mix: Mix, message: str) -> None:
     refused(lambda: mix.apply(IMAGES, TARGETS, Plan(PARTNER, LAM)), message)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan(PARTNER, LAM + 1), "plan.lam must be in [0, 1], got 1.5"),
+        (Plan(PARTNER, LAM * torch.nan), "plan.lam must be in [0, 1], got nan"),
+        (Plan(PARTNER, LAM, weight=LAM - 1), "plan.weight must be in [0, 1], got -0.5"),
+        (Plan(PARTNER, LAM, more=(Layer(PARTNER, LAM + 1),)), "plan.more.0.share must be in [0, 1], got 1.5"),
+        (Plan(PARTNER + 4, LAM), "plan.partner must be images of the batch, 0 to 3, got"),
+    ],
+)
+def test_plans_that_none_could_draw(plan: Plan, message: str) -> None:
+    refused(lambda: MixUp().apply(IMAGES, TARGETS, plan), message)
 
 
 def test_resizemix_wants_to_know_what_is_shown() -> None:

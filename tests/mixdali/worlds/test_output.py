@@ -231,6 +231,55 @@ def test_float_images_of_half_precision_name_the_cure() -> None:
         next(iter(Loader(floating(IMAGES.astype(np.float16), layout="CHW"), num_samples=NUMBER)))
 
 
+@pytest.mark.parametrize("width", [8, 9])
+@pytest.mark.parametrize("mix", ["none", "mixup", "cutmix", "cutout-noise"])
+def test_bytes_that_are_said_to_be_floats_are_refused(mix: str, width: int) -> None:
+    def function(pixels: Any, targets: Any) -> tuple[Any, Any]:
+        planes = fn.transpose(pixels, perm=[2, 0, 1])
+        if mix == "none":
+            return mixdali.to_float(planes, layout="CHW"), targets
+        return (METHODS | PIXEL_METHODS)[mix](planes, targets, layout="CHW")
+
+    with pytest.raises(RuntimeError, match=r'with layout="CHW" must be floats'):
+        graph_of(function, np.ascontiguousarray(IMAGES[:, :, :width]))
+    planes = ndd.transpose(ndd.as_batch(IMAGES, layout="HWC"), perm=[2, 0, 1])
+    with pytest.raises(TypeError, match=r'with layout="CHW" must be floats'):
+        mixdali.to_float(planes, layout="CHW")
+
+
+@pytest.mark.parametrize("world", ["graph", "dynamic"])
+@pytest.mark.parametrize("level", [np.inf, np.nan])
+def test_a_float_pixel_that_is_not_finite_spreads_to_no_other_pixel(level: float, world: str) -> None:
+    images = np.zeros((2, 3, 4, 5), np.float32)
+    images[0, 0, 1, 2] = level
+
+    def mixed(pixels: Any, targets: Any, **how: Any) -> tuple[Any, Any]:
+        return CutMix()(pixels, targets, layout="CHW", **how)
+
+    if world == "graph":
+        made = graph_of(mixed, images, "CHW")[0]
+    else:
+        rng = ndd.random.RNG(seed=1)
+        made = np.array(
+            ndd.as_tensor(
+                mixed(ndd.as_batch(images, layout="CHW"), ndd.as_batch(np.eye(2, dtype=np.float32)), rng=rng)[0]
+            )
+        )
+    wrong = {tuple(place) for place in np.argwhere(~np.isfinite(made))[:, 1:].tolist()}
+    assert wrong == {(0, 1, 2)}
+
+
+@pytest.mark.parametrize("grow", [-1, 1])
+def test_boxes_of_a_gpu_graph_are_cut_from_images_of_one_size(grow: int) -> None:
+    def function(pixels: Any, targets: Any) -> tuple[Any, Any]:
+        of_two_sizes = fn.resize(pixels, resize_x=9, resize_y=12 + grow * fn.cast(targets[0], dtype=types.FLOAT))
+        plan, world = CutMix().fill(CutMix().draw(of_two_sizes)), GraphWorld(of_two_sizes)
+        return scaled.blend(world, *world.pixels(of_two_sizes), plan, Output.of()), targets
+
+    with pytest.raises(RuntimeError, match="must be of one size"):
+        graph_of(function)
+
+
 def sums(mix: Mix, images: np.ndarray = IMAGES, **form: Any) -> list[np.ndarray]:
     """A batch mixed by the kernel, and by what GPU graphs are made of."""
 

@@ -72,7 +72,9 @@ def test_it_finds_the_images_of_trades(norm: Any) -> None:
     start = 0.001 * torch.randn(batch.images.shape, generator=seeded(5), dtype=torch.float64)
     eps, steps = (0.031, 10) if norm == "Linf" else (0.5, 5)
     step = 0.007 if norm == "Linf" else 2 * eps / steps
-    attack = PGD(norm=norm, eps=eps, step_size=step, num_steps=steps, start="gaussian", box_first=True)
+    attack = PGD(
+        norm=norm, eps=eps, step_size=step, num_steps=steps, start="gaussian", project_start=False, box_first=True
+    )
     with attacked(model, "eval") as network:
         found = attack(batch.images, lambda x: kl_rows(network, x, batch.images), start=start)
     expected = trades_attack(model, batch.images, start, eps=eps, step=step, steps=steps, norm=norm)
@@ -278,6 +280,40 @@ def test_soft_targets_are_attacked_as_such() -> None:
     torch.testing.assert_close(found, batch.images + move, rtol=0, atol=1e-8)
 
 
+# Starts that are given.
+
+
+@pytest.mark.parametrize("start", ["uniform", "gaussian", "none"])
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_whether_a_given_start_is_projected_hangs_on_the_setting_and_not_on_the_name_of_another(
+    norm: Any, start: Any
+) -> None:
+    images, given = torch.full((2, 3, 4, 4), 0.99, dtype=torch.float64), torch.full((2, 3, 4, 4), 0.02)
+    seen: list[Tensor] = []
+
+    def loss(some: Tensor) -> Tensor:
+        seen.append(some.detach())
+        return some.flatten(1).sum(1)
+
+    for project, first in ((True, 1.0), (False, 1.01)):
+        seen.clear()
+        eps = 0.02 if norm == "Linf" else 0.2
+        attack = PGD(norm=norm, eps=eps, step_size=0.01, num_steps=1, start=start, project_start=project)
+        found = attack(images, loss, start=given)
+        torch.testing.assert_close(seen[0], torch.full_like(images, first), rtol=0, atol=1e-7)
+        assert float(found.max()) <= 1
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_auto_pgd_brings_a_given_start_into_the_ball(norm: Any) -> None:
+    images, far = torch.full((2, 3, 4, 4), 0.5, dtype=torch.float64), torch.full((2, 3, 4, 4), 0.4)
+    attack = APGD(norm=norm, eps=0.1, num_steps=2)
+    # The further away, the greater the loss: a start outside the ball would stay the best.
+    found = attack.search(images, lambda some: (some - images).abs().flatten(1).sum(1), start=far)
+    move = (found - images).flatten(1)
+    assert float(move.abs().amax() if norm == "Linf" else move.norm(dim=1).amax()) <= 0.1 + 1e-9
+
+
 # Mistakes.
 
 
@@ -298,6 +334,10 @@ def test_soft_targets_are_attacked_as_such() -> None:
         (
             lambda: PGD(eps=0.1, step_size=0.1, start="normal"),
             "PGD: start must be one of 'uniform', 'gaussian', 'none'",
+        ),
+        (
+            lambda: PGD(eps=0.1, step_size=0.1, project_start=False, keep="best"),
+            "PGD: project_start must be True where the start may be the result: .*, got False",
         ),
         (lambda: PGD(eps=0.1, step_size=0.1, keep="first"), "PGD: keep must be one of 'last', 'best'"),
         (lambda: PGD(eps=0.1, step_size=0.1, num_steps=-1), "PGD: num_steps must be a whole number from 0 up, got -1"),

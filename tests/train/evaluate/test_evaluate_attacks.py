@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pipelines.sources.files import read_cifar
+from pipelines.sources.source import Source
 from tests.helpers.evaluations import (
     ALONE,
     Linear,
@@ -60,6 +61,23 @@ def test_pgd_does_not_depend_on_the_batches_and_goes_on_in_the_middle() -> None:
     assert measure_pgd(networks, held_out(grey_images(), batch_size=7), **settings) == whole
     del known["b 1"], known["a 2"], known["b 2"]
     assert measure_pgd(networks, held_out(grey_images()), remember=remember, **settings) == whole
+
+
+class PassedBy(nn.Module):
+    """Right on grey images and where they are eps brighter, where its loss is greatest; wrong half-way there."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        way = (images.mean(dim=(1, 2, 3)) - 128 / 255) / EPS["Linf"]
+        at = torch.tensor([[1.0, 0, -9, -9], [0, 0.1, -9, -9], [0.1, 0, 0, 0]])
+        first, second = way.clamp(0, 0.5)[:, None] * 2, (way - 0.5).clamp(0, 0.5)[:, None] * 2
+        return at[0] + first * (at[1] - at[0]) + second * (at[2] - at[1])
+
+
+def test_an_image_is_missed_where_any_image_on_the_way_is_missed() -> None:
+    grey = Source(np.full((3, 8, 8, 3), 128, dtype=np.uint8), np.zeros(3, dtype=np.int64))
+    settings: dict[str, Any] = {"eps": EPS["Linf"], "norm": "Linf", "num_steps": 6, "restarts": 1, "seed": 0}
+    (found,) = measure_pgd({"n": classifier(PassedBy())}, held_out(grey), **settings).values()
+    assert (found["after"], found["robust"]) == ([1.0, 0.0], [0, 0, 0])
 
 
 @pytest.fixture

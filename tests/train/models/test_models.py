@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from train.models import Normalise, PreActResNet, build_model
-from train.models.preact_resnet import Block
+from train.models.preact_resnet import Block, Kind
+from train.models.pyramidnet import Bottleneck as Pyramid
+from train.objectives.parts.hidden import classifier, recorded_map, stages
 
 
 def build(name: str, num_classes: int = 10, seed: int = 0) -> nn.Module:
@@ -25,10 +27,12 @@ def test_the_known_networks_have_their_known_size() -> None:
     assert size(build("preact_resnet8")) == size(build("preact_resnet8_w16")) == 77_850
 
 
-@pytest.mark.parametrize(("name", "depth"), [("8", 8), ("14", 14), ("20", 20), ("18", 18), ("34", 34)])
+@pytest.mark.parametrize(
+    ("name", "depth"), [("8", 8), ("14", 14), ("20", 20), ("18", 18), ("34", 34), ("50", 50), ("101", 101)]
+)
 def test_a_network_is_as_deep_as_its_name_says(name: str, depth: int) -> None:
     layers = [m for m in build(f"preact_resnet{name}_w4").modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    shortcuts = [m for m in build(f"preact_resnet{name}_w4").modules() if getattr(m, "shortcut", None) is not None]
     assert len(layers) - len(shortcuts) == depth
 
 
@@ -99,9 +103,127 @@ def test_a_wide_residual_network_by_name_takes_settings() -> None:
     torch.testing.assert_close(block(hidden), expected)
 
 
+# What torchvision's and timm's stems for large images have more than a 3x3 convolution of 64 channels.
+LARGER_STEM = 3 * 64 * (7 * 7 - 3 * 3)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("preact_resnet50", "timm:resnetv2_50"),
+        ("preact_resnet101", "timm:resnetv2_101"),
+        ("cifar_resnet18", "resnet18"),
+        ("cifar_resnet34", "resnet34"),
+    ],
+)
+def test_a_network_has_as_many_parameters_as_that_of_a_well_known_library(ours: str, theirs: str) -> None:
+    if theirs.startswith("timm:"):
+        pytest.importorskip("timm")
+    with torch.device("meta"):
+        found, known = size(build(ours, 1000)), size(build(theirs, 1000))
+    assert found == known - LARGER_STEM
+
+
+def test_resnet34_for_small_images_is_torchvision_s_after_its_stem() -> None:
+    from torchvision import models
+
+    ours, theirs = build("cifar_resnet34", 7)[1].eval(), models.resnet34(num_classes=7).eval()
+    theirs.conv1, theirs.maxpool = ours.conv1, nn.Identity()
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        other.data = own.data
+    images = torch.randn(2, 3, 14, 18, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(ours(images), theirs(images))
+
+
+def test_resnet110_and_pyramidnet_have_their_papers_size() -> None:
+    # 1.7 and 26.8 million, as the papers count them; and layer by layer.
+    with torch.device("meta"):
+        resnet, pyramid = size(build("cifar_resnet110")), size(build("pyramidnet200(alpha=240)", 100))
+    assert (round(resnet / 1e6, 1), round(pyramid / 1e6, 1)) == (1.7, 26.8)
+    stages = [(16, 16), (16, 32), (32, 64)]
+    blocks = [(into if first else width, width) for into, width in stages for first in [True] + 17 * [False]]
+    inside = sum(9 * into * width + 9 * width * width + 4 * width for into, width in blocks)
+    shortcuts = sum(into * width + 2 * width for into, width in stages if into != width)
+    assert resnet == 27 * 16 + 2 * 16 + inside + shortcuts + 65 * 10
+    widths = [round(16 + 240 * number / 66) for number in range(1, 67)]
+    each = [
+        2 * into + into * width + 2 * width + 9 * width * width + 2 * width + 4 * width * width + 8 * width
+        for into, width in zip([16, *(4 * width for width in widths)], widths, strict=False)
+    ]
+    assert pyramid == 27 * 16 + 2 * 16 + sum(each) + 2 * 4 * widths[-1] + (4 * widths[-1] + 1) * 100
+
+
+def test_the_shortcut_of_pyramidnet_is_the_input_with_empty_channels() -> None:
+    block = Pyramid(8, 4, 2).eval()
+    nn.init.zeros_(block.norm4.weight)
+    x = torch.randn(2, 8, 6, 5, generator=torch.Generator().manual_seed(0))
+    found = block(x)
+    torch.testing.assert_close(found[:, :8], nn.functional.avg_pool2d(x, 2, ceil_mode=True))
+    assert not bool(found[:, 8:].any())
+    assert build("pyramidnet11(alpha=9)")(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("stride", "shape"), [(1, (6, 8)), (2, (3, 4))])
+def test_deepmind_s_blocks_pad_as_jax_does_and_take_the_shortcut_from_the_input(
+    stride: int, shape: tuple[int, int]
+) -> None:
+    hidden = torch.randn(2, 4, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def padded(values: torch.Tensor) -> torch.Tensor:
+        # Of even sides "SAME" pads k - stride pixels, the greater half behind.
+        before = 1 if stride == 1 else 0
+        return nn.functional.pad(values, (before, 1, before, 1))
+
+    def conv(layer: nn.Module, values: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(padded(values), layer.weight, stride=stride)
+
+    wide = Block(4, 8, stride, Kind(padding="same")).double().eval()
+    narrow = Block(4, 8, stride, Kind(padding="same", shortcut="3x3")).double().eval()
+    for block in (wide, narrow):
+        active = nn.functional.relu(block.norm1(hidden))
+        inner = nn.functional.relu(block.norm2(conv(block.conv1, active)))
+        out = nn.functional.conv2d(inner, block.conv2.weight, padding=1)
+        beside = conv(block.shortcut, hidden) if block is narrow else None
+        if beside is None:
+            beside = nn.functional.conv2d(active, block.shortcut.weight, stride=stride)
+        torch.testing.assert_close(block(hidden), out + beside)
+        assert block(hidden).shape[2:] == shape
+
+
+def test_haiku_s_first_weights_are_cut_at_two_deviations_of_one_over_the_root_of_the_inputs() -> None:
+    network = build('wide_resnet10_4(init="lecun")')[1]
+    for layer in (network.blocks[1].conv1, network.blocks[2].shortcut):
+        values = layer.weight.detach().flatten() * layer.weight[0].numel() ** 0.5
+        assert float(values.abs().max()) <= 2 + 1e-5
+        assert float(values.std()) == pytest.approx(0.8796, rel=0.05)
+
+
+def test_deepmind_s_resnet18_has_larger_shortcuts() -> None:
+    with torch.device("meta"):
+        found = size(build('preact_resnet18(shortcut="3x3", padding="same")')) - size(build("preact_resnet18"))
+    assert found == 8 * (64 * 128 + 128 * 256 + 256 * 512)
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20_w4", "pyramidnet11(alpha=9)", "preact_resnet50_w4"])
+def test_the_new_networks_have_stages_and_a_last_map(name: str) -> None:
+    network = build(name)
+    assert {"input", "stage1", "stage2", "stage3"} <= set(stages(network))
+    with recorded_map(network) as maps:
+        logits = network(torch.rand(2, 3, 16, 16))
+    head = classifier(network)
+    torch.testing.assert_close(head(maps[0].mean(dim=(2, 3)).relu()), logits)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("cifar_resnet34(width=3)", "model cifar_resnet34 has no settings, got width"),
+        ("pyramidnet200(alpha=0)", "alpha must be above 0, got 0"),
+        ("pyramidnet201", "model 'pyramidnet201' is unknown.*pyramidnet200"),
+        ("cifar_resnet111", "model 'cifar_resnet111' is unknown.*cifar_resnet110"),
+        ("preact_resnet18(shortcut='5x5')", "shortcut must be one of 1x1, 3x3, got '5x5'"),
+        ("wide_resnet28_10(padding='left')", "padding must be one of even, same, got 'left'"),
+        ("wide_resnet28_10(init='xavier')", "init must be one of he, lecun, got 'xavier'"),
         ("wide_resnet28_10(activaton='silu')", "no setting 'activaton'; nearest: activation"),
         ("wide_resnet28_10(activation='gelu')", "activation must be one of relu, silu, got 'gelu'"),
         ("preact_resnet8(norm_momentum=0)", r"norm_momentum must be in \(0, 1\], got 0"),

@@ -258,7 +258,7 @@ RECIPES = {
         model="preact_resnet8_w8",
         mix=None,
         objective=SelfAdaptiveTRADES(
-            start=1, beta=1, attack=PGD(eps=0.03, step_size=0.01, num_steps=2, start="gaussian")
+            start=1, beta=1, attack=PGD(eps=0.03, step_size=0.01, num_steps=2, start="gaussian", project_start=False)
         ),
     ),
     "without labels": replace(TINY, mix=None, objective=SelfSupervisedTraining(hidden=16, size=8)),

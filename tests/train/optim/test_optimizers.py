@@ -14,7 +14,7 @@ from tests.helpers.training import TINY, new_training, run_steps
 from train.models import build_model
 from train.optim.averaging import Average
 from train.optim.optimizers import SGD, AdamW, Decayed, decay_groups
-from train.optim.schedules import EpochCosine
+from train.optim.schedules import Cosine, EpochCosine, Schedule, Steps
 from train.recipe import Recipe
 
 
@@ -156,9 +156,45 @@ def test_the_rate_of_the_light_recipe_is_that_of_its_formula() -> None:
             assert 5e-4 * schedule.rate(epoch + share, 110) == pytest.approx(expected, rel=1e-12)
 
 
+def deepmind_s_steps(step: int, highest: float, total: int, warmup: int) -> float:
+    """As their code joins a linear rise and a piecewise constant, which counts from the end of the rise."""
+    if step < warmup:
+        return highest * step / warmup
+    return highest * (0.1 if step - warmup >= total * 2 // 3 else 1.0)
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(1200, 30), (600, 0), (19531, 488)])
+def test_deepmind_s_step_schedule_with_its_warm_up_is_a_setting_of_steps(total: int, warmup: int) -> None:
+    # A step is an epoch here: the factor is a function of time, whatever a step is.
+    schedule = Steps(at=(warmup + total * 2 // 3,), warmup=warmup)
+    for step in range(0, total, 7):
+        assert 0.4 * schedule.rate(step, total) == pytest.approx(deepmind_s_steps(step, 0.4, total, warmup))
+
+
+@pytest.mark.parametrize("schedule", [Steps(at=(6.5, 8), warmup=4, start=0.25), Cosine(warmup=4, start=0.25)])
+def test_a_warm_up_rises_in_a_straight_line_with_every_step_to_the_full_rate(schedule: Schedule) -> None:
+    found = [schedule.rate(epoch / 4, 10) for epoch in range(17)]
+    assert found == pytest.approx([0.25 + 0.75 * number / 16 for number in range(17)])
+
+
+def test_a_step_may_fall_inside_an_epoch() -> None:
+    schedule = Steps(at=(6.5, 8))
+    assert [schedule.rate(epoch, 10) for epoch in (6.4, 6.5, 7.9, 8)] == pytest.approx([1, 0.1, 0.1, 0.01])
+
+
+def test_a_cosine_ends_at_its_floor() -> None:
+    schedule = Cosine(warmup=2, floor=0.1)
+    assert [schedule.rate(epoch, 10) for epoch in (2, 6, 10)] == pytest.approx([1, 0.55, 0.1])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Steps(at=(5,), warmup=6).check(10), r"schedule\.at \(5,\) begins within the warm-up of 6 epochs"),
+        (lambda: Steps(at=(), warmup=10).check(10), "warmup 10 takes all of num_epochs=10"),
+        (lambda: Steps(at=(0,)), r"schedule\.at must be rising numbers of epochs above 0"),
+        (lambda: Steps(at=(5,), start=2.0), r"schedule\.start must be in \[0, 1\]"),
+        (lambda: Cosine(floor=-0.1), r"schedule\.floor must be in \[0, 1\]"),
         (lambda: SGD(momentum=0.0, nesterov=True), r"optimizer\.momentum must be above 0 with nesterov, got 0"),
         (lambda: SGD(momentum=1.0), r"optimizer\.momentum must be in \[0, 1\)"),
         (lambda: AdamW(betas=(0.9, 1.0)), r"optimizer\.betas must be in \[0, 1\)"),

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from mixdali import derive_seed, one_hot
-from train.attacks import PGD, Loss, margin
+from train.attacks import PGD, Loss, Misses, margin
 from train.attacks.ball import Norm
 from train.attacks.starts import starts
 from train.data.images import HeldOutBatch, HeldOutImages
 from train.evaluate.parts.shifts import Network, Networks, Remember, forget
+from train.models import finite
 from train.objectives.cross_entropy import cross_entropy
 
 STEP = 0.25
@@ -33,9 +34,9 @@ def measure_pgd(
 ) -> dict[str, Any]:
     """Accuracy where each image is shown at its worst.
 
-    Every restart starts anew, uniformly in the ball, takes `num_steps` steps of eps / 4 and keeps the images with the
-    greatest loss on its way. The first maximises the cross-entropy, the second the margin of the classes' logits, the
-    third the cross-entropy again, and so on. The network is in evaluation mode, batch norms use their averages. An
+    Every restart starts anew, uniformly in the ball, and takes `num_steps` steps of eps / 4; an image that is missed
+    anywhere on the way is missed. The first maximises the cross-entropy, the second the margin of the classes' logits,
+    the third the cross-entropy again, and so on. The network is in evaluation mode, batch norms use their averages. An
     image that is missed after one restart, or from the beginning, is not attacked again.
 
     Args:
@@ -81,16 +82,19 @@ def withstands(
             break
         chosen, labels = batch.images[rows], batch.labels[rows]
         start = starts(attack, chosen, batch.index[rows], derive_seed(seed, "pgd", number))
-        reached = attack(chosen, attack_loss(network, labels, number), start=start)
-        lasted[rows] += (predict(network, reached) == labels).long()
+        misses = Misses(chosen, labels)
+        attack(chosen, attack_loss(network, labels, number, misses), start=start)
+        lasted[rows] += (~misses.found).long()
     return lasted
 
 
-def attack_loss(network: Network, labels: Tensor, number: int) -> Loss:
-    """What the restart of this number maximises."""
+def attack_loss(network: Network, labels: Tensor, number: int, misses: Misses | None = None) -> Loss:
+    """What the restart of this number maximises; `misses` takes note of all images on the way."""
 
     def loss(images: Tensor) -> Tensor:
         logits = network(images)
+        if misses is not None:
+            misses.seen(images, logits)
         targets = one_hot(labels, logits.shape[1]).to(logits.device)
         return margin(logits, targets) if number % 2 else cross_entropy(logits, targets)
 
@@ -99,5 +103,5 @@ def attack_loss(network: Network, labels: Tensor, number: int) -> Loss:
 
 @torch.no_grad()
 def predict(network: Network, images: Tensor) -> Tensor:
-    """(N,) int64, the class of the greatest logit."""
-    return network(images).argmax(dim=1)
+    """(N,) int64, the class of the greatest logit. ValueError for logits that are not finite."""
+    return finite(network(images)).argmax(dim=1)

@@ -1,0 +1,181 @@
+"""A study does what is missing, once, and its numbers, intervals and words follow from what its commands left."""
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from train.study import run as command
+from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.report import contents, markdown, write_report
+from train.study.results import judge, paired, read_numbers
+from train.study.work import Done, Job, jobs_of, work_off
+
+SEEDS = (0, 1, 2)
+# accuracy by arm and seed
+REACHED = {"plain": (0.50, 0.60, 0.55), "mixed": (0.54, 0.65, 0.585), "noisy": (0.40, 0.70, 0.55)}
+STUDY = Study(
+    question="Which is best?",
+    arms={name: Arm(f"{name} small", "--lr 0.1") for name in REACHED},
+    reference="plain",
+    measures={
+        "accuracy": Measure("clean", ("accuracy",)),
+        "noise": Measure("noise", ("white", "0.05"), "lower", "number"),
+    },
+    scales={"cpu": Scale("--num_epochs 2", "--num_images 10", SEEDS, "Chosen so that it is quick.")},
+    expected=(
+        Expected("1", "mixed is better", "mixed", "accuracy", "plain"),
+        Expected("2", "noisy is better", "noisy", "accuracy", "plain"),
+        Expected("3", "plain is better than mixed", "plain", "accuracy", "mixed"),
+    ),
+)
+
+
+class Commands:
+    """Stands for the trainer: it leaves what training and evaluating would, and counts."""
+
+    def __init__(self, runs: Path, failing: Sequence[str] = ()) -> None:
+        self.runs, self.failing, self.done = runs, failing, list[str]()
+
+    def __call__(self, words: Sequence[str], log: Path, variables: Mapping[str, str]) -> int:
+        self.done.append(shlex.join(words))
+        if any(word in self.failing for word in words):
+            log.write_text("much\nerror: the disk is full\n")
+            return 2
+        if words[0] == "train":
+            assert words[3:7] == ["--num_epochs", "2", "--lr", "0.1"]
+            folder = Path(words[words.index("--folder") + 1], words[words.index("--name") + 1])
+            folder.mkdir(parents=True)
+            (folder / "last.pt").touch()
+            return 0
+        folder, arm = Path(words[1]), Path(words[1]).name.split("-")
+        accuracy = REACHED[arm[0]][int(arm[1])]
+        found = {"accuracy": accuracy}
+        parts = {
+            "clean": {"raw": {"accuracy": 0.0}, "averaged": found},
+            "noise": {"raw": {"white": {"0.05": accuracy}}},
+        }
+        (folder / "evaluate-last").mkdir()
+        (folder / "evaluate-last/evaluate.json").write_text(json.dumps({"parts": parts}))
+        return 0
+
+
+def planned(folder: Path, study: Study = STUDY) -> list[Job]:
+    return jobs_of(study, study.scale("cpu"), "CIFAR", folder / "runs")
+
+
+def worked(folder: Path, *, failing: Sequence[str] = (), study: Study = STUDY) -> tuple[list[str], Commands]:
+    commands = Commands(folder / "runs", failing)
+    done = Done(folder / "done.json")
+    return work_off(planned(folder, study), done, folder / "runs", 2, lambda text: None, commands), commands
+
+
+def test_what_was_done_is_not_done_again_and_what_is_lost_is(tmp_path: Path) -> None:
+    failed, first = worked(tmp_path)
+    assert not failed
+    assert len(first.done) == len(set(first.done)) == 2 * len(SEEDS) * len(REACHED)
+    assert worked(tmp_path)[1].done == []
+    lost = planned(tmp_path)[4]
+    lost.products(tmp_path / "runs")[1].unlink()
+    lost.products(tmp_path / "runs")[1].parent.rmdir()
+    assert worked(tmp_path)[1].done == [shlex.join(lost.commands[1])]
+
+
+def test_a_changed_arm_is_run_anew_beside_the_old_one(tmp_path: Path) -> None:
+    worked(tmp_path)
+    changed = replace(STUDY, arms={**STUDY.arms, "mixed": Arm("mixed small", "--lr 0.1 --num_epochs 3")})
+    assert len(worked(tmp_path, study=changed)[1].done) == 2 * len(SEEDS)
+    assert len(list((tmp_path / "runs").glob("mixed-0-*"))) == 2
+
+
+def test_a_run_that_fails_stops_no_other_and_is_told_in_a_line(tmp_path: Path) -> None:
+    failed, commands = worked(tmp_path, failing=["noisy"])
+    assert len(failed) == len(SEEDS)
+    assert "noisy, seed 0: code 2, error: the disk is full; all that it said is in" in failed[0]
+    assert len(commands.done) == 2 * 2 * len(SEEDS) + len(SEEDS)
+    assert len(worked(tmp_path)[1].done) == 2 * len(SEEDS)
+
+
+def test_numbers_intervals_and_verdicts_follow_from_the_runs(tmp_path: Path) -> None:
+    worked(tmp_path)
+    jobs = planned(tmp_path)
+    numbers = read_numbers(STUDY, jobs, Done(tmp_path / "done.json"), tmp_path / "runs")
+    for arm, reached in REACHED.items():
+        assert numbers["accuracy"][arm] == dict(enumerate(reached))
+    found = paired(numbers["accuracy"]["mixed"], numbers["accuracy"]["plain"])
+    # differences 0.04, 0.05, 0.035: mean 0.041667, deviation 0.0076376, and t of 2 degrees of freedom is 4.30265
+    assert found is not None
+    assert found.low is not None
+    assert math.isclose(found.mean, 0.125 / 3)
+    assert math.isclose(found.mean - found.low, 4.30265 * 0.0076376 / math.sqrt(3), rel_tol=1e-4)
+    assert [judge(claim, STUDY, numbers)[0] for claim in STUDY.expected] == ["holds", "not resolved", "does not hold"]
+    assert paired({0: 0.5}, {0: 0.4, 1: 0.3}) is not None
+    assert paired({0: 0.5}, {1: 0.3}) is None
+
+
+def test_the_report_says_first_what_does_not_hold_and_how_each_number_was_made(tmp_path: Path) -> None:
+    worked(tmp_path)
+    jobs, scale = planned(tmp_path), STUDY.scale("cpu")
+    numbers = read_numbers(STUDY, jobs, Done(tmp_path / "done.json"), tmp_path / "runs")
+    content = contents("toy", STUDY, scale, jobs, numbers, {"commit": "abc"})
+    for path in write_report(tmp_path, content):
+        assert path.stat().st_size
+    assert json.loads((tmp_path / "study.json").read_text()) == json.loads(json.dumps(content))
+    text = markdown(content)
+    places = [text.index(f"**{verdict}**") for verdict in ("does not hold", "not resolved", "holds")]
+    assert places == sorted(places)
+    assert "| mixed | 59.2 ± 5.5 | 0.592 ± 0.055 |" in text
+    assert "|  | +4.2 [+2.3, +6.1] | +0.042 [+0.023, +0.061] |" in text
+    assert all(job.texts[0] in text for job in jobs[: len(REACHED)])
+    assert scale.chosen in text
+
+
+def test_one_seed_has_no_interval_and_resolves_nothing(tmp_path: Path) -> None:
+    study = replace(STUDY, scales={"cpu": replace(STUDY.scale("cpu"), seeds=(1,))})
+    worked(tmp_path, study=study)
+    jobs = planned(tmp_path, study)
+    numbers = read_numbers(study, jobs, Done(tmp_path / "done.json"), tmp_path / "runs")
+    assert {judge(claim, study, numbers)[0] for claim in study.expected} == {"not resolved"}
+    text = markdown(contents("toy", study, study.scale("cpu"), jobs, numbers, {}))
+    assert "One seed, 1, so that nothing can be said of chance" in text
+    assert "+5.0, one pair" in text
+
+
+def test_mistakes_get_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no study 'mixin'; nearest: mixing"):
+        command.main(["mixin"])
+    with pytest.raises(ValueError, match="the study has no scale 'gpu'; nearest: cpu, gpu-hour"):
+        command.main(["mixing", "--scale", "gpu"])
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        command.main([str(tmp_path / "my.py")])
+    (tmp_path / "my.py").write_text("STUDY = 3\n")
+    with pytest.raises(ValueError, match="sets no STUDY"):
+        command.main([str(tmp_path / "my.py")])
+    with pytest.raises(ValueError, match="the study has no measure 'speed'"):
+        replace(STUDY, expected=(Expected("1", "fast", "mixed", "speed", "plain"),))
+    worked(tmp_path)
+    wrong = replace(STUDY, measures={"x": Measure("clean", ("accurracy",))}, expected=())
+    with pytest.raises(ValueError, match="measure 'x': clean has no 'accurracy', there is accuracy"):
+        read_numbers(wrong, planned(tmp_path), Done(tmp_path / "done.json"), tmp_path / "runs")
+
+
+@pytest.mark.parametrize("name", command.names())
+def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path) -> None:
+    from train.cli.main import choose_recipe, split_words
+    from train.cli.overrides import parse_overrides
+    from train.evaluate.settings import Arguments
+    from train.machine.command import parse
+
+    study = command.find(name)
+    assert "cpu" in study.scales
+    for scale in study.scales.values():
+        for job in jobs_of(study, replace(scale, seeds=(0,)), None, tmp_path):
+            words, fields = split_words(job.train)
+            chosen = choose_recipe(*words)
+            parse_overrides(" ".join(words), chosen.summary, chosen.stored, fields, None)
+            if job.evaluate:
+                parse(Arguments, job.evaluate, program="train.evaluate", summary="")

@@ -1,0 +1,121 @@
+"""What a study is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mixdali.checks import one_of, require
+from mixdali.names import nearest
+
+OF_RUN = "run"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of every run.
+
+    part    a part of `python -m train.evaluate`, or "run": what `python -m train.compare` shows of a run.
+    keys    where it stands below the network in evaluate.json, such as ("white", "0.05"); of "run" one column's name.
+    better  which direction is the better one.
+    shown   "percent" for shares of 1, else "number".
+    """
+
+    part: str
+    keys: tuple[str, ...]
+    better: Literal["higher", "lower"] = "higher"
+    shown: Literal["percent", "number"] = "percent"
+
+    def __post_init__(self) -> None:
+        one_of("Measure: better", self.better, ("higher", "lower"))
+        one_of("Measure: shown", self.shown, ("percent", "number"))
+        require(bool(self.keys), "Measure: keys", self.keys, "must say where the number stands")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One line of the table.
+
+    recipe     the words after `python -m train`: "zhang2017mixup small", or a recipe file of one's own.
+    overrides  further words: "--objective.alpha 0.4".
+    """
+
+    recipe: str
+    overrides: str = ""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work a study is.
+
+    overrides  of every arm, before its own: "--num_images 5000 --num_epochs 40".
+    evaluate   of every evaluation: "--num_images 2000".
+    seeds      of the runs of each arm; a seed decides the weights, the order and all draws, so that arms of one seed
+               are paired.
+    chosen     how the setting was found, before the seeds were drawn.
+    """
+
+    overrides: str = ""
+    evaluate: str = ""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    chosen: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.seeds) and len(set(self.seeds)) == len(self.seeds),
+            "Scale: seeds",
+            self.seeds,
+            "must be different, and one at least",
+        )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A claim of a paper, as one arm being better than another in one measure.
+
+    claim  in the paper's sense, in our words.
+    paper  its arXiv number.
+    """
+
+    paper: str
+    claim: str
+    arm: str
+    measure: str
+    than: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """question   what it is to show, in a sentence.
+    arms       by the names of the table's lines.
+    reference  the arm that the others are compared with.
+    measures   by the names of the table's columns.
+    scales     by name; "cpu" runs on two cores.
+    expected   claims that it tests.
+    """
+
+    question: str
+    arms: Mapping[str, Arm]
+    reference: str
+    measures: Mapping[str, Measure]
+    scales: Mapping[str, Scale]
+    expected: tuple[Expected, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (self.reference, *(one for claim in self.expected for one in (claim.arm, claim.than))):
+            _known("arm", name, self.arms)
+        for claim in self.expected:
+            _known("measure", claim.measure, self.measures)
+        require(bool(self.scales), "Study: scales", "none", "must be one at least")
+        require(bool(self.measures), "Study: measures", "none", "must be one at least")
+
+    def scale(self, name: str) -> Scale:
+        """ValueError, with the scales that there are, if there is none of this name."""
+        _known("scale", name, self.scales)
+        return self.scales[name]
+
+
+def _known(kind: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise ValueError(f"the study has no {kind} {name!r}; {nearest(name, list(known))}")

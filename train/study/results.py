@@ -1,0 +1,96 @@
+"""The numbers of a study: what each run reached, their means, and differences of pairs with their intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from scipy import stats
+
+from train.compare.run import read_run
+from train.study.declare import OF_RUN, Expected, Measure, Study
+from train.study.work import Done, Job, is_done
+
+CONFIDENCE = 0.95
+
+Numbers = dict[str, dict[str, dict[int, float]]]
+"""By measure, arm and seed."""
+Verdict = Literal["holds", "does not hold", "not resolved", "not measured"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of paired differences, and its interval; without one where there are fewer than two pairs."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> Numbers:
+    """Of all jobs that are done.
+
+    ValueError: an evaluation does not have what a measure asks for; one line that says what there is.
+    """
+    found: Numbers = {name: {arm: {} for arm in study.arms} for name in study.measures}
+    for job in jobs:
+        if not is_done(job, done, runs):
+            continue
+        parts = json.loads(job.products(runs)[1].read_text())["parts"] if job.evaluate else {}
+        of_run: Mapping[str, float] = {}
+        if any(measure.part == OF_RUN for measure in study.measures.values()):
+            of_run = read_run(runs / job.name).numbers
+        for name, measure in study.measures.items():
+            told = of_run if measure.part == OF_RUN else network_of(parts[measure.part])
+            found[name][job.arm][job.seed] = _number(name, measure, told)
+    return found
+
+
+def network_of(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a part says of the network: of the averaged weights where there are several."""
+    networks = part.get("networks", part)
+    return networks["averaged"] if "averaged" in networks else next(iter(networks.values()))
+
+
+def _number(name: str, measure: Measure, told: Any) -> float:
+    for key in measure.keys:
+        if not isinstance(told, Mapping) or key not in told:
+            there = ", ".join(told) if isinstance(told, Mapping) else f"{told!r}"
+            raise ValueError(f"measure {name!r}: {measure.part} has no {key!r}, there is {there}")
+        told = told[key]
+    if not isinstance(told, int | float) or not math.isfinite(told):
+        raise ValueError(f"measure {name!r}: {measure.part} {'.'.join(measure.keys)} is {told!r}, no finite number")
+    return float(told)
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """The deviation is that of the sample; None for one value."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
+    """Ours less theirs over the seeds that both have, with the 95 % interval by Student's t. None without a pair."""
+    differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    if not differences:
+        return None
+    mean, deviation = mean_and_deviation(differences)
+    if deviation is None:
+        return Difference(mean, None, None)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * deviation / math.sqrt(len(differences))
+    return Difference(mean, mean - half, mean + half)
+
+
+def judge(expected: Expected, study: Study, numbers: Numbers) -> tuple[Verdict, Difference | None]:
+    """Whether a claim's direction holds: the interval of the difference lies on its side of zero, or on the other."""
+    measure, found = study.measures[expected.measure], numbers[expected.measure]
+    difference = paired(found[expected.arm], found[expected.than])
+    if difference is None:
+        return "not measured", None
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return "not resolved", difference
+    return "holds" if (difference.mean > 0) == (measure.better == "higher") else "does not hold", difference

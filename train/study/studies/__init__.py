@@ -1,0 +1,1 @@
+"""The studies, a file each that sets STUDY."""

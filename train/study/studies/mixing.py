@@ -1,0 +1,35 @@
+"""Mixing methods against none: zhang2017mixup, yun2019cutmix and others, on part of CIFAR-10."""
+
+from train.study.declare import Arm, Expected, Measure, Scale, Study
+
+STUDY = Study(
+    question="Which mix helps, and in what: accuracy, likelihood, calibration, noise, one step of an attack?",
+    arms={
+        "ERM": Arm("baseline small"),
+        "label smoothing": Arm("baseline small_smoothed"),
+        "mixup": Arm("zhang2017mixup small"),
+        "mixup, per image": Arm("zhang2017mixup small", "--mix 'MixUp(alpha=0.2)'"),
+        "CutMix": Arm("yun2019cutmix small"),
+        "CutMix, per image": Arm("yun2019cutmix small", "--mix 'CutMix()'"),
+        "ResizeMix": Arm("baseline small", "--mix 'ResizeMix()'"),
+        "FMix": Arm("baseline small", "--mix 'FMix(per=\"batch\")'"),
+        "mixup or CutMix": Arm("baseline small", "--mix 'Choose([MixUp(), CutMix()])'"),
+    },
+    reference="ERM",
+    measures={
+        "accuracy": Measure("clean", ("accuracy",)),
+        "NLL": Measure("calibration", ("nll",), "lower", "number"),
+        "ECE": Measure("calibration", ("ece",), "lower"),
+        "noise 0.05": Measure("noise", ("white", "0.05")),
+        "FGSM 2/255": Measure("fgsm", ("2/255",)),
+    },
+    scales={
+        "cpu": Scale("--num_images 5000 --num_epochs 40", "--num_images 2000", (0, 1, 2)),
+        "gpu-hour": Scale("--num_epochs 60 --model preact_resnet18", "", (0, 1, 2)),
+    },
+    expected=(
+        Expected("1710.09412", "mixup generalises better than ERM", "mixup", "accuracy", "ERM"),
+        Expected("1710.09412", "mixup withstands one-step attacks better", "mixup", "FGSM 2/255", "ERM"),
+        Expected("1905.04899", "CutMix generalises better than mixup", "CutMix", "accuracy", "mixup"),
+    ),
+)
