@@ -6,11 +6,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mixdali import Mix
-from mixdali.checks import positive_int
+from mixdali.checks import fraction, growing, one_of, positive, positive_int
+from mixdali.methods.erasing import Erasing
 from mixdali.ranks import share_of
+
+from .augment.policies import Policy
+from .augment.sizes import INTERPOLATIONS, Interpolation, Progressive
 
 Device = Literal["auto", "cpu", "gpu"]
 Size = int | tuple[int, int]
+OnError = Literal["stop", "skip"]
+
+MEGAPIXELS = 256.0  # the most that an image may decode to, unless it is said otherwise
+KINDS = {
+    "auto_augment": "one of pipelines.augment, such as RandAugment()",
+    "erasing": "RandomErasing(...) or Cutout(...)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +57,10 @@ class ValGraph:
     dtype        "float32", "float16", or "uint8" for pixels from 0 to 255; None: float32.
     output_layout
                  "HWC": all images come as (N, H, W, 3).
+    interpolation
+                 how images are resized: "bilinear" or "bicubic", both with antialiasing.
+    crop_share   of image files: the middle crop's share of the shorter side, in (0, 1]. None: 7/8. In training with
+                 augment=False alone.
     """
 
     num_classes: int
@@ -56,8 +71,13 @@ class ValGraph:
     std: float | Sequence[float] | None = None
     dtype: Any = None
     output_layout: Literal["CHW", "HWC"] = "CHW"
+    interpolation: Interpolation = "bilinear"
+    crop_share: float | None = None
 
     def __post_init__(self) -> None:
+        one_of("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.crop_share is not None:
+            _share_above_0("crop_share", self.crop_share)
         object.__setattr__(self, "shard", self.share)
 
     @property
@@ -67,7 +87,7 @@ class ValGraph:
 
     @property
     def form(self) -> dict[str, Any]:
-        """The last four, as `mixdali.to_float` and mixes take them."""
+        """mean, std, dtype and output_layout, as `mixdali.to_float` and mixes take them."""
         return {name: getattr(self, name) for name in ("mean", "std", "dtype", "output_layout")}
 
 
@@ -78,15 +98,36 @@ class TrainGraph(ValGraph):
     mix          `mixdali.MixUp()`, ...; None: no mixing.
     smoothing    label smoothing in [0, 1].
     augment      False: no random crop and no flip.
-    color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1]
+    repeats      of image files: every image that an epoch shows comes so many times, each time augmented anew, to
+                 different shards where there are several; the epoch is as long as with 1 and shows as many images
+                 fewer (Hoffer et al., arXiv:1901.09335). The order is then that of an epoch of its own for each
+                 pipeline: a pipeline without the loader shows the same again.
+    crop_area    of image files: the random crop's share of the image's area is between these. None: (0.08, 1).
+    auto_augment random operations after crop and flip (`pipelines.augment`): `RandAugment()`, ... A DALI pipeline then
+                 needs `enable_conditionals=True`; the loaders see to it. None: none.
+    color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1], after that
                  (`pipelines.augment.color`).
+    erasing      `mixdali.RandomErasing()` or `mixdali.Cutout()`, of the mixed images; what is unmixed stays whole.
     """
 
     shard: tuple[int, int] | None = None
     mix: Mix | None = None
     smoothing: float = 0.0
     augment: bool = True
+    repeats: int = 1
+    crop_area: tuple[float, float] | None = None
+    auto_augment: Policy | None = None
     color_jitter: float = 0.0
+    erasing: Erasing | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive_int("repeats", self.repeats)
+        if self.crop_area is not None:
+            growing("crop_area", self.crop_area, _share_above_0)
+        for name, kind in (("auto_augment", Policy), ("erasing", Erasing)):
+            if not isinstance(getattr(self, name), kind | None):
+                raise TypeError(f"{name} must be {KINDS[name]} or None, got {getattr(self, name)!r:.80}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +139,51 @@ class ValArguments(ValGraph, Feed):
 class TrainArguments(TrainGraph, Feed):
     """Those of `train_loader`.
 
+    size         also a `pipelines.augment.Progressive`: another size in each epoch.
     seed         the same seed gives the same bytes, whatever the number of threads.
     """
 
+    size: Size | Progressive | None = None  # type: ignore[assignment]
     seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadFiles:
+    """What becomes of files that are no use, of loaders of files.
+
+    exclude      a list of files to leave out, one path a line, as `python -m mixdali.pipelines.check` writes it. The
+                 others keep their index. None: nothing is left out.
+    on_error     "stop": a file that cannot be decoded ends the run with its name. "skip": another image of the data set
+                 takes its place, with its own label, index and path, for the rest of the loader's life; a validation
+                 loader leaves it out. `loader.skipped` lists such files.
+    max_megapixels
+                 an image whose header says it has more is taken for one that cannot be decoded.
+    """
+
+    exclude: str | os.PathLike[str] | None = None
+    on_error: OnError = "stop"
+    max_megapixels: float = MEGAPIXELS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[misc]
+        one_of("on_error", self.on_error, ("stop", "skip"))
+        if not self.max_megapixels > 0:
+            raise ValueError(f"max_megapixels must be above 0, got {self.max_megapixels!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileValArguments(BadFiles, ValArguments):
+    """Those of `val_loader` for files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTrainArguments(BadFiles, TrainArguments):
+    """Those of `train_loader` for files."""
+
+
+def _share_above_0(name: str, value: Any) -> None:
+    fraction(name, value)
+    positive(name, value)
 
 
 def device_id(device: Device) -> int | None:

@@ -25,10 +25,12 @@ from mixdali.worlds.output import Output
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
 from .augment.augmix import augmix
 from .augment.color import color_jitter as jitter
+from .augment.operations import operate
 from .augment.resize import resize
+from .augment.sizes import Progressive
 from .loaders import check_source, make_train_loader, make_val_loader
 from .named import loader_of, pipeline_of
-from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .outputs import TRAIN, VAL, VIEWS, erased, needs, output_names, output_nodes
 from .resident import InOrder, TrainBatches, most_per_run
 from .sources.files import read_cifar
 from .sources.source import Source
@@ -58,7 +60,7 @@ def train_pipeline(
                  batches that a run makes, one after the other; batch_size is that of all together. More than one only
                  where one compiled operator makes them (`is_fused`), else ValueError: DALI's would mix across them.
     pixels       gives what `padded_pixels` makes of the source, which pipelines can share; None: it is made here.
-    outputs      with "view1" or "view2" DALI needs `enable_conditionals=True` too.
+    outputs      with "view1" or "view2", or with auto_augment, DALI needs `enable_conditionals=True` too.
     """
     pipeline = Pipeline.current()
     outputs = graph.outputs
@@ -77,12 +79,17 @@ def train_pipeline(
         parts = [name for name in parts if "plan" in outputs or not name.endswith(("lam", "share", "method"))]
         nodes = _read(drawn, ("images", *asked, *parts))
         seed = derive_seed(pipeline.seed, "shard", graph.share[0])
-        images = jitter(_resized(nodes["images"], source, graph), graph.color_jitter, seed=derive_seed(seed, "color"))
+        images = _resized(nodes["images"], source, graph)
+        images = operate(images, graph.auto_augment, derive_seed(seed, "auto_augment"))
+        images = jitter(images, graph.color_jitter, seed=derive_seed(seed, "color"))
         plan = Plan.of_parts({name.partition(".")[2]: nodes[name] for name in parts}) if parts else None
         made = nodes | {"unmixed": mixdali.to_float(images, **graph.form)}
-        made["images"] = made["unmixed"]
+        before = graph.form if graph.erasing is None else {}
         if graph.mix is not None and plan is not None:
-            made["images"] = graph.mix.apply(images, None, plan, **graph.form)[0]
+            mixed = graph.mix.apply(images, None, plan, **before)[0]
+        else:
+            mixed = mixdali.to_float(images, **before)
+        made["images"] = erased(mixed, graph.erasing, graph.form, epoch=first_epoch, seed=seed)
         for view in VIEWS:
             if view in outputs:
                 shown = augmix(images, severity=SEVERITY, seed=derive_seed(seed, view))
@@ -110,15 +117,15 @@ def train_loader(source: Source | str | os.PathLike[str], asked: TrainArguments)
     """
     source = _source(source, "train", asked)
     gpu, batches_per_run = run_settings(asked.batch_size, asked.num_threads, asked.device)["device_id"], 1
-    if is_fused(source, asked, gpu):
+    if not isinstance(asked.size, Progressive) and is_fused(source, asked, gpu):
         batches_per_run = most_per_run(asked.batch_size, _pixels(source).shape[1:])
     return make_train_loader(
         partial(train_pipeline, pixels=cache(partial(padded_pixels, source, asked.augment))),
         source,
         asked,
-        _sides(source, asked),
+        asked.size if isinstance(asked.size, Progressive) else _sides(source, asked),
         # Nothing is left to DALI's own generators, and the draws made here know the epoch: so one pipeline serves all.
-        continuous=not asked.color_jitter and not set(VIEWS) & set(asked.outputs),
+        continuous=not _is_drawn_by_dali(asked) and not isinstance(asked.size, Progressive),
         num_samples=len(source) // asked.share[1],
         batches_per_run=batches_per_run,
     )
@@ -141,6 +148,9 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "te
     if not isinstance(source, Source):
         source = read_cifar(source, split)
     _pixels(source)
+    for name, plain in (("crop_share", None), ("crop_area", None), ("repeats", 1)):
+        if getattr(asked, name, plain) != plain:
+            raise ValueError(f"{name} is of image files, got {getattr(asked, name)}; images in memory need {plain}")
     return check_source(source, asked)
 
 
@@ -223,8 +233,15 @@ def is_fused(source: Source, graph: TrainGraph, gpu: int | None) -> bool:
     gpu  DALI's device_id.
     """
     plain = gpu is None and find_spec("numba") is not None and _sides(source, graph) == _pixels(source).shape[1:3]
-    apart = {"plan.fill", "plan.scale", "plan.noise", *VIEWS} & {*_plan_parts(graph.mix), *graph.outputs}
-    return plain and not graph.color_jitter and not apart
+    apart = {"plan.fill", "plan.scale", "plan.noise"} & {*_plan_parts(graph.mix)}
+    return plain and not _is_drawn_by_dali(graph) and not apart
+
+
+@do_not_convert
+def _is_drawn_by_dali(graph: TrainGraph) -> bool:
+    """Whether anything is left to the random operators of DALI, whose draws do not know the epoch."""
+    operators = graph.auto_augment is not None or graph.erasing is not None or graph.color_jitter
+    return bool(operators or set(VIEWS) & set(graph.outputs))
 
 
 @do_not_convert
@@ -247,7 +264,9 @@ def _fused(drawn: TrainBatches, nodes: dict[str, DataNode], graph: TrainGraph) -
 def _resized(images: DataNode, source: Source, graph: ValGraph) -> DataNode:
     height, width, channels = _pixels(source).shape[1:]
     sides = _sides(source, graph)
-    return images if sides == (height, width) else resize(images, sides, channels=channels)
+    if sides == (height, width):
+        return images
+    return resize(images, sides, channels=channels, interpolation=graph.interpolation)
 
 
 def _sides(source: Source, graph: ValGraph) -> tuple[int, int]:

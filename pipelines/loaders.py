@@ -1,6 +1,6 @@
 """What the loaders of all pipelines have in common: from a pipeline and what is asked of it to a `mixdali.Loader`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -12,6 +12,8 @@ from mixdali.loading.sampling import check_shard
 from mixdali.worlds.output import Output
 
 from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, run_settings
+from .augment.sizes import Progressive
+from .check.guarded import Guard, GuardedLoader
 from .outputs import TRAIN, VAL, graph_settings, output_names
 from .sources.source import Source
 
@@ -20,41 +22,56 @@ def make_train_loader(
     pipeline: Callable[..., Pipeline],
     source: Source,
     asked: TrainArguments,
-    size: tuple[int, int],
+    size: tuple[int, int] | Progressive,
     *,
     continuous: bool,
+    guard: Guard | None = None,
     **settings: Any,
 ) -> Loader:
     """Every epoch anew, without the last partial batch.
 
     pipeline  takes the source and the fields of `TrainGraph`, those of every DALI pipeline, and `first_epoch`; with a
               setting `batches_per_run` that too.
-    size      (height, width) of what comes out.
+    size      (height, width) of what comes out, or that of each epoch.
     continuous
               False: every epoch from a seed of its own. True: from one seed, as the pipeline's draws know the epoch.
+    guard     of files: what becomes of those that are no use. The pipeline takes its `watch` too.
     settings  of the `Loader`.
     """
     names = output_names(asked.outputs, TRAIN, asked.mix)
-    make = _maker(pipeline, source, asked, TrainGraph, settings.get("batches_per_run", 1))
+    make = _maker(pipeline, source, asked, TrainGraph, guard, settings.get("batches_per_run", 1))
 
     def of_epoch(epoch: int, checkpoint: bytes | None) -> Pipeline:
         seed = derive_seed(asked.seed, "epoch", 0 if continuous else epoch)
-        return make(seed=seed, first_epoch=epoch, checkpoint=checkpoint)
+        sides = {"size": size.at(epoch)} if isinstance(size, Progressive) else {}
+        return make(seed=seed, first_epoch=epoch, checkpoint=checkpoint, **sides)
 
     facts = {field.name: getattr(asked, field.name) for field in fields(TrainGraph) if field.name != "outputs"}
     facts |= {"size": size} | _form_facts(asked)
-    return Loader(of_epoch, names, continuous=continuous, facts=facts, **settings)
+    return _loader(of_epoch, names, guard, continuous=continuous, facts=facts, **settings)
 
 
-def make_val_loader(pipeline: Callable[..., Pipeline], source: Source, asked: ValArguments, **settings: Any) -> Loader:
+def make_val_loader(
+    pipeline: Callable[..., Pipeline],
+    source: Source,
+    asked: ValArguments,
+    guard: Guard | None = None,
+    **settings: Any,
+) -> Loader:
     """Every image once and in order. Arguments as in `make_train_loader`, of `ValGraph` and without `first_epoch`."""
     names = output_names(asked.outputs, VAL)
-    make = _maker(pipeline, source, asked, ValGraph)
+    make = _maker(pipeline, source, asked, ValGraph, guard)
 
     def of_epoch(epoch: int, checkpoint: bytes | None) -> Pipeline:
         return make(checkpoint=checkpoint)
 
-    return Loader(of_epoch, names, last_batch="partial", continuous=True, **settings)
+    return _loader(of_epoch, names, guard, last_batch="partial", continuous=True, **settings)
+
+
+def _loader(of_epoch: Callable[..., Pipeline], names: Sequence[str], guard: Guard | None, **settings: Any) -> Loader:
+    if guard is None:
+        return Loader(of_epoch, names, **settings)
+    return GuardedLoader(of_epoch, names, guard=guard, **settings)
 
 
 def check_source(source: Source, graph: ValGraph) -> Source:
@@ -79,10 +96,15 @@ def _maker(
     source: Source,
     asked: TrainArguments | ValArguments,
     graph: type[ValGraph],
+    guard: Guard | None,
     batches_per_run: int = 1,
 ) -> Callable[..., Pipeline]:
     settings: dict[str, Any] = {field.name: getattr(asked, field.name) for field in fields(graph)}
-    settings |= graph_settings(asked.outputs) | run_settings(asked.batch_size, asked.num_threads, asked.device)
+    settings |= graph_settings(asked.outputs, getattr(asked, "auto_augment", None)) | run_settings(
+        asked.batch_size, asked.num_threads, asked.device
+    )
     if batches_per_run > 1:
         settings |= {"batch_size": asked.batch_size * batches_per_run, "batches_per_run": batches_per_run}
-    return partial(pipeline, source, **settings)
+    if guard is None:
+        return partial(pipeline, source, **settings)
+    return lambda **more: pipeline(guard.source, watch=guard.watch, **settings, **more)

@@ -7,6 +7,10 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 import mixdali
+from mixdali import derive_seed
+from mixdali.methods.erasing import Erasing
+
+from .augment.policies import Policy
 
 TRAIN = ("images", "targets", "labels", "index", "path", "unmixed", "view1", "view2", "plan")
 VAL = ("images", "targets", "labels", "index", "path")
@@ -57,6 +61,7 @@ def output_nodes(
     form: Mapping[str, Any],
     smoothing: float = 0.0,
     mix: mixdali.Mix | None = None,
+    erasing: Erasing | None = None,
     epoch: DataNode | None = None,
     seed: int = 0,
 ) -> tuple[DataNode, ...]:
@@ -64,24 +69,36 @@ def output_nodes(
 
     nodes  what `needs` asked for, "images" uint8 HWC, "labels", "index" and "path" one integer an image; and the views.
     form   what images are handed out in: of `pipelines.arguments.ValGraph`.
-    epoch  for a mix that changes with it.
-    seed   the mix's.
+    epoch  for a mix or an erasing that changes with it.
+    seed   of both.
     """
     images = nodes["images"]
     made: dict[str, DataNode] = dict(nodes)
     targets = mixdali.one_hot(nodes["labels"], num_classes, smoothing) if "targets" in names else None
-    if "unmixed" in names or mix is None:
+    before = form if erasing is None else {}
+    if "unmixed" in names or (mix is None and erasing is None):
         made["unmixed"] = mixdali.to_float(images, **form)
     made |= {view: mixdali.to_float(nodes[view], layout="CHW", **form) for view in VIEWS if view in nodes}
     if mix is None:
-        made["images"], made["targets"] = made["unmixed"], targets
+        mixed = mixdali.to_float(images) if erasing is not None else made["unmixed"]
+        made["targets"] = targets
     else:
         plan = mix.draw(images, targets=nodes.get("labels"), rng=seed, epoch=epoch)
-        made["images"], made["targets"] = mix.apply(images, targets, plan, **form)
+        mixed, made["targets"] = mix.apply(images, targets, plan, **before)
         made |= {f"plan.{name}": value for name, value in plan.parts().items()}
+    made["images"] = erased(mixed, erasing, form, epoch=epoch, seed=seed)
     return tuple(made[name].gpu() if images.device == "gpu" else made[name] for name in names)
 
 
-def graph_settings(outputs: Sequence[str]) -> dict[str, bool]:
-    """What DALI must be told to build these outputs."""
-    return {"enable_conditionals": True} if set(VIEWS) & set(outputs) else {}
+def erased(images: DataNode, erasing: Erasing | None, form: Mapping[str, Any], *, epoch: Any, seed: int) -> DataNode:
+    """float CHW in [0, 1] -> the same after the erasing, in this form; without an erasing they have it already."""
+    if erasing is None:
+        return images
+    plan = erasing.draw(images, rng=derive_seed(seed, "erasing"), epoch=epoch, layout="CHW")
+    return erasing.apply(images, None, plan, layout="CHW", **form)[0]
+
+
+def graph_settings(outputs: Sequence[str], auto_augment: Policy | None = None) -> dict[str, bool]:
+    """What DALI must be told to build these outputs, after these operations."""
+    conditional = set(VIEWS) & set(outputs) or auto_augment is not None
+    return {"enable_conditionals": True} if conditional else {}

@@ -22,16 +22,17 @@ TABLE = """
     mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping mixdali/prepare
     mixdali
 
-    pipelines/arguments.py pipelines/show pipelines/sources pipelines/augment
+    pipelines/augment pipelines/arguments.py pipelines/show pipelines/sources
+    pipelines/check
     pipelines
     pipelines/bench pipelines/bench/contestants
 
-    train/models train/attacks train/optim train/machine train/files
+    train/machine train/models train/attacks train/optim train/files
     train/objectives/parts train/objectives
     train/data/labels train/data/streams
     train/recipe.py train/recipes
     train/data train/show train/loop train/cli
-    train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare
+    train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare train/export
     train/study/declare.py train/study/studies train/study
     train/generator train/autoencoder
     train/bench train/killed
@@ -58,6 +59,7 @@ ALLOWED = {
     "pipelines": {DALI, "numpy", "PIL"},
     "pipelines/show/pictures.py": {"matplotlib", "numpy"},
     "pipelines/augment/resampling.py": {DALI, "llvmlite", "numba", "numpy"},
+    **{f"pipelines/augment/{name}.py": set() for name in ("__init__", "policies", "sizes")},
     "pipelines/bench/cli.py": {"matplotlib", "rich"},
     "pipelines/bench/report.py": {"matplotlib", "rich"},
     "pipelines/bench/scaling_report.py": {"matplotlib", "numpy", "rich"},

@@ -15,6 +15,10 @@ import tyro
 import mixdali
 from mixdali import Mix
 from mixdali.checks import one_of, require
+from mixdali.methods.erasing import Erasing
+from pipelines import augment
+from pipelines.augment import Policy, Progressive
+from pipelines.augment.sizes import Interpolation
 from pipelines.expressions import describe, fits, setting_hints
 from train import attacks, objectives, optim
 from train.attacks.robust import Robust
@@ -31,7 +35,7 @@ from train.optim.averaging import Buffers
 from train.optim.optimizers import SGD, Decayed, Optimizer
 from train.optim.schedules import Schedule
 
-HOMES = (mixdali, attacks, objectives, optim, streams, noise, densities)
+HOMES = (mixdali, augment, attacks, objectives, optim, streams, noise, densities)
 """The modules whose public names are what recipes are made of."""
 
 Data = Literal["cifar", "imagenet"]
@@ -123,6 +127,9 @@ class Recipe:
     ("layers"); or only tensors with two axes and more ("matrices")."""
     clip_norm: float | None = None
     """Gradients of a step whose L2 norm, over all parameters together, is larger are scaled down to it."""
+    layer_decay: float | None = None
+    """The rate of each layer by that of the next one, so that the first ones move least; of networks of timm. None: one
+    rate for all."""
     schedule: Schedule
     """How the learning rate moves."""
     mix: Mix | None = None
@@ -139,10 +146,26 @@ class Recipe:
     """Running means and variances beside the averaged weights: averages too, or those of the network ("live")."""
     size: tuple[int, int] | None = None
     """Height and width of the training images; None is the pipeline's own (32 x 32, 224 x 224)."""
+    progressive: Progressive | None = None
+    """Sides of the training images by epoch, in place of `size`."""
+    test_size: tuple[int, int] | None = None
+    """Height and width of held-out images; None: `size`, or with `progressive` its largest side."""
+    interpolation: Interpolation = "bilinear"
+    """How images are resized, in training and after: "bilinear" or "bicubic"."""
     augment: bool = True
     """Random crop and flip."""
+    repeats: int = 1
+    """An epoch of image files shows every image so many times, each time augmented anew, and as many images fewer."""
+    crop_area: tuple[float, float] | None = None
+    """Least and greatest share of an image file that a random crop shows; None: 0.08 and 1."""
+    crop_share: float | None = None
+    """Share of the shorter side of a held-out image file that its middle crop shows; None: 7/8."""
+    auto_augment: Policy | None = None
+    """Random operations after crop and flip, such as those of RandAugment."""
     color_jitter: float = 0.0
     """Brightness, contrast and saturation of the training images change by up to this share each."""
+    erasing: Erasing | None = None
+    """A box of the mixed images is covered."""
     weights: str | None = None
     """File of weights to start from: a last.pt or best.pt of another run, or a state_dict of the network. What has
     another number of classes begins anew."""
@@ -174,6 +197,11 @@ class Recipe:
     """Number format of the forward pass; auto takes the fastest safe one the device computes natively."""
     sync_batch_norm: bool = False
     """In several processes batch norms take their statistics over all processes' batches; needs GPUs."""
+    tf32: bool = False
+    """Products of float32 numbers on a GPU keep 10 bits of them (TF32), which is faster. Attacks never do so."""
+    nonfinite: Literal["stop", "skip"] = "stop"
+    """A loss or a gradient that is no finite number: end the run at the last checkpoint, or leave out the step and
+    count it. To look costs a moment of waiting for the device in every step that might be left out."""
     compile: bool = False
     """Compile the network (torch.compile, which needs a C++ compiler): half a minute at the start, then about a tenth
     less time a step of the small networks on a CPU."""
@@ -184,7 +212,7 @@ class Recipe:
         for name, hint in setting_hints(Recipe).items():
             value = getattr(self, name)
             require(fits(value, hint), name, f"{value!r:.80}", f"must be {describe(hint, {})}")
-        for name in ("num_epochs", "batch_size", "lr", "evaluate_every"):
+        for name in ("num_epochs", "batch_size", "lr", "evaluate_every", "repeats"):
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
@@ -203,8 +231,17 @@ class Recipe:
         split = 0 <= self.validation < 1 or (self.validation > 0 and self.validation % 1 == 0)
         require(split, "validation", self.validation, "must be a share below 1 or a number of images")
         split_batch(self.streams, self.batch_size)
-        if self.size is not None:
-            require(min(self.size) > 0, "size", self.size, "must be a positive height and width")
+        for name in ("size", "test_size"):
+            sides = getattr(self, name)
+            if sides is not None:
+                require(min(sides) > 0, name, sides, "must be a positive height and width")
+        if self.progressive is not None:
+            require(self.size is None, "size", self.size, "must be None beside progressive")
+        if self.erasing is not None:
+            rule = "must be None with streams, whose images are mixed later"
+            require(not self.streams, "erasing", type(self.erasing).__name__, rule)
+        if self.layer_decay is not None:
+            require(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "must be in (0, 1], or None")
         self.schedule.check(self.num_epochs)
 
     def settings_digest(self) -> str:
@@ -223,6 +260,13 @@ class Recipe:
     def own_claim(self) -> Claim | None:
         """The paper's number for this very recipe; None for one that was changed in any field since."""
         return self.claim if self.claim is not None and self.claim.of == self.settings_digest() else None
+
+    @property
+    def held_out_size(self) -> tuple[int, int] | None:
+        """Height and width of held-out images; None is the pipeline's own."""
+        if self.test_size is not None or self.progressive is None:
+            return self.size if self.test_size is None else self.test_size
+        return (self.progressive.largest, self.progressive.largest)
 
 
 def _whole(plain: Any) -> Any:

@@ -18,7 +18,8 @@ PIPELINES = {
     "Image files": "imagenet: train_loader val_loader train_pipeline val_pipeline",
     "Sources": "sources.source: Source",
     "Readers": "sources.files: read_cifar read_folder",
-    "Augmentation": "augment.resize: resize; augment.color: color_jitter; augment.augmix: augmix",
+    "Augmentation": "augment.resize: resize; augment.color: color_jitter; augment.augmix: augmix; "
+    "augment: RandAugment AutoAugment TrivialAugment ThreeAugment Progressive Policy",
 }
 
 

@@ -7,6 +7,10 @@ import numpy as np
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
+from mixdali.checks import one_of
+
+from .sizes import INTERPOLATIONS, Interpolation
+
 FULL = (0.0, 0.0, 1.0, 1.0)
 
 
@@ -17,19 +21,23 @@ def resize(
     *,
     relative: bool = False,
     channels: int = 3,
+    interpolation: Interpolation = "bilinear",
 ) -> DataNode:
-    """uint8 HWC of any size -> the same of size (height, width): bilinear, with antialiasing.
+    """uint8 HWC of any size -> the same of size (height, width), with antialiasing.
 
     region    (4,) float32, y0, x0, y1, x1: the part of the image that is resized; None: all of it. With x1 < x0 the
               image is mirrored.
     relative  the region is a share of the sides, from 0 to 1; else it is in pixels.
     channels  C of the images.
+    interpolation
+              "bilinear" or "bicubic".
 
-    On a CPU with numba this is three to eight times as fast as `fn.resize`, and gives the same to the bit.
+    Bilinear on a CPU with numba this is three to eight times as fast as `fn.resize`, and gives the same to the bit.
     """
     if region is None:
         region, relative = types.Constant(np.array(FULL, np.float32)), True
-    if _has_kernel(images, channels):
+    one_of("interpolation", interpolation, INTERPOLATIONS)
+    if interpolation == "bilinear" and _has_kernel(images, channels):
         from . import resampling
 
         return fn.reshape(resampling.resize(images, (*size, channels), region, relative), layout="HWC")
@@ -39,7 +47,7 @@ def resize(
         roi_start=region[:2],
         roi_end=region[2:],
         roi_relative=relative,
-        interp_type=types.INTERP_LINEAR,
+        interp_type=types.INTERP_CUBIC if interpolation == "bicubic" else types.INTERP_LINEAR,
         antialias=True,
     )
 

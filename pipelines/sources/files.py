@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from .exclude import are_listed
 from .pickles import load_pickle
 from .source import Source
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pnm", ".ppm", ".pgm", ".jp2")
+from .splits import LAYOUT, Split, find_splits, no_class_folders
+from .walk import EXTENSIONS, find_folder, images_below, listing, subfolders
 
 _CIFAR10 = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"], "meta": ["batches.meta"]}
 _CIFAR100 = {"train": ["train"], "test": ["test"], "meta": ["meta"]}
 _CIFAR_NAMES = "data_batch_1 to data_batch_5, test_batch, batches.meta (CIFAR-10) or train, test, meta (CIFAR-100)"
-_FOLDER_LAYOUT = "ROOT/train/CLASS/image.jpg and ROOT/val/CLASS/image.jpg, or ROOT/CLASS/image.jpg"
 
 
 def find_kind(root: str | os.PathLike[str]) -> Literal["cifar", "imagenet"]:
@@ -26,14 +27,13 @@ def find_kind(root: str | os.PathLike[str]) -> Literal["cifar", "imagenet"]:
 
     Raises FileNotFoundError or NotADirectoryError if it is no folder, ValueError if it holds neither.
     """
-    folder = _folder(root)
+    folder = find_folder(root)
     if holds_pickles(folder):
         return "cifar"
-    if any(_subfolders(split) for split in (folder, folder / "train", folder / "val")):
+    if subfolders(folder):
         return "imagenet"
     raise ValueError(
-        f"{folder} holds neither CIFAR's pickles ({_CIFAR_NAMES}) nor class folders ({_FOLDER_LAYOUT}); "
-        f"found {_listing(folder)}"
+        f"{folder} holds neither CIFAR's pickles ({_CIFAR_NAMES}) nor class folders ({LAYOUT}); found {listing(folder)}"
     )
 
 
@@ -51,7 +51,7 @@ def read_cifar(root: str | os.PathLike[str], split: Literal["train", "test"]) ->
     """
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-    folder = _cifar_folder(_folder(root))
+    folder = _cifar_folder(find_folder(root))
     names = _cifar_names(folder)
     paths = [folder / name for name in names["meta"] + names[split]]
     missing = [path.name for path in paths if not path.is_file()]
@@ -70,43 +70,64 @@ def read_cifar(root: str | os.PathLike[str], split: Literal["train", "test"]) ->
     return Source(items, np.concatenate([labels for _, labels in batches]), classes)
 
 
-def read_folder(root: str | os.PathLike[str], split: Literal["train", "val"]) -> Source:
+def read_folder(
+    root: str | os.PathLike[str],
+    split: Split,
+    *,
+    whole: bool = False,
+    exclude: Collection[str] = (),
+    keep_empty: bool = False,
+) -> Source:
     """An image folder: path and class of each image in ROOT/SPLIT/CLASS, or in ROOT/CLASS where there are no splits.
+
+    The folders of a split are found by `find_splits`. Without splits everything is to train on; "val" is refused, but
+    with `whole`, for a folder that is a test set as a whole.
 
     Classes are numbered by sorted name, as torchvision's ImageFolder does; those of val are those of train, if that is
     there. Folders inside a class folder belong to it. Files with other endings than EXTENSIONS (in any case) are passed
-    over, and so is whatever has a name that begins with a dot.
+    over, and so is whatever has a name that begins with a dot. Those that `exclude` names, as `exclude.read_list` gives
+    them, are left out, and the others keep their index.
     Raises FileNotFoundError for a missing folder, ValueError if there are no class folders, class folders without
-    images, classes that train does not have, or empty files.
+    images, classes that train does not have, or empty files, unless `keep_empty`.
     """
     if split not in ("train", "val"):
         raise ValueError(f"split must be 'train' or 'val', got {split!r}")
-    root = _folder(root)
-    folder, classes = _split_folder(root, split)
-    own = _subfolders(folder)
+    splits = find_splits(find_folder(root))
+    folder = splits.folder(split, whole=whole)
+    own = subfolders(folder)
     if not own:
-        loose = any(name.lower().endswith(EXTENSIONS) for name in os.listdir(folder))
-        kind = "images but no class folders" if loose else "no class folders"
-        raise ValueError(f"{folder} holds {kind}; the layout must be {_FOLDER_LAYOUT}; found {_listing(folder)}")
+        raise ValueError(no_class_folders(folder, split))
+    classes = own if splits.train is None else subfolders(splits.train) or own
     unknown = sorted(set(own) - set(classes))
     if unknown:
         raise ValueError(
-            f"{folder / unknown[0]} is a class that {root / 'train'} does not have ({len(unknown)} such folders); "
+            f"{folder / unknown[0]} is a class that {splits.train} does not have ({len(unknown)} such folders); "
             f"remove it or add it there"
         )
-    found = {name: _images(folder / name) for name in own}
+    found = {name: images_below(folder / name) for name in own}
     bare = [name for name in own if not found[name][0]]
     if bare:
         raise ValueError(
             f"{folder / bare[0]} holds no images ({len(bare)} such class folders of {len(own)}); "
             f"remove it or add files ending in {' '.join(EXTENSIONS)}"
         )
-    empty = [path for _, paths in found.values() for path in paths]
-    if empty:
-        raise ValueError(f"{empty[0]} is empty or a broken link ({len(empty)} such files); fetch or remove it")
+    listed = set(exclude)
+    if not keep_empty:
+        empty = [path for _, paths in found.values() for path in paths]
+        _check_empty([path for path, left_out in zip(empty, are_listed(empty, listed), strict=True) if not left_out])
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.repeat([numbers[name] for name in own], [len(found[name][0]) for name in own])
-    return Source([path for paths, _ in found.values() for path in paths], labels, tuple(classes))
+    return leave_out(Source([path for paths, _ in found.values() for path in paths], labels, tuple(classes)), listed)
+
+
+def leave_out(source: Source, listed: Collection[str]) -> Source:
+    """A source of files without those that are listed. ValueError if none is left."""
+    if not listed:
+        return source
+    kept = ~np.array(are_listed(source.items, listed), dtype=bool)
+    if not kept.any():
+        raise ValueError(f"exclude names all of the {len(source)} images")
+    return source if kept.all() else source.select(kept)
 
 
 def read_images(root: str | os.PathLike[str]) -> Source:
@@ -114,35 +135,20 @@ def read_images(root: str | os.PathLike[str]) -> Source:
 
     For images of no class. What counts as an image, and the errors, are as in `read_folder`.
     """
-    root = _folder(root)
-    paths, empty = _images(root / "train" if (root / "train").is_dir() else root)
-    if empty:
-        raise ValueError(f"{empty[0]} is empty or a broken link ({len(empty)} such files); fetch or remove it")
+    root = find_folder(root)
+    paths, empty = images_below(find_splits(root).train or root)
+    _check_empty(empty)
     if not paths:
-        raise ValueError(f"{root} holds no images: no file ends in {' '.join(EXTENSIONS)}; found {_listing(root)}")
+        raise ValueError(f"{root} holds no images: no file ends in {' '.join(EXTENSIONS)}; found {listing(root)}")
     return Source(paths, np.zeros(len(paths), np.int32))
 
 
-def _folder(root: str | os.PathLike[str]) -> Path:
-    folder = Path(root).expanduser().absolute()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise NotADirectoryError(f"{folder} is a file; unpack it if it is an archive, and give the folder")
-    raise FileNotFoundError(f"there is no folder {folder}; give the folder that holds the data set")
-
-
-def _subfolders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _listing(folder: Path) -> str:
-    names = sorted(os.listdir(folder))
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return shown or "nothing"
+def _check_empty(paths: list[str]) -> None:
+    if paths:
+        raise ValueError(
+            f"{paths[0]} is empty or a broken link ({len(paths)} such files); fetch or remove it, or leave it out "
+            "with exclude"
+        )
 
 
 def _cifar_names(folder: Path) -> dict[str, list[str]]:
@@ -158,7 +164,7 @@ def _cifar_names(folder: Path) -> dict[str, list[str]]:
 def _cifar_folders(folder: Path) -> list[Path]:
     if _cifar_names(folder):
         return [folder]
-    return [folder / name for name in _subfolders(folder) if _cifar_names(folder / name)]
+    return [folder / name for name in subfolders(folder) if _cifar_names(folder / name)]
 
 
 def _cifar_folder(folder: Path) -> Path:
@@ -166,7 +172,7 @@ def _cifar_folder(folder: Path) -> Path:
     if not found:
         raise FileNotFoundError(
             f"no CIFAR pickles in {folder}: looked there and one folder below for {_CIFAR_NAMES}; "
-            f"found {_listing(folder)}"
+            f"found {listing(folder)}"
         )
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
@@ -207,41 +213,3 @@ def _batch(path: Path, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
         wrong = numbers.min() if numbers.min() < 0 else numbers.max()
         raise ValueError(f"{path} has the label {wrong}, but batches.meta or meta names {num_classes} classes")
     return data.reshape(-1, 3, side, side).transpose(0, 2, 3, 1), numbers
-
-
-def _split_folder(root: Path, split: str) -> tuple[Path, list[str]]:
-    """The folder of class folders, and the classes that its labels count through."""
-    train = root / "train"
-    if not train.is_dir() and not (root / "val").is_dir():
-        return root, _subfolders(root)
-    if not (root / split).is_dir():
-        raise FileNotFoundError(f"{root} has no folder {split}; the layout must be {_FOLDER_LAYOUT}")
-    return root / split, _subfolders(train) or _subfolders(root / split)
-
-
-def _images(folder: Path) -> tuple[list[str], list[str]]:
-    """Paths of the images of a class, ordered by folder and then by name, and of those among them that are empty."""
-    found: dict[str, list[str]] = {}
-    empty: list[str] = []
-    waiting = [str(folder)]
-    while waiting:
-        here = waiting.pop()
-        names = found[here] = []
-        with os.scandir(here) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    waiting.append(entry.path)
-                elif entry.name.lower().endswith(EXTENSIONS):
-                    names.append(entry.name)
-                    if not _size(entry):
-                        empty.append(entry.path)
-    return [os.path.join(here, name) for here in sorted(found) for name in sorted(found[here])], sorted(empty)
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except FileNotFoundError:  # a link that leads nowhere
-        return 0

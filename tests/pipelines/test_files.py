@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 from torchvision.datasets import CIFAR10, ImageFolder
 
 from pipelines.sources.files import find_kind, read_cifar, read_folder
 from pipelines.sources.pickles import dump_pickle, load_pickle
+from pipelines.sources.sort_val import main as sort_val
+from pipelines.sources.splits import find_splits
 
 SharedData = Callable[[str], Path]
 CIFAR10_ARCHIVE = "cifar10/cifar-10-python.tar.xz"
@@ -240,6 +243,73 @@ def test_empty_files_and_broken_links_are_named_and_counted(tmp_path: Path) -> N
     (tmp_path / "bee/4.jpg").symlink_to(tmp_path / "gone.jpg")
     with pytest.raises(ValueError, match=r"ant/2\.jpg is empty or a broken link \(2 such files\)"):
         read_folder(tmp_path, "train")
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "Test"), ("TRAINING", "valid"), ("train", "validation")])
+def test_splits_are_known_by_their_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    write_images(tmp_path, f"{names[0]}/ant/1.jpg", f"{names[0]}/bee/2.jpg", f"{names[1]}/bee/3.jpg", "notes/x.txt")
+    train, val = read_folder(tmp_path, "train"), read_folder(tmp_path, "val")
+    assert (len(train), train.classes) == (2, ("ant", "bee"))
+    assert (list(val.items), val.labels.tolist()) == ([str(tmp_path / names[1] / "bee/3.jpg")], [1])
+    said = find_splits(tmp_path).describe(2, 1, 2)
+    assert said == f"2 training images in 2 classes ({names[0]}/), 1 to validate on ({names[1]}/)"
+
+
+def test_a_test_folder_beside_val_is_told_and_left_alone(tmp_path: Path) -> None:
+    write_images(tmp_path, "train/ant/1.jpg", "val/ant/2.jpg", "test/3.jpg")
+    assert list(read_folder(tmp_path, "val").items) == [str(tmp_path / "val/ant/2.jpg")]
+    assert find_splits(tmp_path).describe(1, 1, 1).endswith("; test/ is not used")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    write_images(tmp_path, "car/1.jpg", "plane/1.jpg", "train/1.jpg")
+    assert read_folder(tmp_path, "train").classes == ("car", "plane", "train")
+
+
+def test_without_splits_nothing_is_validated_on_what_is_trained_on(tmp_path: Path) -> None:
+    write_images(tmp_path, "ant/1.jpg", "bee/1.jpg")
+    with pytest.raises(ValueError, match=r"has no folder val: .* or hold a share of them out, .* --validation 0\.1"):
+        read_folder(tmp_path, "val")
+    assert len(read_folder(tmp_path, "val", whole=True)) == 2
+    (tmp_path / "test" / "ant").mkdir(parents=True)
+    with pytest.raises(ValueError, match="holds test and neither train nor val"):
+        read_folder(tmp_path, "train")
+
+
+def test_two_folders_of_one_meaning_are_not_guessed_between(tmp_path: Path) -> None:
+    write_images(tmp_path, "train/ant/1.jpg", "Training/ant/1.jpg")
+    with pytest.raises(ValueError, match="holds Training and train, which all stand for train; keep one"):
+        read_folder(tmp_path, "train")
+
+
+@pytest.mark.parametrize("labels", ["table", "kit"])
+def test_imagenets_flat_validation_folder_is_refused_with_the_command_that_sorts_it(
+    tmp_path: Path, labels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    val, names = tmp_path / "data/val", [f"ILSVRC2012_val_{n:08}" for n in (1, 2, 3)]
+    write_images(tmp_path / "data", "train/n01/1.JPEG", "train/n02/1.JPEG", *(f"val/{name}.JPEG" for name in names))
+    with pytest.raises(ValueError, match=r"sorted by python -m mixdali\.pipelines\.sources\.sort_val \S+/val LABELS"):
+        read_folder(tmp_path / "data", "val")
+    truth = tmp_path / "LOC_val_solution.csv"
+    truth.write_text("ImageId,PredictionString\n" + f"{names[0]},n02 1 2 3 4 \n{names[1]},n01 0 0 9 9 n01 1 1 2 2\n")
+    assert sort_val([str(val), str(truth)]) == 2
+    assert "does not tell the class of ILSVRC2012_val_00000003.JPEG (1 such images)" in capsys.readouterr().err
+    assert len(list(val.glob("*.JPEG"))) == 3
+    truth.write_text(truth.read_text() + f"{names[2]},n02 1 2 3 4\n")
+    if labels == "kit":
+        kit = tmp_path / "kit" / "data"
+        kit.mkdir(parents=True)
+        (kit / "ILSVRC2012_validation_ground_truth.txt").write_text("7\n3\n7\n")
+        synsets = np.array([(3, "n01"), (7, "n02")], dtype=[("ILSVRC2012_ID", object), ("WNID", object)])
+        savemat(kit / "meta.mat", {"synsets": synsets})
+    assert sort_val([str(val), str(truth if labels == "table" else tmp_path / "kit")]) == 0
+    assert "3 images moved into 2 class folders" in capsys.readouterr().out
+    source = read_folder(tmp_path / "data", "val")
+    assert [(Path(path).stem, label) for path, label in zip(source.items, source.labels.tolist(), strict=True)] == [
+        (names[1], 0),
+        (names[0], 1),
+        (names[2], 1),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import csv
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from torchvision import transforms
 import mixdali
 from mixdali import Choose, CutMix, MixUp
 from pipelines import imagenet
-from pipelines.check import undecodable
+from pipelines.check.children import undecodable
 from pipelines.sources.files import read_folder
 from pipelines.sources.source import Source
 
@@ -193,16 +191,6 @@ def test_mistakes_get_one_clear_line(folder: Path) -> None:
         imagenet.val_loader(Source(np.zeros((3, 4, 4, 3), np.uint8), [0, 1, 2]), batch_size=1, num_classes=3)
 
 
-def test_a_file_that_cannot_be_decoded_stops_the_run_and_can_be_found(folder: Path, tmp_path: Path) -> None:
-    good = folder / "train" / "a" / "000.jpg"
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(good.read_bytes()[:200])
-    source = Source([str(good), str(broken)], [0, 1])
-    with pytest.raises(ValueError, match=r"pipelines\.check"):
-        next(iter(imagenet.train_loader(source, batch_size=2, num_classes=2, size=16)))
-    assert list(undecodable([str(good), str(broken), str(good)])) == [str(broken)]
-
-
 def test_data_that_are_removed_meanwhile_are_named_in_one_line(folder: Path, tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.jpg" for number in range(16)]
     for path in paths:
@@ -213,19 +201,6 @@ def test_data_that_are_removed_meanwhile_are_named_in_one_line(folder: Path, tmp
         path.unlink()
     with pytest.raises(OSError, match=r"^the data cannot be read: [^\n]*/\d+\.jpg[^\n]*; is it still there[^\n]*$"):
         list(batches)
-
-
-def test_the_check_of_a_folder_as_a_command(folder: Path, tmp_path: Path) -> None:
-    def check(where: Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "pipelines.check", where], capture_output=True, text=True)
-
-    fine = check(folder)
-    assert (fine.returncode, fine.stdout) == (0, "")
-    assert "0 of 34 images" in fine.stderr
-    (tmp_path / "text.JPEG").write_text("no image")
-    bad = check(tmp_path)
-    assert (bad.returncode, bad.stdout) == (1, f"{tmp_path / 'text.JPEG'}\n")
-    assert check(tmp_path / "nowhere").stderr.strip() == f"there is no folder {tmp_path / 'nowhere'}"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow grumbles about what it opens

@@ -65,6 +65,11 @@ def test_it_trains_three_steps_at_a_hundredth_of_its_size(recipe: Recipe) -> Non
         batch_size=8,
         num_images=None,
         size=None if recipe.data == "cifar" else (32, 32),
+        progressive=None,
+        test_size=None,
+        crop_area=None,
+        repeats=1,
+        crop_share=None,
         precision="float32",
         streams=tuple(replace(stream, root="gaussian", share=min(stream.share, 0.5)) for stream in recipe.streams),
     )

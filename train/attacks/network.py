@@ -9,6 +9,8 @@ from typing import Any, Literal
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from train.machine.precision import tf32
+
 BatchNorm = Literal["eval", "train", "frozen"]
 """eval: the running averages normalise, and the network is in evaluation mode. train: the statistics of the batch
 normalise and move the averages, as in training. frozen: the statistics of the batch normalise, the averages stay."""
@@ -16,7 +18,7 @@ normalise and move the averages, as in training. frozen: the statistics of the b
 
 @contextmanager
 def attacked(model: nn.Module, batch_norm: BatchNorm) -> Iterator[nn.Module]:
-    """The network to attack: its parameters take no gradient, and no process waits for another.
+    """The network to attack: its parameters take no gradient, no process waits for another, and float32 is whole.
 
     Args:
         model: may be wrapped in DistributedDataParallel, compiled, or both.
@@ -25,7 +27,7 @@ def attacked(model: nn.Module, batch_norm: BatchNorm) -> Iterator[nn.Module]:
     """
     network = undistributed(model)
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    with in_mode(network, batch_norm):
+    with in_mode(network, batch_norm), tf32(False):
         try:
             # Compiled networks compute gradients of all that takes one; and autocast remembers copies of such
             # parameters, which would outlive the block.

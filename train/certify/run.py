@@ -26,7 +26,7 @@ from train.loop.held_out import to_device
 from train.machine.circumstances import circumstances
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import World, open_world
-from train.machine.precision import resolve_precision
+from train.machine.precision import resolve_precision, tf32
 from train.machine.run import Run
 from train.machine.stop import Stop, Stopped, stop_on_signals
 from train.objectives.gaussian import Smoothed
@@ -55,7 +55,7 @@ def certify(asked: Arguments, console: Console) -> int:
         ValueError, FileNotFoundError: one line for the user.
     """
     path = checkpoint.find(asked.checkpoint)
-    with stop_on_signals() as stop, open_world(asked.device) as world:
+    with stop_on_signals() as stop, open_world(asked.device) as world, tf32(False):
         if world.size > 1:
             raise ValueError("one process certifies; start it without torchrun")
         asked = replace(asked, precision=resolve_precision(asked.precision, world.device))

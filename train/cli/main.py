@@ -75,7 +75,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _train(chosen: Chosen, words: Sequence[str], fields: Sequence[str]) -> int:
     # These load torch, and are not needed to say that a name is wrong.
-    from train.cli.overrides import parse_overrides
+    from train.cli.overrides import hint_at_rate, parse_overrides
     from train.cli.shown import write_recipe
     from train.files.plain import differences, to_plain
     from train.loop.runner import train_recipe
@@ -87,6 +87,9 @@ def _train(chosen: Chosen, words: Sequence[str], fields: Sequence[str]) -> int:
     recipe, run = parse_overrides(" ".join(words), chosen.summary, stored, given, file)
     if file is not None:
         check_own(recipe, file)
+    hint = hint_at_rate(stored, recipe)
+    if hint and os.environ.get("RANK", "0") == "0":
+        print(hint, file=sys.stderr)
     if SHOW in fields:
         print(write_recipe(recipe, [*words, *given], file), end="")
         return 0

@@ -64,6 +64,14 @@ def parse_overrides(
     return parsed.recipe, parsed.run
 
 
+def hint_at_rate(stored: Recipe, recipe: Recipe) -> str:
+    """A line for who changed the optimiser of a recipe and not the rate, which belongs to it; else nothing."""
+    before, now = type(stored.optimizer).__name__, type(recipe.optimizer).__name__
+    if before == now or recipe.lr != stored.lr:
+        return ""
+    return f"note: lr {stored.lr:g} is the recipe's for {before}, and {now} may want another; --lr sets it"
+
+
 def _with_streams(recipe: Recipe, arguments: Sequence[str]) -> Recipe:
     """The recipe with the further streams that are named: with two of its own, `--streams.2.share` names a third."""
     streams = recipe.streams

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mixdali import Joined, derive_seed
+from pipelines.augment import Progressive
 
 if TYPE_CHECKING:
     from pipelines.sources.source import Source
@@ -32,6 +33,7 @@ def train_batches(
     counts: Sequence[int],
     outputs: tuple[str, ...],
     shard: tuple[int, int],
+    of_files: Mapping[str, Any],
     **settings: Any,
 ) -> Loader:
     """Mixed batches in one shard.
@@ -40,6 +42,7 @@ def train_batches(
         counts: training images in each, and images of each stream.
         outputs: fields of the batches.
         shard: rank and number of ranks.
+        of_files: what loaders of files are told of bad ones.
         settings: `device` and `num_threads` of the pipelines.
 
     Raises:
@@ -50,11 +53,18 @@ def train_batches(
         find_pipeline(sources.kind).train_loader,
         sources.train,
         batch_size=counts[0],
-        size=recipe.size,
+        size=recipe.progressive or recipe.size,
+        interpolation=recipe.interpolation,
         smoothing=recipe.smoothing,
         augment=recipe.augment,
+        repeats=recipe.repeats,
+        crop_area=recipe.crop_area,
+        crop_share=recipe.crop_share,
+        auto_augment=recipe.auto_augment,
         color_jitter=recipe.color_jitter,
+        erasing=recipe.erasing,
         seed=recipe.seed,
+        **(of_files if sources.kind == "imagenet" else {}),
         **settings,
     )
     if len(counts) == 1:
@@ -67,7 +77,10 @@ def train_batches(
     if not recipe.whole_epochs and not steps:
         raise ValueError(f"{len(sources.train):,} training images do not fill a batch of {sum(counts) * shard[1]:,}")
     return Joined(
-        [own(mix=None, outputs=settings["outputs"]), *_stream_loaders(recipe, sources, counts[1:], **settings)],
+        [
+            own(mix=None, outputs=settings["outputs"]),
+            *_stream_loaders(recipe, sources, counts[1:], of_files, **settings),
+        ],
         weights=[1.0, *(stream.weight for stream in recipe.streams)] if "weights" in outputs else None,
         mix=mix,
         with_unmixed=mix is not None and "unmixed" in outputs,
@@ -79,19 +92,27 @@ def train_batches(
 
 
 def _stream_loaders(
-    recipe: Recipe, sources: Sources, counts: Sequence[int], shard: tuple[int, int], **settings: Any
+    recipe: Recipe,
+    sources: Sources,
+    counts: Sequence[int],
+    of_files: Mapping[str, Any],
+    shard: tuple[int, int],
+    **settings: Any,
 ) -> Iterator[Loader]:
     for number, (stream, source, count) in enumerate(zip(recipe.streams, sources.streams, counts, strict=True)):
         if len(source) // shard[1] < count:
             raise ValueError(f"streams.{number} holds {len(source):,} images, a batch takes {count * shard[1]:,} of it")
-        yield find_pipeline("cifar" if isinstance(source.items, np.ndarray) else "imagenet").train_loader(
+        kind: Data = "cifar" if isinstance(source.items, np.ndarray) else "imagenet"
+        yield find_pipeline(kind).train_loader(
             source,
             batch_size=count,
-            size=image_size(sources.train, recipe.size),
+            size=recipe.progressive or image_size(sources.train, recipe.size),
+            interpolation=recipe.interpolation,
             smoothing=stream.smoothing,
             augment=stream.augment,
             seed=derive_seed(recipe.seed, "streams", number),
             shard=shard,
+            **(of_files if kind == "imagenet" else {}),
             **settings,
         )
 
@@ -106,6 +127,19 @@ def image_size(source: Source, size: tuple[int, int] | None) -> tuple[int, int]:
     from pipelines.imagenet import SIZE
 
     return SIZE, SIZE
+
+
+def held_out_form(recipe: Mapping[str, Any]) -> tuple[tuple[int, int] | None, dict[str, Any]]:
+    """How a stored recipe has its held-out images: their size, None for the pipeline's own, and what else decides them.
+
+    recipe  as `train.files.plain.to_plain` writes it, perhaps of an older version.
+    """
+    size, progressive = recipe.get("test_size") or recipe["size"], recipe.get("progressive")
+    if size is None and progressive is not None:
+        side = Progressive(**{name: value for name, value in progressive.items() if name != "type"}).largest
+        size = side, side
+    form = {name: recipe[name] for name in ("interpolation", "crop_share") if name in recipe}
+    return None if size is None else tuple(size), form
 
 
 def find_pipeline(kind: Data) -> Any:

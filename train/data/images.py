@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class HeldOutImages:
     world: World
     stop: Stop
     """Asked before every batch; it raises `Stopped`."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """What else decides what comes out, as `train.data.batches.held_out_form` gives it."""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -58,6 +60,7 @@ class HeldOutImages:
             batch_size=min(self.batch_size, len(self.source)),
             num_classes=self.num_classes,
             size=self.size,
+            **self.form,
             outputs=("images", "labels", "index"),
             device=self.world.kind,
             num_threads=Run().threads(1),

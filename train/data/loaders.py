@@ -46,6 +46,7 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
         shard=(world.rank, world.size),
         device=world.kind,
         num_threads=run.threads(world.local_size),
+        of_files=run.of_files,
     )
 
 
@@ -63,11 +64,14 @@ def val_loader(
         sources.held_out if images is None else images,
         batch_size=max(1, recipe.batch_size // world.size),
         num_classes=sources.num_classes,
-        size=recipe.size,
+        size=recipe.held_out_size,
+        interpolation=recipe.interpolation,
+        crop_share=recipe.crop_share,
         outputs=outputs,
         shard=(world.rank, world.size),
         device=world.kind,
         num_threads=run.threads(world.local_size),
+        **(run.of_files if sources.kind == "imagenet" else {}),
     )
 
 
@@ -87,6 +91,7 @@ def preview_batches(recipe: Recipe, run: Run, sources: Sources, world: World) ->
         shard=(0, 1),
         device="cpu",
         num_threads=run.threads(world.local_size),
+        of_files=run.of_files,
     )
     batches = list(islice(loader, PREVIEW[0]))
     for number, stream in enumerate(recipe.streams, start=1):
@@ -96,3 +101,9 @@ def preview_batches(recipe: Recipe, run: Run, sources: Sources, world: World) ->
                 for batch in batches
             ]
     return batches
+
+
+def skipped_files(loader: Any) -> dict[str, str]:
+    """What is wrong with each image file that a loader could not use so far, by its path."""
+    own = dict(getattr(loader, "skipped", []))
+    return own | {path: why for part in getattr(loader, "loaders", ()) for path, why in skipped_files(part).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +57,11 @@ class Sources:
     """Where `prepare_sources` changed labels."""
     num_all: int | None = None
     """Training images that there are, whichever of them are trained on; None where nobody counted."""
+    has_test: bool = True
+    """Whether the held-out images that were read are others than the training images. Without, a recipe's `validation`
+    has to hold some out."""
+    found: str = ""
+    """What was found in the folder, for people."""
     prepared: bool = False
     """Whether they are as a recipe wants them."""
 
@@ -83,25 +89,45 @@ class Sources:
         }
 
 
-def read_sources(kind: Data, root: str | None) -> Sources:
+def read_sources(
+    kind: Data, root: str | None, *, validation: float = 0.0, exclude: str | None = None, keep_empty: bool = False
+) -> Sources:
     """The images in `root`, or without one the embedded digits.
+
+    Args:
+        kind: which pipeline reads them.
+        root: the folder.
+        validation: of the recipe. Above 0, class folders without a split to validate on will do.
+        exclude: list of image files to leave out.
+        keep_empty: take image files without content too, for loaders that skip them.
 
     Raises:
         FileNotFoundError, ValueError: one line on what is missing or wrong in the folder.
     """
-    from pipelines.sources import digits, files
+    from pipelines.sources import digits, files, splits
+    from pipelines.sources.exclude import read_list
 
     if root is not None and (found := files.find_kind(root)) != kind:
         names = {"cifar": "CIFAR pickles", "imagenet": "image files"}
         raise ValueError(f"{root} holds {names[found]}, the recipe reads {names[kind]}; pass --data {found}")
+    if exclude is not None and kind == "cifar":
+        raise ValueError("exclude names image files, the recipe reads images in memory; leave it out")
+    has_test = True
     if kind == "cifar":
         folder = digits.cifar_folder() if root is None else root
         train, held_out = files.read_cifar(folder, "train"), files.read_cifar(folder, "test")
+        said = f"{len(train):,} training and {len(held_out):,} test images in memory"
     else:
         folder = digits.image_folder() if root is None else root
-        train, held_out = files.read_folder(folder, "train"), files.read_folder(folder, "val")
+        listed = frozenset[str]() if exclude is None else read_list(exclude, folder)
+        train = files.read_folder(folder, "train", exclude=listed, keep_empty=keep_empty)
+        layout = splits.find_splits(Path(folder).expanduser().absolute())
+        has_test = layout.val is not None or not validation
+        held_out = files.read_folder(folder, "val", exclude=listed, keep_empty=keep_empty) if has_test else train
+        said = layout.describe(len(train), len(held_out) if has_test else None, len(train.classes), len(listed))
     num_classes = len(train.classes) or int(np.max(train.labels)) + 1
-    return Sources(kind, train, held_out, num_classes)
+    place = "the embedded digits" if root is None else root
+    return Sources(kind, train, held_out, num_classes, has_test=has_test, found=f"{place}: {said}")
 
 
 def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sources:
@@ -121,7 +147,7 @@ def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sourc
     given, changed = full.relabel(labels), labels != full.labels
     train, held_out = _split(recipe, full)
     also: dict[str, Source | None] = {}
-    if len(held_out):
+    if len(held_out) and sources.has_test:
         also["test"] = sources.held_out
     if recipe.labels is not None or recipe.noise.rate > 0:
         also["real"] = _sample(given, train[~changed[train]], MEASURED, recipe.seed)

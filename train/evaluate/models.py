@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from train.attacks.attack import precise
+from train.data.batches import held_out_form
 from train.data.images import HeldOutImages
 from train.data.sources import Sources, read_sources
 from train.evaluate.parts.shifts import Networks
@@ -63,6 +64,8 @@ class Subject:
     """Of the images; None: their own."""
     ours: bool
     """Whether `train` made the networks."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """What else decides the images, as `train.data.batches.held_out_form` gives it."""
 
     def classifiers(self, world: World, precision: str, stop: Stop) -> dict[str, Classifier]:
         """Ready to be called on the device of the world."""
@@ -89,7 +92,7 @@ def read_checkpoint(
     """
     path, content = _load(path)
     # Only what is needed, so that a recipe with fields of another version does no harm.
-    kind, size = content["recipe"]["data"], content["recipe"]["size"]
+    kind, (size, form) = content["recipe"]["data"], held_out_form(content["recipe"])
     sources = read_sources(kind, root)
     checkpoint.check_classes(path, content, sources.classes, root)
     file = file_of(path, content, content["network"], recipe_file, tell)
@@ -97,8 +100,9 @@ def read_checkpoint(
         f"{path.resolve().parent.name}, {path.stem}",
         _networks(path, content, weights, file),
         sources,
-        None if size is None else tuple(size),
+        size,
         ours=True,
+        form=form,
     )
 
 

@@ -34,7 +34,7 @@ from train.files.plain import differences
 from train.machine.circumstances import circumstances
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import World, open_world
-from train.machine.precision import resolve_precision
+from train.machine.precision import resolve_precision, tf32
 from train.machine.stop import Stop, Stopped, stop_on_signals
 from train.recipe import Data
 
@@ -57,7 +57,7 @@ def evaluate(asked: Arguments, console: Console) -> int:
     Raises:
         ValueError, FileNotFoundError, ImportError: one line for the user.
     """
-    with stop_on_signals() as stop, open_world(asked.device) as world:
+    with stop_on_signals() as stop, open_world(asked.device) as world, tf32(False):
         if world.size > 1:
             raise ValueError("one process evaluates; start it without torchrun")
         asked = replace(asked, precision=resolve_precision(asked.precision, world.device))
@@ -93,7 +93,7 @@ def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop, console
     full = sources.held_out
     size = image_size(full, subject.size)
     chosen = full.select(spread(len(full), asked.num_images))
-    images = HeldOutImages(chosen, sources.kind, sources.num_classes, size, asked.batch_size, world, stop)
+    images = HeldOutImages(chosen, sources.kind, sources.num_classes, size, asked.batch_size, world, stop, subject.form)
     networks = subject.classifiers(world, asked.precision, stop)
     check_outputs(networks, images)
     source = None
@@ -126,7 +126,8 @@ def _read_others(asked: Arguments, images: HeldOutImages) -> dict[str, HeldOutIm
         name = folder.resolve().name if folder.resolve().name not in found else str(folder)
         kind: Data = "cifar" if isinstance(source.items, np.ndarray) else "imagenet"
         chosen = source.select(spread(len(source), asked.num_images))
-        found[name] = replace(images, source=chosen, kind=kind, num_classes=1)
+        form = images.form if kind == images.kind else {}
+        found[name] = replace(images, source=chosen, kind=kind, num_classes=1, form=form)
     return found
 
 

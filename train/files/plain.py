@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-PACKAGES = ("mixdali", "train")
+PACKAGES = ("mixdali", "pipelines", "train")
 OWN = "own"
 
 

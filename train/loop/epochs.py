@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from train.data.batches import Loader
+from train.data.loaders import skipped_files
+from train.loop.finite import SKIPPED, are_finite, is_finite_step, kept_buffers, put_back, steps_taken
 from train.loop.held_out import evaluate, to_device
-from train.loop.state import State
+from train.loop.state import State, UnderWay, add_up
 from train.loop.under_attack import Fixed, measure_robust
 from train.machine.clock import Clock
 from train.machine.distributed import World
@@ -45,6 +47,8 @@ class Training:
     """Seconds from one checkpoint to the next within an epoch."""
     saved: float = field(default_factory=time.monotonic)
     """When the last one was written."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """What is wrong with each image file that was skipped so far, in any process, by its path."""
 
     @property
     def num_steps(self) -> int:
@@ -83,6 +87,7 @@ def fit(training: Training, save: Callable[[bool], None], record: Callable[[dict
                 score = row[score_name(training.recipe)]
                 is_best = score > state.best or not any("accuracy" in earlier for earlier in state.history)
                 state.best = max(state.best, score)
+            row |= _skip_files(training)
             state.history.append(row)
             state.epoch, state.epoch_step, state.sums = state.epoch + 1, 0, {}
             state.clock = Clock(state.clock.total)
@@ -139,10 +144,12 @@ def _train_epoch(training: Training, save: Callable[[bool], None]) -> dict[str, 
     reading = _reading(training)
     training.progress.update(num_steps, reading)
     _save_if_asked(training, save)
-    names = list(state.sums)
+    names, taken = [name for name in state.sums if name != SKIPPED], steps_taken(state, num_steps)
     totals = world.sum(torch.stack([state.sums[name] for name in names])).tolist()
-    batches = num_steps * state.parts * world.size
+    batches = taken * state.parts * world.size
     means = {f"train_{name}": total / batches for name, total in zip(names, totals, strict=True)}
+    if taken < num_steps:
+        means[SKIPPED] = num_steps - taken
     speed = {name: round(reading[name], 4) for name in ("lr", "images_per_second", "waiting")}
     return {"epoch": state.epoch + 1, "step": state.step, **means, **speed, "seconds": round(state.clock.total, 3)}
 
@@ -166,6 +173,7 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
     is_last = state.part == state.parts - 1
     if state.part == 0:
         world.copy_buffers(state.model)
+        state.under_way = UnderWay(kept_buffers(state.model) if recipe.nonfinite == "skip" else None)
     draws = step_draws(objective, batch, state.generator)
     # Only the last part's gradients are averaged over the processes, together with those before.
     with nullcontext() if is_last or world.size == 1 else state.parallel.no_sync():  # type: ignore[operator]
@@ -174,24 +182,37 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
         if state.part == 0:
             state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss if state.parts == 1 else loss / state.parts).backward()
-    for name, value in metrics.items():
-        total = state.sums.get(name)
-        state.sums[name] = value.detach().double() if total is None else total + value
+    state.under_way.add(loss.detach(), metrics)
     state.part = 0 if is_last else state.part + 1
     if not is_last:
         return
-    if recipe.clip_norm is not None:
-        state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(_parameters(state.optimizer), recipe.clip_norm)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
+    skipped = _take_step(recipe, state, world)
     state.schedule.step()
     with autocast(recipe.precision, world.device):
         objective.after_step(state.model, batch, state.objective)
-    if state.ema is not None:
+    if state.ema is not None and not skipped:
         state.ema.update(state.model)
     state.step += 1
     state.epoch_step += 1
+
+
+def _take_step(recipe: Recipe, state: State, world: World) -> bool:
+    """Move the weights by the gradients of all parts, unless they or the losses are no finite numbers and such steps
+    are to be left out. -> whether it was."""
+    kept, sums = state.under_way.kept, state.under_way.sums
+    skipped = kept is not None and not is_finite_step(state.under_way.loss, state, world)
+    if kept is not None and skipped:
+        put_back(state.model, kept)
+        sums = {SKIPPED: torch.ones((), device=world.device)}
+    # Of a scaler every step must be asked for; it leaves such ones out itself.
+    if not skipped or state.scaler.is_enabled():
+        if recipe.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            nn.utils.clip_grad_norm_(_parameters(state.optimizer), recipe.clip_norm)
+        state.scaler.step(state.optimizer)
+    state.scaler.update()
+    add_up(state.sums, sums)
+    return skipped
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -220,6 +241,15 @@ def _evaluate_epoch(training: Training) -> dict[str, float]:
     return row
 
 
+def _skip_files(training: Training) -> dict[str, float]:
+    """How many image files were skipped so far; nothing where there was none."""
+    loaders = (training.train, training.held_out, *training.also.values())
+    own = {path: why for loader in loaders for path, why in skipped_files(loader).items()}
+    for part in training.world.gather(own):
+        training.skipped |= part
+    return {"skipped_files": len(training.skipped)} if training.skipped else {}
+
+
 def _attack_epoch(training: Training) -> dict[str, float]:
     """Accuracy under attack, of the weights and of their average; for the training images that without attack too."""
     recipe, started, row = training.recipe, time.perf_counter(), dict[str, float]()
@@ -245,8 +275,9 @@ def _models(state: State) -> dict[str, nn.Module]:
 def _reading(training: Training) -> dict[str, float]:
     """The averages of this epoch so far in this process. Waits for the device, so not once a step."""
     recipe, state = training.recipe, training.state
+    taken = steps_taken(state, state.epoch_step)
     return {
-        **{name: float(value) / (state.epoch_step * state.parts) for name, value in state.sums.items()},
+        **{name: float(value) / (1 if name == SKIPPED else taken * state.parts) for name, value in state.sums.items()},
         "images_per_second": state.epoch_step * recipe.batch_size / state.clock.seconds,
         "waiting": state.clock.waited / state.clock.seconds,
         "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / training.num_steps, recipe.num_epochs),
@@ -254,16 +285,10 @@ def _reading(training: Training) -> dict[str, float]:
 
 
 def _check(state: State) -> None:
-    if all(math.isfinite(float(total)) for total in state.sums.values()) and _is_finite(state.model):
+    weights = [parameter.detach() for parameter in state.model.parameters()]
+    if all(math.isfinite(float(total)) for total in state.sums.values()) and are_finite(weights):
         return
     raise ValueError(
         f"the loss is no longer a number in epoch {state.epoch + 1}, step {state.epoch_step}; the last checkpoint is "
         "kept. Try a smaller --lr"
     )
-
-
-@torch.no_grad()
-def _is_finite(model: nn.Module) -> bool:
-    # A norm is nan or inf as soon as one number is.
-    norms = torch._foreach_norm([tensor.detach() for tensor in model.parameters()])
-    return bool(torch.isfinite(torch.stack(norms)).all())

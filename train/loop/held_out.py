@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from train.objectives.cross_entropy import accuracy, cross_entropy
 
 GRAIN = 2.0**-30
 LARGEST = 2.0**16
-"""Of the loss of an image, so that the sum of many is a whole number that fits."""
+"""Losses of an image from here on are added as they are: as whole numbers too many of them would not fit."""
 
 
 @torch.no_grad()
@@ -32,23 +33,27 @@ def evaluate(model: nn.Module, loader: Loader, precision: str, world: World, sto
         Stopped: a process was asked to stop.
     """
     model.eval()
-    sums = torch.zeros(4, dtype=torch.int64, device=world.device)
+    sums = torch.zeros(3, dtype=torch.int64, device=world.device)
+    large = torch.zeros(1, dtype=torch.float64, device=world.device)
     for batch in together(loader, world, stop):
         images, targets = to_device(batch.images, world.device), to_device(batch.targets, world.device)
         with autocast(precision, world.device):
             # For a batch of one image torch takes other kernels, whose last digits differ.
             logits = model(images if len(images) > 1 else torch.cat([images] * 2))[: len(images), : targets.shape[1]]
         hits, losses = accuracy(logits, targets), cross_entropy(logits, targets)
-        sums += torch.stack([_in_grains(losses), _in_grains(hits), (hits >= 0).sum(), (~losses.isfinite()).sum()])
-    loss, hit, count, broken = world.sum(sums).tolist()
-    if broken:
+        small = losses.abs() < LARGEST  # False for what is no number
+        sums += torch.stack([_in_grains(losses[small]), _in_grains(hits), torch.tensor(len(hits)).to(sums)])
+        large += losses[~small].double().sum()
+    loss, hit, count = world.sum(sums).tolist()
+    beyond = world.sum(large).item()
+    if not math.isfinite(beyond):
+        # One logit of nan or infinity makes the loss of its image one.
         raise ValueError(not_finite("the network"))
-    return {"loss": loss * GRAIN / count, "accuracy": hit * GRAIN / count, "images": count}
+    return {"loss": (loss * GRAIN + beyond) / count, "accuracy": hit * GRAIN / count, "images": count}
 
 
 def _in_grains(values: torch.Tensor) -> torch.Tensor:
-    """Their sum as a whole number; what is larger than `LARGEST` counts as that."""
-    return (values.double().nan_to_num().clamp(max=LARGEST) / GRAIN).round().long().sum()
+    return (values.double() / GRAIN).round().long().sum()
 
 
 def together(batches: Any, world: World, stop: Stop) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,7 +30,7 @@ from train.machine.circumstances import circumstances
 from train.machine.command import say
 from train.machine.distributed import World, open_world
 from train.machine.lost import notice_lost
-from train.machine.precision import resolve_precision
+from train.machine.precision import resolve_precision, tf32
 from train.machine.run import Run
 from train.machine.stop import Stop, stop_on_signals
 from train.objectives import Objective
@@ -41,6 +41,7 @@ from train.show.table import result_table
 
 SECONDS_BETWEEN_PICTURES = 30.0
 CHANGES = "changed_labels.csv"
+SKIPPED = "skipped.txt"
 FILES = ("curves.png", "mixed.png", "metrics.jsonl", "best.pt", "last.pt")
 INSTEAD = "--weights starts a new run from its weights"
 
@@ -70,10 +71,18 @@ def train_recipe(
         saves: Saves | None = None
         advise = lambda: "start the same command again" if saves is None else saves.advise()  # noqa: E731
         stack.enter_context(notice_lost(world, advise))
+        stack.enter_context(tf32(recipe.tf32))
         stack.enter_context(torch.random.fork_rng([world.device.index] if world.device.type == "cuda" else []))
         auto = recipe.precision == "auto"
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
-        sources = prepare_sources(recipe, read_sources(recipe.data, run.root), run.root)
+        read = read_sources(
+            recipe.data,
+            run.root,
+            validation=recipe.validation,
+            exclude=run.exclude,
+            keep_empty=run.on_error == "skip",
+        )
+        sources = prepare_sources(recipe, read, run.root)
         facts = describe_run(recipe, sources, world, file, auto=auto, parts=run.parts)
         folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
         facts |= folder.facts
@@ -234,6 +243,7 @@ def _announce(
     parts = f", {state.parts} parts a step" if state.parts > 1 else ""
     lines = [
         title + (f", changed: {'; '.join(overrides)}" if overrides else ""),
+        sources.found,
         f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes"
         + (f", {len(sources.also['test']):,} test images" if "test" in sources.also else ""),
         f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}{parts}",
@@ -287,6 +297,8 @@ def _fit_and_show(
         with _unless_disk_refuses(log.path, console):
             log.add(row)
         training.progress.end_epoch(row)
+        if training.skipped:
+            say(console, _list_skipped(training.skipped, path / SKIPPED))
         if time.perf_counter() - drawn > SECONDS_BETWEEN_PICTURES:
             draw()
             drawn = time.perf_counter()
@@ -324,3 +336,12 @@ def _unless_disk_refuses(path: Path, console: Console) -> Iterator[None]:
         yield
     except OSError as error:
         say(console, f"{path} cannot be written: {error.strerror or error}; training goes on")
+
+
+def _list_skipped(skipped: Mapping[str, str], path: Path) -> str:
+    """Writes their list, which --exclude takes. -> what to tell people."""
+    from pipelines.sources.exclude import write_list  # here, because importing a pipeline loads DALI
+
+    write_list(path, sorted(skipped))
+    first = min(skipped)
+    return f"{len(skipped):,} image files cannot be used, the first: {first} {skipped[first]}; all are listed in {path}"

@@ -22,8 +22,33 @@ from train.machine.clock import Clock
 from train.machine.distributed import World, data_parallel
 from train.models import build_model, start_from
 from train.optim.averaging import Average
+from train.optim.layers import decayed_by_layer
 from train.optim.optimizers import decay_groups
 from train.recipe import Recipe
+
+
+@dataclass
+class UnderWay:
+    """A step that has had some of its parts; it is in no checkpoint."""
+
+    kept: list[Tensor] | None = None
+    """The network's running means and variances before it, if they may be put back."""
+    loss: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Of its parts so far, summed."""
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Their metrics, summed."""
+
+    def add(self, loss: Tensor, metrics: Mapping[str, Tensor]) -> None:
+        """Count one more part."""
+        self.loss = self.loss.to(loss.device) + loss
+        add_up(self.sums, metrics)
+
+
+def add_up(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
+    """Add what is called the same, in float64."""
+    for name, value in more.items():
+        total = sums.get(name)
+        sums[name] = value.detach().double() if total is None else total + value
 
 
 @dataclass
@@ -56,6 +81,8 @@ class State:
     """Batches of the loader that a step takes, one after the other."""
     part: int = 0
     """Those of them that the step under way has had. There is no checkpoint within a step."""
+    under_way: UnderWay = field(default_factory=UnderWay)
+    """That step."""
     sums: dict[str, Tensor] = field(default_factory=dict)
     """The metrics of this epoch's steps in this process, of all their parts, summed."""
     clock: Clock = field(default_factory=Clock)
@@ -205,6 +232,12 @@ def new_state(
         parallel = torch.compile(parallel)  # type: ignore[assignment]
     objective = _set_up(recipe, model, sources, world)
     groups = decay_groups(model, _learned(objective), recipe.weight_decay, recipe.decayed)
+    if recipe.nonfinite == "skip" and any(True for _ in objective.buffers()):
+        raise ValueError(
+            f"nonfinite must be stop with {type(recipe.objective).__name__}, which remembers what it has seen"
+        )
+    if recipe.layer_decay is not None:
+        groups = decayed_by_layer(groups, model, recipe.layer_decay, recipe.lr)
     optimizer = recipe.optimizer.build(groups, recipe.lr)
     ema = None
     if recipe.ema_decay is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -23,6 +25,21 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fl
     if precision == "float16" and device.type == "cpu":
         raise ValueError("precision float16 needs a GPU; pass --precision bfloat16 or float32")
     return precision
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Whether float32 products on a GPU keep only 10 bits of their factors inside the block, of layers and of
+    matrices alike; torch itself does it for convolutions and not for matrices."""
+    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = allowed
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
 
 
 def _cpu_has_bfloat16() -> bool:

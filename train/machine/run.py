@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from train.machine.distributed import Device
 
@@ -42,6 +43,14 @@ class Run(Place):
     """Folder of the run inside `folder`; None takes the recipe's name, with -2, -3, ... where that is taken."""
     folder: str = "runs"
     """Where the runs lie."""
+    exclude: str | None = None
+    """List of image files to leave out, one path a line, as `python -m pipelines.check FOLDER --list FILE` writes
+    it."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """An image file that cannot be decoded stops the run with its name, or another image takes its place ("skip"): then
+    every epoch ends with how many there were, and the folder of the run has their list."""
+    max_megapixels: float = 256.0
+    """An image file that says it has more is taken for one that cannot be decoded."""
     num_threads: int | None = None
     """Threads of the data pipeline, which change no byte; None shares the CPU's cores among the processes, up to 8
     each."""
@@ -63,6 +72,14 @@ class Run(Place):
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.num_threads is not None and self.num_threads < 1:
             raise ValueError(f"num_threads must be 1 or more, got {self.num_threads}")
+
+        if not self.max_megapixels > 0:
+            raise ValueError(f"max_megapixels must be above 0, got {self.max_megapixels}")
+
+    @property
+    def of_files(self) -> dict[str, Any]:
+        """What loaders of image files are told of bad ones."""
+        return {"on_error": self.on_error, "max_megapixels": self.max_megapixels}
 
     def threads(self, num_processes: int) -> int:
         """Pipeline threads of one of `num_processes` processes on this machine."""

@@ -6,6 +6,7 @@ from train.objectives.adversarial import AdversarialTraining as AdversarialTrain
 from train.objectives.adversarial import LoggedAdversarialTraining as LoggedAdversarialTraining
 from train.objectives.augrmixat import AugRmixAT as AugRmixAT
 from train.objectives.batch_trades import BatchTRADES as BatchTRADES
+from train.objectives.binary_cross_entropy import BinaryCrossEntropy as BinaryCrossEntropy
 from train.objectives.cross_entropy import CrossEntropy as CrossEntropy
 from train.objectives.fast import FastAdversarialTraining as FastAdversarialTraining
 from train.objectives.gaussian import GaussianTraining as GaussianTraining

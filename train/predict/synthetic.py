@@ -27,7 +27,7 @@ def read_synthetic(path: Path, classes: Sequence[str], num_images: int, seed: in
     if path.is_dir():
         from pipelines.sources.files import read_folder
 
-        source = read_folder(path, "val")
+        source = read_folder(path, "val", whole=True)
     elif path.suffix == ".pt":
         source = generated_source(path, num_images, seed)
     elif path.suffix == ".npz":

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mixdali import derive_seed
 from mixdali.checks import positive_int, require
-from train.data.batches import find_pipeline, image_size
+from train.data.batches import find_pipeline, held_out_form, image_size
 from train.data.sources import read_sources
 from train.files import checkpoint
 from train.files.recipe_file import NamedFile, file_of
@@ -174,7 +174,7 @@ def main(words: Sequence[str]) -> int:
     path, console = checkpoint.find(asked.checkpoint), new_console()
     content = checkpoint.load_classifier(path)
     # Only what is needed, so that a recipe with fields of another version does no harm.
-    kind, size = content["recipe"]["data"], content["recipe"]["size"]
+    kind, (size, form) = content["recipe"]["data"], held_out_form(content["recipe"])
     file = file_of(path, content, content["network"], asked.recipe_file, partial(say, console))
     with open_world(asked.device) as world:
         if world.size > 1:
@@ -188,7 +188,8 @@ def main(words: Sequence[str]) -> int:
             images,
             batch_size=min(asked.batch_size, len(images)),
             num_classes=sources.num_classes,
-            size=image_size(images, None if size is None else tuple(size)),
+            size=image_size(images, size),
+            **form,
             device=world.kind,
             num_threads=Run().threads(1),
         )

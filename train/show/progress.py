@@ -97,8 +97,12 @@ def describe_reading(reading: dict[str, float]) -> str:
     """The training so far in this epoch, in one line."""
     return (
         f"loss {reading['loss']:.3f}  accuracy {reading['accuracy']:.1%}  {reading['images_per_second']:,.0f} images/s"
-        f"  waiting {reading['waiting']:.0%}  lr {reading['lr']:.3g}"
+        f"  waiting {reading['waiting']:.0%}  lr {reading['lr']:.3g}" + _skipped(reading)
     )
+
+
+def _skipped(numbers: dict[str, float]) -> str:
+    return f"  left out {numbers['skipped_steps']:.0f} steps" if numbers.get("skipped_steps") else ""
 
 
 def describe_row(row: dict[str, float]) -> str:
@@ -111,5 +115,5 @@ def describe_row(row: dict[str, float]) -> str:
     also = "".join(f"  {name} {row[f'{name}_accuracy']:.2%}" for name in more)
     return (
         f"loss {row['train_loss']:.3f}  accuracy {row['train_accuracy']:.1%}{held_out}{average}"
-        f"{attacked}{also}  {row['images_per_second']:,.0f} images/s  waiting {row['waiting']:.0%}"
+        f"{attacked}{also}  {row['images_per_second']:,.0f} images/s  waiting {row['waiting']:.0%}" + _skipped(row)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,53 @@ def test_imagenettes_noisy_labels_are_found_by_path(shared_data: Callable[[str],
     for row in (0, 700, 1199):
         name = str(Path(train.items[row]).relative_to(root))
         assert train.classes[labels[row]] == by_path[name]
+
+
+FOLDERS = [f"/data/train/{'abcd'[n % 4]}/{n}.jpg" for n in range(12)]
+
+
+@pytest.mark.parametrize("heading", ["path", "Path", "FILENAME", "image", "file_name", "anything"])
+@pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig"])
+def test_a_table_of_paths_is_read_by_path_whatever_its_heading_and_whoever_saved_it(
+    heading: str, mark: str, tmp_path: Path
+) -> None:
+    source = replace_items(numbered(), FOLDERS)
+    wanted = [3, 2, 1, 0] * 3
+    rows = [f"{'/'.join(item.split('/')[2:])},{label}" for item, label in zip(FOLDERS, wanted, strict=True)]
+    for lines in (rows[::-1], [row.replace("train/", "/elsewhere/") for row in rows[5:] + rows[:5]]):
+        (tmp_path / "labels.csv").write_text("\r\n".join([f"{heading},label", *lines]), encoding=mark)
+        assert read(f"{tmp_path}/labels.csv:label", source) == wanted
+        assert read(f"{tmp_path}/labels.csv", source) == wanted
+
+
+def test_rows_that_could_be_of_several_images_are_refused(tmp_path: Path) -> None:
+    source = replace_items(numbered(), [f"/data/train/{'abcd'[n % 4]}/{n // 4}.jpg" for n in range(12)])
+    unique = replace_items(numbered(), FOLDERS)
+    tables = {
+        "bare.csv": (["filename"], [[f"{n}.jpg"] for n in range(12)], source, "0.jpg, which is the name of 4 training"),
+        "twice.csv": (
+            ["path"],
+            [["a/0.jpg"], *[[f"{'abcd'[n % 4]}/{n}.jpg"] for n in range(12)]],
+            unique,
+            "a/0.jpg more",
+        ),
+        "depths.csv": (["path"], [["a/0.jpg"], ["1.jpg"]], unique, "different depths, '1.jpg' and 'a/0.jpg'"),
+        "two.csv": (["Path", "image"], [["a/0.jpg", "0.jpg"]], unique, "several columns of path, Path, image"),
+        "ids.csv": (
+            ["image_id"],
+            [[f"n{n}"] for n in range(12)],
+            unique,
+            "every row of column 'image_id', which may tell",
+        ),
+        "number.csv": (["id"], [[n] for n in range(12)], numbered(), "every row of column 'id', which may tell"),
+    }
+    for name, (header, rows, given, message) in tables.items():
+        path = write_csv(tmp_path / name, [*header, "label"], [[*row, 0] for row in rows])
+        with pytest.raises(ValueError, match=re.escape(message)) as error:
+            read(f"{path}:label", given)
+        assert "\n" not in str(error.value)
+    bare = write_csv(tmp_path / "names.csv", ["Filename", "label"], [[f"{n}.jpg", n % 3] for n in range(12)][::-1])
+    assert read(f"{bare}:label", unique) == [n % 3 for n in range(12)]
 
 
 def test_a_file_that_does_not_match_is_one_line(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from mixdali.names import nearest
+from train.data.labels.rows import Columns, check_original, find_rows, named_keys
 
 if TYPE_CHECKING:
     from pipelines.sources.source import Source
@@ -23,15 +24,14 @@ if TYPE_CHECKING:
 # Columns that repeat the data's own labels, in the files named above: they tell whether the file is of these data.
 ORIGINAL = ("clean_label", "noisy_labels_0", "original")
 
-Columns = Mapping[str, Sequence[Any] | np.ndarray]
-
 
 def read_labels(name: str, source: Source, classes: Sequence[str], root: str | None) -> np.ndarray:
     """The labels (N,) that a file gives the images of `source`.
 
-    A file holds a label for each image of the data set, in its order. One with a column `path` gives them by the
+    A file holds a label for each image of the data set, in its order. One with a column of paths gives them by the
     images' paths and must have every image; one with a column `index` by their places, and who is not there keeps his
-    label. Labels are class numbers, or in a .csv also classes' names.
+    label. Headings count in any case: `rows` has the names of these columns, and a column of file names is
+    one of paths whatever its heading. Labels are class numbers, or in a .csv also classes' names.
 
     Args:
         name: the file, and after a colon the column, where there are several: "CIFAR-10_human.pt:worse_label". A
@@ -45,14 +45,14 @@ def read_labels(name: str, source: Source, classes: Sequence[str], root: str | N
         ValueError: it cannot be read, has no such column, or does not match the data. Each in one line.
     """
     path, wanted = _find(name, root)
-    columns = _read(path)
+    columns = named_keys(_read(path), path)
     values = {
         column: _as_classes(columns[column], classes, f"{path}:{column}")
         for column in {_pick(columns, wanted, path), *(set(ORIGINAL) & set(columns))}
     }
-    rows = _rows(columns, source, path)
+    rows = find_rows(columns, source, path, labels=values)
     for column in set(ORIGINAL) & set(values):
-        _check_original(values[column], rows, source, f"{path}:{column}")
+        check_original(values[column], rows, source, f"{path}:{column}")
     labels = values[_pick(columns, wanted, path)][rows]
     return np.where(rows < 0, source.labels, labels)
 
@@ -111,10 +111,13 @@ def _read_array(path: Path) -> Columns:
 
 
 def _read_table(path: Path) -> Columns:
-    with open(path, newline="") as file:
-        header, *rows = list(csv.reader(file))
+    with open(path, newline="", encoding="utf-8-sig") as file:  # with or without the mark that Excel sets first
+        header, *rows = [row for row in csv.reader(file) if row]
+    header = [name.strip() for name in header]
     if any(len(row) != len(header) for row in rows):
         raise ValueError("rows of different lengths")
+    if len(set(header)) < len(header):
+        raise ValueError(f"two columns of one name: {', '.join(header)}")
     return dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in header}
 
 
@@ -123,6 +126,8 @@ def _pick(columns: Columns, wanted: str | None, path: Path) -> str:
     if wanted is None and len(columns) == 1:
         return next(iter(columns))
     names = [name for name in columns if name not in ("path", "index", *ORIGINAL)]
+    if wanted is None and len(names) == 1 and {"path", "index"} & set(columns):
+        return names[0]
     if wanted is None:
         shown = names or list(columns)
         raise ValueError(f"labels: {path} holds {', '.join(shown)}; add which after a colon: {path.name}:{shown[0]}")
@@ -147,57 +152,3 @@ def _as_classes(values: Sequence[Any] | np.ndarray, classes: Sequence[str], wher
     if len(wrong):
         raise ValueError(f"labels: {where} holds the label {wrong[0]}, outside 0 to {len(classes) - 1}")
     return numbers.astype(np.int32)
-
-
-def _rows(columns: Columns, source: Source, path: Path) -> np.ndarray:
-    """(N,) in which row of the file each image stands; -1 for one that is not there."""
-    length = len(next(iter(columns.values())))
-    if "path" in columns:
-        return _rows_by_path(columns["path"], source, path)
-    if "index" in columns:
-        return _rows_by_index(columns["index"], source, path)
-    complete = bool((source.index == np.arange(len(source))).all())
-    if (complete and length != len(source)) or length <= int(source.index.max()):
-        raise ValueError(f"labels: {path} has {length:,} labels, the data has {len(source):,} training images")
-    return source.index.astype(np.int64)
-
-
-def _rows_by_path(paths: Sequence[Any] | np.ndarray, source: Source, path: Path) -> np.ndarray:
-    if isinstance(source.items, np.ndarray):
-        raise ValueError(f"labels: {path} gives labels to files, the data are images in memory")
-    rows = {text: row for row, text in enumerate(paths)}
-    parts = str(paths[0]).count("/") + 1
-    names = ["/".join(item.split("/")[-parts:]) for item in source.items]
-    missing = [name for name in names if name not in rows]
-    if missing:
-        raise ValueError(
-            f"labels: {path} has no {missing[0]} ({len(missing):,} of {len(names):,} training images are not there); "
-            "it belongs to other data"
-        )
-    return np.array([rows[name] for name in names])
-
-
-def _rows_by_index(values: Sequence[Any] | np.ndarray, source: Source, path: Path) -> np.ndarray:
-    highest = int(source.index.max())
-    try:
-        index = np.asarray(values).astype(np.int64)
-    except ValueError as error:
-        raise ValueError(f"labels: {path} must have whole numbers in its column index ({error})") from None
-    if len(np.unique(index)) < len(index):
-        raise ValueError(f"labels: {path} must have each image once in its column index")
-    if index.min() < 0 or index.max() > highest:
-        wrong = index.min() if index.min() < 0 else index.max()
-        raise ValueError(f"labels: {path} gives image {wrong} a label, the data has images 0 to {highest}")
-    rows = np.full(highest + 1, -1)
-    rows[index] = np.arange(len(index))
-    return rows[source.index]
-
-
-def _check_original(values: np.ndarray, rows: np.ndarray, source: Source, where: str) -> None:
-    wrong = np.flatnonzero((rows >= 0) & (values[rows] != source.labels))
-    if len(wrong):
-        first = int(wrong[0])
-        raise ValueError(
-            f"labels: {where} says that image {source.index[first]} is class {values[rows[first]]}, the data says "
-            f"{source.labels[first]} ({len(wrong):,} such images); the file belongs to other data or another order"
-        )

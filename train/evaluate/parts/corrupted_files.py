@@ -77,7 +77,7 @@ class CorruptedFolders:
         from pipelines.sources.files import read_folder
 
         folder = self.folders[name] / str(severity)
-        source = read_folder(folder, "val")
+        source = read_folder(folder, "val", whole=True)
         places = {label: number for number, label in enumerate(self.classes)}
         strangers = [label for label in source.classes if label not in places]
         if strangers:

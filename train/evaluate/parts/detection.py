@@ -159,7 +159,7 @@ def read_others(folder: Path) -> Source:
     loose = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS] if folder.is_dir() else []
     if loose:
         return Source(sorted(str(path) for path in loose), np.zeros(len(loose), dtype=np.int64))
-    source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val")
+    source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val", whole=True)
     return Source(source.items, np.zeros(len(source), dtype=np.int64))
 
 
