@@ -45,7 +45,7 @@ ClaimedData = Literal["CIFAR-10", "CIFAR-100", "ImageNet"]
 FIXED = ("paper", "claim")
 """Fields that say where a recipe comes from, and are not set."""
 
-MACHINE = ("seed", "precision", "compile")
+MACHINE = ("seed", "precision", "tf32", "compile")
 """Fields that say how a run is computed; a paper's number is of no seed and of no machine."""
 
 PLAIN = CrossEntropy()

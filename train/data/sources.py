@@ -104,30 +104,42 @@ def read_sources(
     Raises:
         FileNotFoundError, ValueError: one line on what is missing or wrong in the folder.
     """
-    from pipelines.sources import digits, files, splits
-    from pipelines.sources.exclude import read_list
+    from pipelines.sources import digits, files
 
     if root is not None and (found := files.find_kind(root)) != kind:
         names = {"cifar": "CIFAR pickles", "imagenet": "image files"}
         raise ValueError(f"{root} holds {names[found]}, the recipe reads {names[kind]}; pass --data {found}")
     if exclude is not None and kind == "cifar":
         raise ValueError("exclude names image files, the recipe reads images in memory; leave it out")
-    has_test = True
     if kind == "cifar":
         folder = digits.cifar_folder() if root is None else root
         train, held_out = files.read_cifar(folder, "train"), files.read_cifar(folder, "test")
         said = f"{len(train):,} training and {len(held_out):,} test images in memory"
     else:
         folder = digits.image_folder() if root is None else root
-        listed = frozenset[str]() if exclude is None else read_list(exclude, folder)
-        train = files.read_folder(folder, "train", exclude=listed, keep_empty=keep_empty)
-        layout = splits.find_splits(Path(folder).expanduser().absolute())
-        has_test = layout.val is not None or not validation
-        held_out = files.read_folder(folder, "val", exclude=listed, keep_empty=keep_empty) if has_test else train
-        said = layout.describe(len(train), len(held_out) if has_test else None, len(train.classes), len(listed))
+        train, test, said = _read_files(Path(folder).expanduser().absolute(), validation, exclude, keep_empty)
+        held_out = train if test is None else test
     num_classes = len(train.classes) or int(np.max(train.labels)) + 1
     place = "the embedded digits" if root is None else root
-    return Sources(kind, train, held_out, num_classes, has_test=has_test, found=f"{place}: {said}")
+    return Sources(kind, train, held_out, num_classes, has_test=held_out is not train, found=f"{place}: {said}")
+
+
+def _read_files(
+    place: Path, validation: float, exclude: str | None, keep_empty: bool
+) -> tuple[Source, Source | None, str]:
+    """Training images of a folder or a list, those to validate on, and what was found, for people."""
+    from pipelines.sources import files, splits, tables
+    from pipelines.sources.exclude import read_list
+
+    listed = tables.is_table(place)
+    left_out = frozenset[str]() if exclude is None else read_list(exclude, None if listed else place)
+    train = files.read_files(place, "train", exclude=left_out, keep_empty=keep_empty)
+    layout = tables.splits_of(place) if listed else splits.find_splits(place)
+    test = None
+    if layout.val is not None or not validation:  # without a split it is refused there
+        test = files.read_files(place, "val", exclude=left_out, keep_empty=keep_empty)
+    num_classes = len(train.classes) or int(train.labels.max()) + 1
+    return train, test, layout.describe(len(train), None if test is None else len(test), num_classes, len(left_out))
 
 
 def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sources:
