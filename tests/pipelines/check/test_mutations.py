@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mixdali import Mix
@@ -117,6 +118,25 @@ def test_a_mutated_file_of_labels_gives_its_own_labels_or_an_error(times: int, t
             assert labels.tolist() == ["ab".index(label) if label in ("a", "b") else int(label) for label in told]
             read += 1
     assert read
+
+
+@pytest.mark.parametrize("times", COUNTS)
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_a_mutated_array_of_labels_is_an_error_or_what_the_file_holds(times: int, kind: str, tmp_path: Path) -> None:
+    rng, path = random.Random(times), tmp_path / f"labels.{kind}"
+    source, labels = Source([f"/data/{n}.jpg" for n in range(8)], [0] * 8, ("a", "b")), np.arange(8) % 2
+    if kind == "npz":
+        np.savez(path, labels=labels)
+    else:
+        np.save(path, labels)
+    whole = path.read_bytes()
+    for _ in range(TEXTS * times):
+        path.write_bytes(mutated(whole, rng))
+        found = check(lambda: read_labels(str(path), source, source.classes, None))
+        if found is not None and kind == "npz":  # which has a checksum
+            assert found.tolist() == labels.tolist()
+        elif found is not None:
+            assert found.tolist() == np.load(path, allow_pickle=False).tolist()
 
 
 @pytest.mark.parametrize("times", COUNTS)
