@@ -192,6 +192,13 @@ def test_a_claim_is_shown_beside_no_recipe_that_differs_from_its_own_in_any_fiel
     assert from_plain(json.loads(json.dumps(to_plain(claimed)))).own_claim == claimed.claim
 
 
+def test_a_claim_that_does_not_say_whose_it_is_is_left_out_of_what_a_checkpoint_stored() -> None:
+    plain = to_plain(find_recipe("zhang2017mixup")[1])
+    older = {key: value for key, value in plain["claim"].items() if key not in ("of", "stream_images")}
+    plain["claim"] = {**older, "num_images": 50_000, "num_classes": 10}
+    assert from_plain(plain) == replace(find_recipe("zhang2017mixup")[1], claim=None)
+
+
 def known_data(**changes: Any) -> Sources:
     """CIFAR-10, as far as `KNOWN` can be satisfied without it."""
     source, test = coloured(64), coloured(22, seed=1)
