@@ -107,4 +107,4 @@ def _maker(
         settings |= {"batch_size": asked.batch_size * batches_per_run, "batches_per_run": batches_per_run}
     if guard is None:
         return partial(pipeline, source, **settings)
-    return lambda **more: pipeline(guard.source, watch=guard.watch, **settings, **more)
+    return lambda **more: pipeline(guard.source, watch=guard.watch, **(settings | more))

@@ -11,9 +11,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-Name = Literal["tensorboard", "wandb", "mlflow"]
+from train.machine.run import Board as Name
+
 PLACE = "boards.json"
 PROJECT = "mixdali"
 
@@ -42,13 +43,18 @@ def open_boards(
     Raises:
         ValueError: one is not installed.
     """
+    kinds: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
+    return [kinds[name](folder, title, settings, epochs) for name in installed(names)]
+
+
+def installed(names: Sequence[Name] | None) -> Sequence[Name]:
+    """The boards that are meant; ValueError if one is not installed."""
     if names is None:
-        names = ["tensorboard"] if importlib.util.find_spec("tensorboard") is not None else []
+        return ["tensorboard"] if importlib.util.find_spec("tensorboard") is not None else []
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise ValueError(f"--boards {name} needs it: pip install {name}")
-    kinds: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
-    return [kinds[name](folder, title, settings, epochs) for name in names]
+    return names
 
 
 class TensorBoard:

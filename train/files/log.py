@@ -1,13 +1,16 @@
-"""The numbers of a run: metrics.jsonl, and TensorBoard's files where it is installed."""
+"""The numbers of a run: metrics.jsonl, and boards beside it."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from train.files.boards import Board, open_boards
+from train.machine.run import Board as Name
 
 
 class Log:
@@ -17,10 +20,17 @@ class Log:
     and none is missing once a full disk has room again.
     """
 
-    def __init__(self, folder: Path, header: dict[str, Any], history: list[dict[str, float]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: dict[str, Any],
+        history: list[dict[str, float]],
+        boards: Sequence[Name] | None = None,
+    ) -> None:
         self.folder, self.path = folder, folder / "metrics.jsonl"
         self.lines: list[dict[str, Any]] = [header, *history]
-        self._board: Any = None
+        self._names, self._boards = boards, list[Board]()
+        self._opened = False
 
     def write(self) -> None:
         """Write what there is. OSError if that cannot be done; then the file is as it was."""
@@ -37,16 +47,14 @@ class Log:
         """Write what was measured in an epoch. OSError as `write`."""
         self.lines.append(row)
         self.write()
-        if self._board is None and importlib.util.find_spec("tensorboard") is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=int(row["epoch"]))
-        if self._board is not None:
-            for name, value in row.items():
-                self._board.add_scalar(name, value, int(row["epoch"]))
-            self._board.flush()
+        if not self._opened:
+            header, self._opened = self.lines[0], True
+            title, settings = header.get("name", self.folder.name), header.get("recipe", {})
+            self._boards = open_boards(self._names, self.folder, title, settings, int(row["epoch"]) - 1)
+        for board in self._boards:
+            board.add(row)
 
     def close(self) -> None:
         """Nothing comes after."""
-        if self._board is not None:
-            self._board.close()
+        for board in self._boards:
+            board.close()

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from train.data.batches import Loader
 from train.data.loaders import skipped_files
 from train.loop.finite import SKIPPED, are_finite, is_finite_step, kept_buffers, put_back, steps_taken
 from train.loop.held_out import evaluate, to_device
 from train.loop.state import State, UnderWay, add_up
+from train.loop.trace import Trace
 from train.loop.under_attack import Fixed, measure_robust
 from train.machine.clock import Clock
 from train.machine.distributed import World
@@ -26,6 +27,9 @@ from train.objectives.batch import Batch
 from train.objectives.objective import step_draws
 from train.recipe import Recipe
 from train.show.progress import Progress
+
+ATTAINABLE = "attainable"
+"""The training accuracy that a network would have that always names the greatest part of a mixed image."""
 
 
 @dataclass
@@ -47,6 +51,13 @@ class Training:
     """Seconds from one checkpoint to the next within an epoch."""
     saved: float = field(default_factory=time.monotonic)
     """When the last one was written."""
+    trace: Trace | None = None
+    """Looks at some steps."""
+    measuring: float = 0.0
+    """Seconds that the last measurement of the held-out images took."""
+    by_class: Tensor | None = None
+    """(2, num_classes): how many held-out images of each class the network that decides got right, and how many there
+    are, at the last measurement."""
     skipped: dict[str, str] = field(default_factory=dict)
     """What is wrong with each image file that was skipped so far, in any process, by its path."""
 
@@ -131,6 +142,8 @@ def _train_epoch(training: Training, save: Callable[[bool], None]) -> dict[str, 
             train_step(recipe, state, make_batch(raw, state.epoch, state.step, world.device), world)
             if state.part:
                 continue
+            if training.trace is not None:
+                training.trace.step()
             if state.clock.tick() and world.is_main:
                 _check(state)
                 training.progress.update(state.epoch_step, _reading(training))
@@ -182,6 +195,8 @@ def train_step(recipe: Recipe, state: State, batch: Batch, world: World) -> None
         if state.part == 0:
             state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss if state.parts == 1 else loss / state.parts).backward()
+    if recipe.mix is not None:
+        metrics = metrics | {ATTAINABLE: batch.targets.amax(dim=1).mean().detach()}
     state.under_way.add(loss.detach(), metrics)
     state.part = 0 if is_last else state.part + 1
     if not is_last:
@@ -230,14 +245,18 @@ def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
 
 def _evaluate_epoch(training: Training) -> dict[str, float]:
     """Loss and accuracy on the held-out images and on what else is measured, of the weights and of their average."""
-    models = _models(training.state)
+    models, started = _models(training.state), time.perf_counter()
     row: dict[str, float] = {}
     for name, loader in {"": training.held_out, **training.also}.items():
         start = f"{name}_" if name else ""
         for average, model in models.items():
-            found = evaluate(model, loader, training.recipe.precision, training.world, training.stop)
+            by_class: list[Tensor] = []
+            found = evaluate(model, loader, training.recipe.precision, training.world, training.stop, by_class)
+            if not name:
+                training.by_class = by_class[0]
             row |= {f"{start}{average}loss": found["loss"], f"{start}{average}accuracy": found["accuracy"]}
         row[f"{name or 'held_out'}_images"] = found["images"]
+    training.measuring = time.perf_counter() - started
     return row
 
 
@@ -281,7 +300,16 @@ def _reading(training: Training) -> dict[str, float]:
         "images_per_second": state.epoch_step * recipe.batch_size / state.clock.seconds,
         "waiting": state.clock.waited / state.clock.seconds,
         "lr": recipe.lr * recipe.schedule.rate((state.step - 1) / training.num_steps, recipe.num_epochs),
+        "left": _seconds_left(training),
     }
+
+
+def _seconds_left(training: Training) -> float:
+    """Until the last epoch is done, if all goes on as in this epoch and at the last measurement."""
+    recipe, state = training.recipe, training.state
+    steps = (recipe.num_epochs - state.epoch) * training.num_steps - state.epoch_step
+    measurements = (recipe.num_epochs - state.epoch) / recipe.evaluate_every
+    return steps * state.clock.seconds / state.epoch_step + measurements * training.measuring
 
 
 def _check(state: State) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from train.data.batches import Loader
 from train.machine.distributed import World
@@ -22,11 +22,20 @@ LARGEST = 2.0**16
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, loader: Loader, precision: str, world: World, stop: Stop) -> dict[str, float]:
+def evaluate(
+    model: nn.Module,
+    loader: Loader,
+    precision: str,
+    world: World,
+    stop: Stop,
+    by_class: list[Tensor] | None = None,
+) -> dict[str, float]:
     """Loss (nats), accuracy (0 to 1) and number of the images of all processes together; nothing is counted twice.
 
     Outputs of the model beyond the classes of the targets are left out. Losses are added as whole numbers of
     2 ** -30 nats, so that their sum does not depend on how the images are shared out and in which order they come.
+
+    by_class  gets a tensor (2, num_classes): how many images of each class were right, and how many there are.
 
     Raises:
         ValueError: logits that are not finite.
@@ -35,6 +44,7 @@ def evaluate(model: nn.Module, loader: Loader, precision: str, world: World, sto
     model.eval()
     sums = torch.zeros(3, dtype=torch.int64, device=world.device)
     large = torch.zeros(1, dtype=torch.float64, device=world.device)
+    counts: Tensor | None = None
     for batch in together(loader, world, stop):
         images, targets = to_device(batch.images, world.device), to_device(batch.targets, world.device)
         with autocast(precision, world.device):
@@ -44,11 +54,18 @@ def evaluate(model: nn.Module, loader: Loader, precision: str, world: World, sto
         small = losses.abs() < LARGEST  # False for what is no number
         sums += torch.stack([_in_grains(losses[small]), _in_grains(hits), torch.tensor(len(hits)).to(sums)])
         large += losses[~small].double().sum()
+        labels = targets.argmax(dim=1)
+        if counts is None:
+            counts = torch.zeros(2, targets.shape[1], dtype=torch.int64, device=world.device)
+        counts[0].index_add_(0, labels, (logits.argmax(dim=1) == labels).long())
+        counts[1].index_add_(0, labels, torch.ones_like(labels))
     loss, hit, count = world.sum(sums).tolist()
     beyond = world.sum(large).item()
     if not math.isfinite(beyond):
         # One logit of nan or infinity makes the loss of its image one.
         raise ValueError(not_finite("the network"))
+    if by_class is not None and counts is not None:
+        by_class.append(world.sum(counts).cpu())
     return {"loss": (loss * GRAIN + beyond) / count, "accuracy": hit * GRAIN / count, "images": count}
 
 

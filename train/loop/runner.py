@@ -17,7 +17,9 @@ from train.data.labels.noise import write_changes
 from train.data.loaders import preview_batches, train_loader, val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
 from train.data.streams import split_batch
-from train.files import checkpoint
+from train.files import checkpoint, manifest
+from train.files.boards import installed
+from train.files.classes import describe_hardest, write_classes
 from train.files.folders import Claim, RunFolder, claim_folder
 from train.files.log import Log
 from train.files.plain import to_plain
@@ -25,6 +27,7 @@ from train.files.recipe_file import RecipeFile, own_names
 from train.loop.epochs import Training, fit, score_name
 from train.loop.saves import Saves
 from train.loop.state import new_state
+from train.loop.trace import Trace
 from train.loop.under_attack import fixed_images
 from train.machine.circumstances import circumstances
 from train.machine.command import say
@@ -41,6 +44,8 @@ from train.show.table import result_table
 
 SECONDS_BETWEEN_PICTURES = 30.0
 CHANGES = "changed_labels.csv"
+CLASSES = "classes.csv"
+SHOWN_CLASSES = 3
 SKIPPED = "skipped.txt"
 FILES = ("curves.png", "mixed.png", "metrics.jsonl", "best.pt", "last.pt")
 INSTEAD = "--weights starts a new run from its weights"
@@ -65,6 +70,7 @@ def train_recipe(
     if run.parts > 1 and type(recipe.objective).after_step is not Objective.after_step:
         name = type(recipe.objective).__name__
         raise ValueError(f"parts must be 1, got {run.parts}: {name} does something with the whole batch after a step")
+    installed(run.boards)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         world = stack.enter_context(open_world(run.device))
@@ -78,7 +84,7 @@ def train_recipe(
         read = read_sources(
             recipe.data,
             run.root,
-            validation=recipe.validation,
+            validation=recipe.validation or float(recipe.fold is not None),
             exclude=run.exclude,
             keep_empty=run.on_error == "skip",
         )
@@ -278,6 +284,8 @@ def _fit_and_show(
         names = (*sources.classes, "no class")
         with _unless_disk_refuses(path / "mixed.png", console):
             draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
+    with _unless_disk_refuses(path / manifest.PLACE, console):
+        manifest.add_start(path, training.world, recipe.seed)
     drawn = time.perf_counter()
 
     def draw() -> None:
@@ -289,16 +297,26 @@ def _fit_and_show(
         with _unless_disk_refuses(log.path, console):
             log.add(row)
         training.progress.end_epoch(row)
+        if training.by_class is not None:
+            with _unless_disk_refuses(path / CLASSES, console):
+                write_classes(path / CLASSES, training.by_class.tolist(), sources.classes)
         if training.skipped:
             say(console, _list_skipped(training.skipped, path / SKIPPED))
         if time.perf_counter() - drawn > SECONDS_BETWEEN_PICTURES:
             draw()
             drawn = time.perf_counter()
 
-    with closing(Log(path, header, state.history)) as log, closing(new_progress(console)) as training.progress:
+    if run.profile:
+        training.trace = Trace(path / "trace.json", run.profile)
+    with (
+        closing(Log(path, header, state.history, run.boards)) as log,
+        closing(new_progress(console)) as training.progress,
+    ):
         with _unless_disk_refuses(log.path, console):
             log.write()
         finished = fit(training, save, record)
+    if training.trace is not None:
+        say(console, training.trace.close())
     if state.history:
         draw()
     if finished:
@@ -307,6 +325,8 @@ def _fit_and_show(
                 f"ended after epoch {state.epoch}: nothing better in --patience {recipe.patience}", highlight=False
             )
         console.print(result_table(title, state.history, recipe, sources))
+        if training.by_class is not None and sources.num_classes > SHOWN_CLASSES:
+            say(console, f"hardest: {describe_hardest(training.by_class.tolist(), sources.classes, SHOWN_CLASSES)}")
         files = [name for name in FILES if (path / name).is_file()]
         say(console, f"{path}: {', '.join(files)}")
     return finished

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from train.machine.distributed import Device
 
+Board = Literal["tensorboard", "wandb", "mlflow"]
+"""Where a run's numbers can go."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -51,6 +54,11 @@ class Run(Place):
     every epoch ends with how many there were, and the folder of the run has their list."""
     max_megapixels: float = 256.0
     """An image file that says it has more is taken for one that cannot be decoded."""
+    boards: tuple[Board, ...] | None = None
+    """Where the numbers go beside metrics.jsonl: TensorBoard, Weights & Biases, MLflow. None: TensorBoard where it is
+    installed."""
+    profile: int = 0
+    """Trace so many steps with torch's profiler, and write trace.json."""
     num_threads: int | None = None
     """Threads of the data pipeline, which change no byte; None shares the CPU's cores among the processes, up to 8
     each."""
@@ -67,6 +75,8 @@ class Run(Place):
         super().__post_init__()
         if not self.save_every > 0:
             raise ValueError(f"save_every must be a number of minutes above 0, got {self.save_every}")
+        if self.profile < 0:
+            raise ValueError(f"profile must be a number of steps, got {self.profile}")
         for name in ("keep", "parts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")

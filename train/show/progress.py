@@ -22,7 +22,7 @@ class Progress:
         return None
 
     def update(self, done: int, reading: dict[str, float]) -> None:
-        """`reading` has loss, accuracy (0 to 1), images_per_second, waiting (0 to 1) and lr."""
+        """`reading` has loss, accuracy (0 to 1), images_per_second, waiting (0 to 1), lr and left (seconds)."""
         return None
 
     def end_epoch(self, row: dict[str, float]) -> None:
@@ -96,9 +96,32 @@ def new_progress(console: Console) -> Progress:
 def describe_reading(reading: dict[str, float]) -> str:
     """The training so far in this epoch, in one line."""
     return (
-        f"loss {reading['loss']:.3f}  accuracy {reading['accuracy']:.1%}  {reading['images_per_second']:,.0f} images/s"
-        f"  waiting {reading['waiting']:.0%}  lr {reading['lr']:.3g}" + _skipped(reading)
+        f"loss {reading['loss']:.3f}  accuracy {reading['accuracy']:.1%}{_attainable(reading, '')}"
+        f"  {reading['images_per_second']:,.0f} images/s  waiting {reading['waiting']:.0%}  lr {reading['lr']:.3g}"
+        f"{_skipped(reading)}{_left(reading)}"
     )
+
+
+def _attainable(numbers: dict[str, float], start: str) -> str:
+    """Of mixed images nobody can have all."""
+    name = f"{start}attainable"
+    return f" of {numbers[name]:.0%}" if name in numbers else ""
+
+
+def _left(reading: dict[str, float]) -> str:
+    return f"  {describe_time(reading['left'])} left" if "left" in reading else ""
+
+
+def describe_time(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 05 min`, `2 d 7 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
 def _skipped(numbers: dict[str, float]) -> str:
@@ -113,7 +136,8 @@ def describe_row(row: dict[str, float]) -> str:
     attacked = "" if robust is None else f"  under attack {robust:.2%}"
     more = [name for name in ("test", "real", "corrupted") if f"{name}_accuracy" in row]
     also = "".join(f"  {name} {row[f'{name}_accuracy']:.2%}" for name in more)
+    training = f"accuracy {row['train_accuracy']:.1%}{_attainable(row, 'train_')}"
     return (
-        f"loss {row['train_loss']:.3f}  accuracy {row['train_accuracy']:.1%}{held_out}{average}"
+        f"loss {row['train_loss']:.3f}  {training}{held_out}{average}"
         f"{attacked}{also}  {row['images_per_second']:,.0f} images/s  waiting {row['waiting']:.0%}" + _skipped(row)
     )
