@@ -48,8 +48,8 @@ origin = Origin(
     variants={
         "dense": Origin(
             ours={
-                "objective": "how attention weighs the positions is the paper's, pairs and the share of the clean loss are "
-                "ours as in the recipe"
+                "objective": "how attention weighs the positions is the paper's, pairs and the share of the clean "
+                "loss are ours as in the recipe"
             }
         ),
         "distilled": Origin(
