@@ -305,6 +305,8 @@ def _rebuilt(value: Any, known: Mapping[str, type], file: RecipeFile | None) -> 
             where = "which no recipe is made of" if file is None else f"which {file.path} does not define at its top"
             raise ValueError(f"a stored recipe names the class {value.get('type')!r}, {where}")
         fields = {name: _rebuilt(item, known, file) for name, item in value.items() if name != "type"}
+        if kind is Claim and not fields.get("of"):
+            return None  # of a checkpoint whose claims did not say whose they are
         try:
             return kind(**fields)
         except TypeError as error:

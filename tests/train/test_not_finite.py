@@ -17,7 +17,8 @@ from tests.helpers.training import coloured_sources, new_training
 from train.attacks import APGD, PGD, Misses, Robust, attack_classes
 from train.certify.votes import Voters
 from train.evaluate.available import PARTS, Setup, why_not
-from train.evaluate.parts.attacks import predict
+from train.evaluate.parts.attacks import Ascent, predict
+from train.evaluate.parts.auto import Ensemble
 from train.evaluate.parts.shifts import forget
 from train.loop.held_out import evaluate
 from train.loop.under_attack import Attacked, measure_robust
@@ -60,9 +61,18 @@ def dark(count: int = 2, side: int = 32) -> Source:
 
 
 def setup_of(network: nn.Module) -> Setup:
-    asked = classifier(network)
-    settings: dict[str, Any] = {"norm": "Linf", "eps": 4.3 / 255, "restarts": 1, "seed": 0}
-    return Setup({"n": asked}, held_out(dark()), source=asked, source_name="n", **settings)
+    asked, images, eps = classifier(network), held_out(dark()), 4.3 / 255
+    return Setup(
+        networks={"n": asked},
+        images=images,
+        classes=tuple("abcd"),
+        ascents={name: Ascent(eps=eps) for name in ("pgd", "pgd20", "pgd50", "doubts")},
+        ensemble=Ensemble(eps=eps),
+        seed=0,
+        source=asked,
+        source_name="n",
+        real=[frozenset({0})] * len(images),
+    )
 
 
 @pytest.mark.parametrize("whole", [True, False])

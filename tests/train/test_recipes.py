@@ -13,7 +13,8 @@ from typing import Any, get_args
 import pytest
 
 from docs import recipes
-from mixdali import Choose, MixUp
+from mixdali import Choose, MixUp, RandomErasing
+from pipelines.augment import Progressive, RandAugment
 from tests.helpers.training import ALONE, TINY, coloured, coloured_sources, new_training
 from train.attacks import FGSM, PGD, Robust
 from train.cli.main import find_recipe, recipe_names, recipe_outline
@@ -113,10 +114,14 @@ CLAIMED = {
     ("gowal2021improving", "resnet18"),
     ("huang2020selfadaptive", "recipe"),
     ("lamb2022interpolated", "recipe"),
+    ("leclerc2023ffcv", "recipe"),
     ("rebuffi2021data", "recipe"),
     ("rebuffi2021data", "generated"),
     ("rice2020overfitting", "recipe"),
+    ("touvron2021training", "recipe"),
     ("verma2019manifold", "recipe"),
+    ("wightman2021resnet", "a2"),
+    ("wightman2021resnet", "recipe"),
     ("yun2019cutmix", "recipe"),
     ("yun2019cutmix", "imagenet"),
     ("zhang2017mixup", "recipe"),
@@ -137,6 +142,8 @@ CHANGES: dict[str, Any] = {
     "optimizer": SGD(momentum=0.3),
     "weight_decay": 0.3,
     "decayed": "matrices",
+    "clip_norm": 1.0,
+    "layer_decay": 0.7,
     "schedule": OneCycle(warmup=0.3),
     "mix": None,
     "objective": CrossEntropy(),
@@ -145,6 +152,17 @@ CHANGES: dict[str, Any] = {
     "ema_warmup": True,
     "ema_buffers": "live",
     "size": (31, 31),
+    "progressive": Progressive(sides=((0, 32), (9, 64))),
+    "test_size": (33, 33),
+    "interpolation": "bicubic",
+    "repeats": 2,
+    "crop_area": (0.2, 1.0),
+    "crop_share": 0.9,
+    "auto_augment": RandAugment(),
+    "erasing": RandomErasing(),
+    "sync_batch_norm": True,
+    "tf32": True,
+    "nonfinite": "skip",
     "augment": False,
     "color_jitter": 0.1,
     "weights": "a.pt",
@@ -172,6 +190,13 @@ def test_a_claim_is_shown_beside_no_recipe_that_differs_from_its_own_in_any_fiel
     for same in ({"seed": 4}, {"precision": "float32"}, {"compile": True}, {"schedule": Steps(at=(500.0, 1000, 1500))}):
         assert replace(claimed, **same).own_claim == claimed.claim
     assert from_plain(json.loads(json.dumps(to_plain(claimed)))).own_claim == claimed.claim
+
+
+def test_a_claim_that_does_not_say_whose_it_is_is_left_out_of_what_a_checkpoint_stored() -> None:
+    plain = to_plain(find_recipe("zhang2017mixup")[1])
+    older = {key: value for key, value in plain["claim"].items() if key not in ("of", "stream_images")}
+    plain["claim"] = {**older, "num_images": 50_000, "num_classes": 10}
+    assert from_plain(plain) == replace(find_recipe("zhang2017mixup")[1], claim=None)
 
 
 def known_data(**changes: Any) -> Sources:

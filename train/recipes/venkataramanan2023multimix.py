@@ -46,7 +46,12 @@ origin = Origin(
         "ours: with the whole batch in a tuple all mixed targets are nearly the same, and a network learns nothing",
     },
     variants={
-        "dense": Origin(from_paper=("objective",)),
+        "dense": Origin(
+            ours={
+                "objective": "how attention weighs the positions is the paper's, pairs and the share of the clean "
+                "loss are ours as in the recipe"
+            }
+        ),
         "distilled": Origin(
             ours={
                 "objective": "the teacher is that of the first version (arXiv:2206.14868), its share of one half is "

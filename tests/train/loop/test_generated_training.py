@@ -198,8 +198,10 @@ def test_the_settings_are_those_of_the_released_code() -> None:
     attack = recipe.objective.attack  # type: ignore[attr-defined]
     assert (attack.eps, attack.step_size, attack.num_steps, attack.drops) == (8 / 255, 0.1, 10, (5,))
     alone = find_recipe("rebuffi2021data")[1]
-    found = {epoch: alone.lr * alone.schedule.rate(epoch, alone.num_epochs) for epoch in (0, 266, 267)}
-    assert found == pytest.approx({0: 0.2, 266: 0.2, 267: 0.02})
+    found = {epoch: alone.lr * alone.schedule.rate(epoch, alone.num_epochs) for epoch in (0, 10, 276, 277)}
+    assert found == pytest.approx({0: 0.0, 10: 0.2, 276: 0.2, 277: 0.02})
+    # The paper's average without further images, and the code's with them.
+    assert (alone.ema_decay, recipe.ema_decay) == (0.999, 0.995)
 
 
 def authors_update(model: nn.Module, average: nn.Module, moments: list[Tensor], lr: float, step: int) -> None:
