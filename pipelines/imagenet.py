@@ -32,8 +32,9 @@ from .loaders import check_source, make_train_loader, make_val_loader
 from .named import loader_of, pipeline_of
 from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
 from .sources.exclude import read_list
-from .sources.files import leave_out, read_folder
+from .sources.files import leave_out, read_files
 from .sources.source import Source
+from .sources.tables import is_table
 
 SIZE = 224
 CROP_SHARE = 7 / 8
@@ -103,7 +104,8 @@ def val_pipeline(source: Source, graph: ValGraph, *, watch: Watch | None = None)
 def train_loader(source: Source | str | os.PathLike[str], asked: FileTrainArguments) -> Loader:
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
-    source       a folder of class folders, or one with `train` and `val` in it, or a `Source` of files.
+    source       a folder of class folders, or one with `train` and `val` in it; a list of files and labels
+                 (`pipelines.sources.tables`); or a `Source` of files.
     size         None: 224.
     augment      False: the crop of the validation images.
     """
@@ -131,10 +133,10 @@ def _source(
     split: Literal["train", "val"],
     asked: FileTrainArguments | FileValArguments,
 ) -> Source:
-    root = None if isinstance(source, Source) else source
+    root = None if isinstance(source, Source) or is_table(source) else source
     listed = frozenset[str]() if asked.exclude is None else read_list(asked.exclude, root)
     if not isinstance(source, Source):
-        source = read_folder(source, split, exclude=listed, keep_empty=asked.on_error == "skip")
+        source = read_files(source, split, exclude=listed, keep_empty=asked.on_error == "skip")
     elif not isinstance(source.items, np.ndarray):
         source = leave_out(source, listed)
     if isinstance(source.items, np.ndarray):

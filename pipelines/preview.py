@@ -17,7 +17,7 @@ from . import cifar, imagenet
 from .arguments import Size, run_settings
 from .expressions import mix_names, parse_mix
 from .outputs import TRAIN, output_names
-from .sources.files import find_kind, read_cifar, read_folder
+from .sources.datasets.known import find_kind, read_train
 from .sources.source import Source
 
 PROGRAM = f"python -m {__package__}.preview"
@@ -71,8 +71,7 @@ def read_source(folder: str | None) -> tuple[Literal["cifar", "imagenet"], Sourc
         from .sources import digits
 
         folder = str(digits.cifar_folder())
-    kind = find_kind(folder)
-    return kind, read_cifar(folder, "train") if kind == "cifar" else read_folder(folder, "train")
+    return find_kind(folder), read_train(folder)
 
 
 def mixed_batch(

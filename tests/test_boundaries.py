@@ -22,7 +22,7 @@ TABLE = """
     mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping mixdali/prepare
     mixdali
 
-    pipelines/augment pipelines/arguments.py pipelines/show pipelines/sources
+    pipelines/augment pipelines/arguments.py pipelines/show pipelines/sources pipelines/sources/datasets
     pipelines/check
     pipelines
     pipelines/bench pipelines/bench/contestants
@@ -75,7 +75,7 @@ SECOND_NAME = Path("mixdali/pipelines.py")  # it stands for what it imports, and
 FILES = [path.relative_to(ROOT) for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))]
 FILES.remove(SECOND_NAME)
 # Folders whose files are entries of one kind; any other holds a dozen at most.
-CATALOGUES = {"mixdali/methods", "train/objectives", "train/recipes", "train/study/studies"}
+CATALOGUES = {"mixdali/methods", "train/evaluate/parts", "train/objectives", "train/recipes", "train/study/studies"}
 
 
 def imported_from(node: ast.ImportFrom, path: Path) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +33,9 @@ def test_autoattack_is_the_package_at_its_full_settings(
     source = read_cifar(shared_data("cifar10/cifar-10-python.tar.xz"), "test").select(np.arange(4, 8))
     images, labels = tensor_of(source.items), torch.tensor(np.array(source.labels)).long()
     networks = {"n": classifier(module)}
-    settings: dict[str, Any] = {"eps": eps, "norm": "Linf", "seed": 3}
-    (found,) = auto.measure_autoattack(networks, held_out(source, 10, batch_size=4), **settings).values()
-    attack = package.AutoAttack(module, version="standard", **settings)
+    ensemble = auto.Ensemble(eps=eps)
+    (found,) = auto.measure_autoattack(networks, held_out(source, 10, batch_size=4), ensemble, seed=3).values()
+    attack = package.AutoAttack(module, version="standard", eps=eps, norm="Linf", seed=3)
     with torch.random.fork_rng():
         _, guesses = attack.run_standard_evaluation(images, labels, batch_size=4)
     assert found["robust"] == (guesses == labels).long().tolist()

@@ -14,7 +14,7 @@ from types import FunctionType
 
 import pytest
 
-from docs import architecture, papers
+from docs import architecture, papers, recipes
 from docs.building import api, build, columns
 from train.cli.main import recipe_names, recipe_outline
 from train.machine.run import Run
@@ -118,6 +118,10 @@ def test_a_page_with_commands_says_how_to_get_to_where_they_run(name: str) -> No
 
 def test_the_tables_of_the_papers_are_those_of_the_recipes() -> None:
     assert papers.filled(papers.PAGE.read_text()) == papers.PAGE.read_text(), "python -m docs.papers"
+
+
+def test_the_page_of_the_settings_is_what_the_recipes_say() -> None:
+    assert recipes.page() == recipes.PAGE.read_text(), "python -m docs.recipes"
 
 
 @pytest.mark.parametrize("name", recipe_names())

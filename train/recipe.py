@@ -185,6 +185,9 @@ class Recipe:
     validation: float = 0.0
     """So many of the training images (below 1: this share of them), drawn by the seed, are held out: they, under their
     training labels, decide which epoch was best, and the test images are only reported."""
+    fold: tuple[int, int] | None = None
+    """(i, k): the training images are drawn into k parts by the seed, and the part i, from 0 on, is held out in place
+    of `validation`. Of k runs that differ in i alone, each image is held out by one."""
     evaluate_every: int = 1
     """Epochs from one measurement of the held-out images to the next; after the last epoch there always is one."""
     robust: Robust | None = None
@@ -230,6 +233,12 @@ class Recipe:
             require(self.patience > 0, "patience", self.patience, "must be above 0, or None to train to the end")
         split = 0 <= self.validation < 1 or (self.validation > 0 and self.validation % 1 == 0)
         require(split, "validation", self.validation, "must be a share below 1 or a number of images")
+        if self.fold is not None:
+            part, parts = self.fold
+            require(
+                0 <= part < parts and parts > 1, "fold", self.fold, "must be i and k, with 0 <= i < k and k above 1"
+            )
+            require(not self.validation, "validation", self.validation, "must be 0 where a fold is held out")
         split_batch(self.streams, self.batch_size)
         for name in ("size", "test_size"):
             sides = getattr(self, name)

@@ -16,7 +16,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from ..arguments import MEGAPIXELS, thread_count
-from ..sources.formats import HEAD, describe_head, image_format
+from ..sources.signatures import HEAD, describe_head, image_format
 from .decoding import READY
 
 TOGETHER = 64

@@ -49,7 +49,7 @@ class Guard:
     def __post_init__(self) -> None:
         self.source = self.whole
         if self.on_error == "skip":  # DALI cannot read files without content, and this costs next to nothing
-            empty = [row for row, path in enumerate(self.whole.items) if not os.path.lexists(path) or not _size(path)]
+            empty = [row for row, path in enumerate(self.whole.items) if not _size(path)]
             self.mark({row: head_fault(self.whole.items[row]) or "is an empty file" for row in empty})
 
     @property
@@ -66,8 +66,6 @@ class Guard:
         for each: the next one that is of use."""
         for row, reason in found.items():
             path = self.whole.items[row]
-            if not os.path.lexists(path):
-                raise FileNotFoundError(f"{path} was there when the data were listed and is no more; put it back")
             if self.on_error == "stop":
                 raise ValueError(
                     f"{path} {reason}; leave it out with exclude, of which {COMMAND} writes the list, or pass "
@@ -91,8 +89,10 @@ class Guard:
 def _size(path: str) -> int:
     try:
         return os.path.getsize(path)
-    except FileNotFoundError:  # a link that leads nowhere
-        return 0
+    except FileNotFoundError:
+        if os.path.lexists(path):  # a link that leads nowhere
+            return 0
+        raise FileNotFoundError(f"there is no file {path}; make its source anew") from None
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class GuardedLoader(ResumableLoader):
                 batch, last = super()._next()
             except _Found:
                 pass
-            except (RuntimeError, ValueError) as error:
+            except (RuntimeError, ValueError, OSError) as error:
                 if not self._look(error, place.batch):
                     raise
             else:
@@ -194,9 +194,9 @@ class GuardedLoader(ResumableLoader):
         guard = self._guard
         unread = re.findall(r"File mapping failed: (.*)", f"{error}\n{error.__cause__}")
         if unread:
-            rows = [row for row, path in enumerate(guard.source.items) if path in unread]
-            guard.mark({row: head_fault(guard.source.items[row]) or "cannot be read" for row in rows})
-            return bool(rows)
+            rows = [row for row, path in enumerate(guard.whole.items) if path in unread and os.path.lexists(path)]
+            guard.mark({row: head_fault(guard.whole.items[row]) or "cannot be read" for row in rows})
+            return bool(rows)  # what is lost is no bad file
         self._runs, kept = None, self._kept
         assert kept is not None
         guard.only_rows = True

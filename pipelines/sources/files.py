@@ -15,6 +15,7 @@ from .exclude import are_listed
 from .pickles import load_pickle
 from .source import Source
 from .splits import LAYOUT, Split, find_splits, no_class_folders
+from .tables import is_table, read_table
 from .walk import EXTENSIONS, find_folder, images_below, listing, subfolders
 
 _CIFAR10 = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"], "meta": ["batches.meta"]}
@@ -23,10 +24,13 @@ _CIFAR_NAMES = "data_batch_1 to data_batch_5, test_batch, batches.meta (CIFAR-10
 
 
 def find_kind(root: str | os.PathLike[str]) -> Literal["cifar", "imagenet"]:
-    """What a folder holds: CIFAR's pickles ("cifar", for read_cifar) or class folders ("imagenet", for read_folder).
+    """What a folder holds: CIFAR's pickles ("cifar", for read_cifar) or class folders ("imagenet", for read_files). A
+    list of files is "imagenet" too.
 
     Raises FileNotFoundError or NotADirectoryError if it is no folder, ValueError if it holds neither.
     """
+    if is_table(root):
+        return "imagenet"
     folder = find_folder(root)
     if holds_pickles(folder):
         return "cifar"
@@ -118,6 +122,11 @@ def read_folder(
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.repeat([numbers[name] for name in own], [len(found[name][0]) for name in own])
     return leave_out(Source([path for paths, _ in found.values() for path in paths], labels, tuple(classes)), listed)
+
+
+def read_files(root: str | os.PathLike[str], split: Split, **settings: Any) -> Source:
+    """Image files by `read_table` where `root` is a list, else by `read_folder`, which have `settings` in common."""
+    return read_table(root, split, **settings) if is_table(root) else read_folder(root, split, **settings)
 
 
 def leave_out(source: Source, listed: Collection[str]) -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +67,44 @@ class Source:
     def relabel(self, labels: Any) -> Source:
         """The same items with these labels, one for each item of this source; classes and index stay."""
         return replace(self, labels=labels)
+
+    def keep_classes(self, classes: Sequence[str | int]) -> Source:
+        """The items of these classes alone, by name or number, which are 0, 1, ... in the order given.
+
+        `index` goes on counting in the full data set. ValueError for a class that is not there or is named twice.
+        """
+        numbers = [self._number_of(name) for name in classes]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"classes must be different ones, got {', '.join(map(str, classes))}")
+        chosen = self.select(np.isin(self.labels, numbers))
+        places = {number: place for place, number in enumerate(numbers)}
+        names = tuple(self.classes[number] for number in numbers) if self.classes else ()
+        return replace(chosen, labels=np.array([places[int(label)] for label in chosen.labels]), classes=names)
+
+    def map_classes(self, names: Mapping[str, str]) -> Source:
+        """The same items under other classes: each class by the name that stands for it. New classes are numbered as
+        their names come first among the old ones. ValueError unless every class, and no other, is named."""
+        strangers, missing = set(names) - set(self.classes), set(self.classes) - set(names)
+        if strangers or missing:
+            wrong = f"{min(strangers)!r} is no class" if strangers else f"{min(missing)!r} is not named"
+            raise ValueError(f"names must have each of the {len(self.classes)} classes once: {wrong}")
+        new = list(dict.fromkeys(names[name] for name in self.classes))
+        numbers = np.array([new.index(names[name]) for name in self.classes])
+        return replace(self, labels=numbers[self.labels], classes=tuple(new))
+
+    def balanced(self) -> Source:
+        """Every class as often as the largest one: items of the others come again, in order, under their own index."""
+        counts = np.bincount(self.labels)
+        rows = [np.flatnonzero(self.labels == label) for label in np.flatnonzero(counts)]
+        return self.select(np.sort(np.concatenate([np.resize(places, counts.max()) for places in rows])))
+
+    def _number_of(self, name: str | int) -> int:
+        known = self.classes.index(name) if name in self.classes else name
+        if not isinstance(known, int | np.integer) or not (self.labels == known).any():
+            raise ValueError(
+                f"there is no image of class {name!r}; classes are {', '.join(self.classes[:10]) or 'numbers'}"
+            )
+        return int(known)
 
     def check(self, num_classes: int) -> None:
         """Raises ValueError if there is no item, or if a label is not one of 0 to num_classes - 1."""

@@ -64,12 +64,12 @@ class Splits:
 
         train, val  images of the splits. num_classes  of the training images. excluded  files that a list leaves out.
         """
-        where = "class folders without splits" if self.train is None else f"{self.train.name}/"
+        where = "no splits" if self.train is None else self.train.name
         said = f"{train:,} training images in {num_classes} classes ({where})"
         if val is not None and self.val is not None:
-            said += f", {val:,} to validate on ({self.val.name}/)"
+            said += f", {val:,} to validate on ({self.val.name})"
         if self.test is not None:
-            said += f"; {self.test.name}/ is not used"
+            said += f"; {self.test.name} is not used"
         return said + (f"; {excluded:,} files excluded" if excluded else "")
 
 

@@ -252,13 +252,13 @@ def test_splits_are_known_by_their_names(tmp_path: Path, names: tuple[str, str])
     assert (len(train), train.classes) == (2, ("ant", "bee"))
     assert (list(val.items), val.labels.tolist()) == ([str(tmp_path / names[1] / "bee/3.jpg")], [1])
     said = find_splits(tmp_path).describe(2, 1, 2)
-    assert said == f"2 training images in 2 classes ({names[0]}/), 1 to validate on ({names[1]}/)"
+    assert said == f"2 training images in 2 classes ({names[0]}), 1 to validate on ({names[1]})"
 
 
 def test_a_test_folder_beside_val_is_told_and_left_alone(tmp_path: Path) -> None:
     write_images(tmp_path, "train/ant/1.jpg", "val/ant/2.jpg", "test/3.jpg")
     assert list(read_folder(tmp_path, "val").items) == [str(tmp_path / "val/ant/2.jpg")]
-    assert find_splits(tmp_path).describe(1, 1, 1).endswith("; test/ is not used")
+    assert find_splits(tmp_path).describe(1, 1, 1).endswith("; test is not used")
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:

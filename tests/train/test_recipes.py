@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from docs import recipes
 from mixdali import Choose, MixUp
 from tests.helpers.training import ALONE, TINY, coloured, coloured_sources, new_training
 from train.attacks import FGSM, PGD, Robust
@@ -25,7 +26,7 @@ from train.files.plain import differences, to_plain
 from train.loop.epochs import make_batch, score_name, train_step
 from train.objectives import CrossEntropy
 from train.optim import SGD, OneCycle, Steps
-from train.recipe import Claim, ClaimedData, Recipe, from_plain, kinds_in, parts, vocabulary
+from train.recipe import Claim, ClaimedData, Origin, Recipe, from_plain, kinds_in, parts, vocabulary
 from train.show.table import claim_for
 
 # Networks that take too long here, whatever their width and settings.
@@ -37,6 +38,20 @@ EVERY = [(name, variant) for name in recipe_names() for variant in recipe_outlin
 @pytest.fixture(params=EVERY, ids="-".join)
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     return find_recipe(*request.param)[1]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_field_that_decides_says_where_it_comes_from(name: str) -> None:
+    origin, variants = recipes.origin_of(name), recipe_outline(name)[1]
+    assert set(origin.variants) <= {variant for variant in variants[1:] if not recipes.is_small(variant)}
+    for variant in variants:
+        if recipes.is_small(variant):
+            continue
+        own = origin if variant == "recipe" else origin.variants.get(variant, Origin())
+        told = [*own.from_paper, *own.from_code, *own.ours]
+        assert sorted(told) == sorted(recipes.decided(name, variant)), f"{name} {variant}"
+        assert all(why.strip() for why in [*own.ours.values(), *own.differs])
+        assert not own.from_code or origin.code
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -192,12 +207,10 @@ def test_every_data_set_that_a_claim_can_name_is_known() -> None:
         Claim(data="MNIST", accuracy=50.0, where="here")  # type: ignore[arg-type]
 
 
-def test_real_cifar10_is_known() -> None:
-    root = Path(os.environ.get("MIXDALI_CIFAR", "/tmp/cache/cifar"))
-    if not root.is_dir():
-        pytest.skip("needs CIFAR-10")
-    sources = read_sources("cifar", str(root))
-    assert KNOWN["CIFAR-10"].is_in(prepare_sources(find_recipe("zhang2017mixup")[1], sources, str(root)))
+def test_real_cifar10_is_known(shared_data: Callable[[str], Path]) -> None:
+    root = str(shared_data("cifar10/cifar-10-python.tar.xz"))
+    sources = read_sources("cifar", root)
+    assert KNOWN["CIFAR-10"].is_in(prepare_sources(find_recipe("zhang2017mixup")[1], sources, root))
 
 
 # A smoothed classifier is measured by what can be certified of it, after training.

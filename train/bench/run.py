@@ -54,7 +54,11 @@ def measure(recipe: Recipe, run: Run, *, steps: int, rounds: int, file: RecipeFi
         if world.size > 1:
             raise ValueError("train.bench measures one process, so start it without torchrun")
         recipe = replace(recipe, precision=resolve_precision(recipe.precision, world.device))
-        sources = prepare_sources(recipe, read_sources(recipe.data, run.root, validation=recipe.validation), run.root)
+        sources = prepare_sources(
+            recipe,
+            read_sources(recipe.data, run.root, validation=recipe.validation or float(recipe.fold is not None)),
+            run.root,
+        )
         loader = train_loader(recipe, run, sources, world, recipe.objective.outputs)
         if not len(loader):
             raise ValueError(f"{len(sources.train)} training images do not fill a batch of {recipe.batch_size}")

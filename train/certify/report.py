@@ -18,6 +18,7 @@ from pipelines.show.pictures import INK, write_figure
 from train.certify.settings import Arguments
 from train.certify.smoothing import ABSTAIN, certificate, certified_accuracy, largest_radius, prediction
 from train.data.sources import Sources
+from train.show.intervals import intervals, wilson, with_interval
 
 if TYPE_CHECKING:
     from pipelines.sources.source import Source
@@ -110,17 +111,22 @@ def summarise(found: Certified) -> dict[str, Any]:
     at = at[at <= largest]
     radii, right = np.array([row.radius for row in rows]), np.array([row.correct for row in rows])
     shares = certified_accuracy(radii, right, at) if rows else np.zeros(len(at))
+    by_radius = {f"{radius:.2f}": float(share) for radius, share in zip(at, shares, strict=True)}
     predicted = np.array(found.predictions(), dtype=np.int64)
+    hits = float((predicted == found.labels[found.done]).mean()) if rows else 0.0
     return {
         **{name: getattr(asked, name) for name in ("sigma", "n0", "n", "alpha", "seed", "average", "precision")},
         "images": len(rows),
         "of": len(found.done),
         "average_certified_radius": acr(rows),
-        "certified_accuracy": {f"{radius:.2f}": float(share) for radius, share in zip(at, shares, strict=True)},
+        "certified_accuracy": by_radius,
+        # Wilson's, 95 %: for other images of the kind. `alpha` is the chance of a wrong certificate beside it.
+        "certified_accuracy_intervals": intervals(by_radius, len(rows)) if rows else {},
         "largest_radius": largest,
         "abstained": sum(row.predicted == ABSTAIN for row in rows),
         "prediction": {
-            "accuracy": float((predicted == found.labels[found.done]).mean()) if rows else 0.0,
+            "accuracy": hits,
+            "interval": intervals(hits, len(rows)) if rows else None,
             "abstained": int((predicted == ABSTAIN).sum()),
         },
     }
@@ -145,23 +151,24 @@ def _write(path: Path, text: str) -> None:
 
 
 def result_table(found: Certified) -> Table:
-    """Certified accuracy at some radii, for the terminal."""
+    """Certified accuracy at some radii with 95 % intervals, for the terminal."""
     summary = summarise(found)
-    title = f"{summary['images']:,} test images under noise of {summary['sigma']:g}"
+    total = summary["images"]
+    title = f"{total:,} test images under noise of {summary['sigma']:g}; in brackets 95 % intervals"
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("certified within an L2 radius of")
     table.add_column("", justify="right")
     for radius, share in summary["certified_accuracy"].items():
-        table.add_row(radius, f"{share:.1%}")
+        table.add_row(radius, with_interval(share, total, 1))
     table.add_section()
     table.add_row("average certified radius", f"{summary['average_certified_radius']:.3f}")
-    table.add_row("abstained", f"{summary['abstained'] / max(1, summary['images']):.1%}")
-    table.add_row("right, no radius asked for", f"{summary['prediction']['accuracy']:.1%}")
+    table.add_row("abstained", f"{summary['abstained'] / max(1, total):.1%}")
+    table.add_row("right, no radius asked for", with_interval(summary["prediction"]["accuracy"], total, 1))
     return table
 
 
 def draw_curve(path: Path, rows: list[Row], summary: dict[str, Any], title: str) -> None:
-    """Certified accuracy over the radius, up to the largest one that so many votes can certify."""
+    """Certified accuracy over the radius with its 95 % interval, up to the largest that so many votes can certify."""
     largest = summary["largest_radius"]
     at = np.linspace(0, 1.02 * largest or 1.0, 600)
     right = np.array([row.correct for row in rows])
@@ -169,6 +176,8 @@ def draw_curve(path: Path, rows: list[Row], summary: dict[str, Any], title: str)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    low, high = 100 * np.array([wilson(float(share), len(rows)) for share in shares]).T
+    axes.fill_between(at, low, high, step="post", color=BLUE, alpha=0.18, linewidth=0)
     axes.step(at, 100 * shares, where="post", color=BLUE, linewidth=1.8)
     axes.axvline(largest, color=GREY, linewidth=1, linestyle="--")
     axes.annotate(

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from train.files import checkpoint
 from train.machine.command import new_console, parse
+from train.show.intervals import wilson
 
 SUMMARY = "Compare finished runs: those that differ in nothing but their seed share a line, with mean and deviation."
 
@@ -57,6 +58,8 @@ class Finished:
     seed: int
     numbers: Mapping[str, float]
     """What it reached, by column; shares of 1."""
+    images: Mapping[str, int]
+    """How many images these are shares of, where the run says so."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -68,7 +71,7 @@ def main(words: Sequence[str]) -> int:
     if asked.markdown:
         print("\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)))
         return 0
-    table = Table()
+    table = Table(caption="in brackets 95 % intervals", caption_justify="left")
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -117,9 +120,24 @@ def read_run(path: Path) -> Finished:
     for key, name in BEST.items():
         if any(key in row for row in history):
             numbers[name] = max(row[key] for row in history if key in row)
+    images = {column: number for column in numbers if (number := _images(column, content)) is not None}
     settings = {name: value for name, value in _flat(recipe).items() if name not in ("seed", "claim", "paper")}
     settings |= {"images": content["identity"]["images"]["num_images"], "classes": len(content["classes"])}
-    return Finished(path, _title(path), settings, recipe["seed"], numbers)
+    return Finished(path, _title(path), settings, recipe["seed"], numbers, images)
+
+
+def _images(column: str, content: Mapping[str, Any]) -> int | None:
+    """How many images the number in a column is a share of; None where the checkpoint does not say."""
+    last, own = content["history"][-1], content["identity"]["images"]["num_images"]
+    held_out = last.get("held_out_images")
+    key = next(key for key, name in (*COLUMNS.items(), *BEST.items()) if name == column)
+    if "robust" in key:
+        of, robust = own if key.startswith("training") else held_out, content["recipe"].get("robust")
+        return None if of is None or robust is None else min(int(of), robust["num_images"])
+    places = {"train_accuracy": own, "test_accuracy": last.get("test_images")}
+    places |= {f"{name}_accuracy": last.get(f"{name}_images") for name in ("real", "corrupted")}
+    found = places.get(key, held_out)
+    return None if found is None else int(found)
 
 
 def _title(path: Path) -> str:
@@ -169,8 +187,14 @@ def _summary(name: str, runs: Sequence[Finished]) -> str:
     values = [100 * run.numbers[name] for run in runs if name in run.numbers]
     if not values:
         return ""
+    mean = statistics.mean(values)
     spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
+    totals = [run.images.get(name) for run in runs if name in run.numbers]
+    if None in totals:
+        return f"{mean:.2f}{spread}"
+    # Other seeds are measured on the same images, so that these count once.
+    low, high = wilson(min(1.0, mean / 100), min(total for total in totals if total is not None))
+    return f"{mean:.2f}{spread} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def _brief(value: Any) -> str:

@@ -27,7 +27,9 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
         ValueError: if the batch does not divide among the processes, if the images do not fill one batch, or if the
             objective and the recipe's streams do not go together.
     """
-    as_they_are = recipe.labels is None and not (recipe.noise.rate or recipe.validation or recipe.num_images)
+    as_they_are = recipe.labels is None and not (
+        recipe.noise.rate or recipe.validation or recipe.fold or recipe.num_images
+    )
     assert sources.prepared or (as_they_are and not recipe.streams), "prepare_sources comes first"
     shares = world.size * run.parts
     among = f"{world.size} processes" + (f" of {run.parts} parts" if run.parts > 1 else "")

@@ -23,8 +23,13 @@ def read_pixels(root: str | None, batch_size: int) -> tuple[Source, Tensor]:
         FileNotFoundError, ValueError: there are no CIFAR pickles, or too few images for a batch.
     """
     from pipelines.sources import digits, files
+    from pipelines.sources.datasets import known
 
-    source = files.read_cifar(digits.cifar_folder() if root is None else root, "train")
+    own = None if root is None else known.find(root)
+    if own is not None and own.form.kind == "cifar":
+        source = own.read("train")
+    else:
+        source = files.read_cifar(digits.cifar_folder() if root is None else root, "train")
     if len(source) < batch_size:
         raise ValueError(f"{len(source)} images do not fill a batch; pass a smaller --batch_size")
     return source, torch.from_numpy(source.items).permute(0, 3, 1, 2).contiguous()

@@ -16,6 +16,7 @@ from train.data.streams.read import read_streams
 from train.recipe import Data, Recipe
 
 if TYPE_CHECKING:
+    from pipelines.sources.datasets.known import Found
     from pipelines.sources.source import Source
 
 # Mean and deviation of the training images in [0, 1]: CIFAR-10's, and ImageNet's.
@@ -104,30 +105,58 @@ def read_sources(
     Raises:
         FileNotFoundError, ValueError: one line on what is missing or wrong in the folder.
     """
-    from pipelines.sources import digits, files, splits
-    from pipelines.sources.exclude import read_list
+    from pipelines.sources import digits, files
+    from pipelines.sources.datasets import known
 
-    if root is not None and (found := files.find_kind(root)) != kind:
+    own = None if root is None else known.find(root)
+    if root is not None and (found := known.find_kind(root)) != kind:
         names = {"cifar": "CIFAR pickles", "imagenet": "image files"}
-        raise ValueError(f"{root} holds {names[found]}, the recipe reads {names[kind]}; pass --data {found}")
+        holds = names[found] if own is None else own.form.name
+        raise ValueError(f"{root} holds {holds}, the recipe reads {names[kind]}; pass --data {found}")
     if exclude is not None and kind == "cifar":
         raise ValueError("exclude names image files, the recipe reads images in memory; leave it out")
-    has_test = True
+    if own is not None:
+        return _read_known(own, kind, exclude, root)
     if kind == "cifar":
         folder = digits.cifar_folder() if root is None else root
         train, held_out = files.read_cifar(folder, "train"), files.read_cifar(folder, "test")
         said = f"{len(train):,} training and {len(held_out):,} test images in memory"
     else:
         folder = digits.image_folder() if root is None else root
-        listed = frozenset[str]() if exclude is None else read_list(exclude, folder)
-        train = files.read_folder(folder, "train", exclude=listed, keep_empty=keep_empty)
-        layout = splits.find_splits(Path(folder).expanduser().absolute())
-        has_test = layout.val is not None or not validation
-        held_out = files.read_folder(folder, "val", exclude=listed, keep_empty=keep_empty) if has_test else train
-        said = layout.describe(len(train), len(held_out) if has_test else None, len(train.classes), len(listed))
+        train, test, said = _read_files(Path(folder).expanduser().absolute(), validation, exclude, keep_empty)
+        held_out = train if test is None else test
     num_classes = len(train.classes) or int(np.max(train.labels)) + 1
     place = "the embedded digits" if root is None else root
-    return Sources(kind, train, held_out, num_classes, has_test=has_test, found=f"{place}: {said}")
+    return Sources(kind, train, held_out, num_classes, has_test=held_out is not train, found=f"{place}: {said}")
+
+
+def _read_files(
+    place: Path, validation: float, exclude: str | None, keep_empty: bool
+) -> tuple[Source, Source | None, str]:
+    """Training images of a folder or a list, those to validate on, and what was found, for people."""
+    from pipelines.sources import files, splits, tables
+    from pipelines.sources.exclude import read_list
+
+    listed = tables.is_table(place)
+    left_out = frozenset[str]() if exclude is None else read_list(exclude, None if listed else place)
+    train = files.read_files(place, "train", exclude=left_out, keep_empty=keep_empty)
+    layout = tables.splits_of(place) if listed else splits.find_splits(place)
+    test = None
+    if layout.val is not None or not validation:  # without a split it is refused there
+        test = files.read_files(place, "val", exclude=left_out, keep_empty=keep_empty)
+    num_classes = len(train.classes) or int(train.labels.max()) + 1
+    return train, test, layout.describe(len(train), None if test is None else len(test), num_classes, len(left_out))
+
+
+def _read_known(own: Found, kind: Data, exclude: str | None, root: str | None) -> Sources:
+    """Of a data set in files of its own form."""
+    from pipelines.sources import files
+    from pipelines.sources.exclude import read_list
+
+    listed = frozenset[str]() if exclude is None else read_list(exclude, str(own.folder))
+    train, held_out = (files.leave_out(own.read(split), listed) for split in ("train", "test"))
+    said = f"{own.form.name}, {len(train):,} training and {len(held_out):,} test images"
+    return Sources(kind, train, held_out, len(train.classes), found=f"{root}: {said}")
 
 
 def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sources:
@@ -176,17 +205,28 @@ def _split(recipe: Recipe, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Positions in `source`, rising: those to train on, and those held out."""
     total = len(source)
     held = int(recipe.validation) if recipe.validation >= 1 else round(recipe.validation * total)
+    if recipe.fold is not None:
+        held = len(range(recipe.fold[0], total, recipe.fold[1]))
     wanted = total - held if recipe.num_images is None else recipe.num_images
     if wanted < 1 or held + wanted > total:
         asked = "" if recipe.num_images is None else f" for num_images {wanted:,}"
         raise ValueError(
-            f"validation {recipe.validation:g} holds out {held:,} of {total:,} training images, too few are left{asked}"
+            f"{_held_out_by(recipe)} holds out {held:,} of {total:,} training images, too few are left{asked}"
         )
     if wanted == total:
         return np.arange(total), np.arange(0)
-    order = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "validation"))
+    if recipe.fold is None:
+        order = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "validation"))
+    else:
+        part, parts = recipe.fold
+        drawn = _shuffled(source, np.arange(total), derive_seed(recipe.seed, "fold"))
+        order = np.concatenate([drawn[part::parts], np.delete(drawn, np.s_[part::parts])])
     rest = _shuffled(source, order[held:], derive_seed(recipe.seed, "num_images"))
     return np.sort(rest[:wanted]), np.sort(order[:held])
+
+
+def _held_out_by(recipe: Recipe) -> str:
+    return f"validation {recipe.validation:g}" if recipe.fold is None else f"fold {recipe.fold[0]} {recipe.fold[1]}"
 
 
 def _sample(source: Source, positions: np.ndarray, count: int, seed: int) -> Source | None:

@@ -7,23 +7,27 @@ text. It draws nothing but from `setup.seed`, prints nothing and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from train.attacks.ball import Norm
-from train.data.images import HeldOutImages
+from train.data.images import HeldOutImages, identify_images, labels_of
 from train.evaluate.parts import auto
-from train.evaluate.parts.attacks import measure_pgd
-from train.evaluate.parts.calibration import measure_calibration
+from train.evaluate.parts.adversarial import Keep, Saved, measure_saved
+from train.evaluate.parts.attacks import Ascent, measure_pgd
+from train.evaluate.parts.by_class import by_class
+from train.evaluate.parts.calibration import measure_attacked, measure_calibration
 from train.evaluate.parts.corruptions import SMALLEST, Published, maker, measure_corruptions
 from train.evaluate.parts.detection import measure_detection
 from train.evaluate.parts.doubts import measure_doubts
 from train.evaluate.parts.noise import measure_noise
 from train.evaluate.parts.occlusion import measure_occlusion
-from train.evaluate.parts.shifts import Network, Networks, Remember, accuracies
+from train.evaluate.parts.published import Variant, measure_real, measure_variants
+from train.evaluate.parts.shifts import Network, Networks, Remember, check_labels, read_logits
 from train.evaluate.parts.transfer import measure_fgsm, measure_transfer
+from train.files.checkpoint import digest_file
 
 # Radii in Linf of the parts fgsm and transfer, whatever the norm of the others: those of the papers on mixing.
 ONE_STEP_RADII = tuple(steps / 255 for steps in (1, 2, 4, 8))
@@ -37,9 +41,13 @@ class Setup:
     networks: Networks
     """By name."""
     images: HeldOutImages
-    norm: Norm
-    eps: float
-    restarts: int
+    classes: Sequence[str]
+    """Their names."""
+    ascents: Mapping[str, Ascent]
+    """How the parts pgd, pgd20, pgd50 and doubts go about it, by name; doubts takes its ball alone. Empty where the
+    norm is none of theirs."""
+    ensemble: auto.Ensemble
+    """autoattack: which attacks."""
     seed: int
     source: Network | None = None
     """transfer: whom the adversarial images are made for."""
@@ -48,19 +56,44 @@ class Setup:
     """corruptions: those that were made before."""
     others: Mapping[str, HeldOutImages] = field(default_factory=dict)
     """detection: images of other classes, by name."""
+    variants: Mapping[str, tuple[Variant, HeldOutImages]] = field(default_factory=dict)
+    """variants: other images of the classes, by name."""
+    real: Sequence[frozenset[int]] | None = None
+    """real: ReaL's labels of the images."""
+    saved: Saved | None = None
+    """saved: the adversarial images of a file."""
+    keep: Callable[[str], Keep] | None = None
+    """Where adversarial images are to be saved, what takes those of a part."""
 
 
 Measure = Callable[[Setup, Remember], dict[str, Any]]
 
 
 def clean(setup: Setup, remember: Remember) -> dict[str, Any]:
-    """By network, accuracy on the images as they are."""
-    found = accuracies(setup.networks, setup.images)
-    return {name: {"accuracy": accuracy} for name, accuracy in found.items()}
+    """By network, accuracy on the images as they are, and by class."""
+    logits, labels = read_logits(setup.networks, setup.images)
+    found = {}
+    for name, values in logits.items():
+        check_labels(values, labels)
+        right = values.argmax(dim=1) == labels
+        by_name = by_class(right.long().tolist(), labels.numpy(), setup.classes)
+        found[name] = {"accuracy": float(right.double().mean()), "by_class": by_name}
+    return found
+
+
+def with_classes(setup: Setup, found: dict[str, Any]) -> dict[str, Any]:
+    """What an attack found, with the accuracies by class."""
+    labels = labels_of(setup.images).numpy()
+    return {name: {**one, "by_class": by_class(one["robust"], labels, setup.classes)} for name, one in found.items()}
 
 
 def calibration(setup: Setup, remember: Remember) -> dict[str, Any]:
-    return measure_calibration(setup.networks, setup.images)
+    return measure_calibration(setup.networks, setup.images, seed=setup.seed)
+
+
+def calibration_attacked(setup: Setup, remember: Remember) -> dict[str, Any]:
+    ascent = setup.ascents["pgd20"]
+    return measure_attacked(setup.networks, setup.images, ascent, seed=setup.seed, remember=remember)
 
 
 def noise(setup: Setup, remember: Remember) -> dict[str, Any]:
@@ -86,6 +119,15 @@ def detection(setup: Setup, remember: Remember) -> dict[str, Any]:
     return measure_detection(setup.networks, setup.images, setup.others, seed=setup.seed, remember=remember)
 
 
+def variants(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_variants(setup.networks, setup.variants, remember=remember)
+
+
+def real(setup: Setup, remember: Remember) -> dict[str, Any]:
+    assert setup.real is not None
+    return measure_real(setup.networks, setup.images, setup.real)
+
+
 def fgsm(setup: Setup, remember: Remember) -> dict[str, Any]:
     return measure_fgsm(setup.networks, setup.images, eps=ONE_STEP_RADII, remember=remember)
 
@@ -102,28 +144,30 @@ def transfer(setup: Setup, remember: Remember) -> dict[str, Any]:
     )
 
 
-def pgd(num_steps: int, setup: Setup, remember: Remember) -> dict[str, Any]:
-    return measure_pgd(
-        setup.networks,
-        setup.images,
-        eps=setup.eps,
-        norm=setup.norm,
-        num_steps=num_steps,
-        restarts=setup.restarts,
-        seed=setup.seed,
-        remember=remember,
-    )
+def pgd(part: str, setup: Setup, remember: Remember) -> dict[str, Any]:
+    keep = None if setup.keep is None else setup.keep(part)
+    ascent = setup.ascents[part]
+    found = measure_pgd(setup.networks, setup.images, ascent, seed=setup.seed, remember=remember, keep=keep)
+    return with_classes(setup, found)
 
 
 def autoattack(setup: Setup, remember: Remember) -> dict[str, Any]:
-    return auto.measure_autoattack(
-        setup.networks, setup.images, eps=setup.eps, norm=setup.norm, seed=setup.seed, remember=remember
+    keep = None if setup.keep is None else setup.keep("autoattack")
+    found = auto.measure_autoattack(
+        setup.networks, setup.images, setup.ensemble, seed=setup.seed, remember=remember, keep=keep
     )
+    return with_classes(setup, found)
+
+
+def saved(setup: Setup, remember: Remember) -> dict[str, Any]:
+    assert setup.saved is not None
+    return measure_saved(setup.networks, setup.images, setup.saved, remember=remember)
 
 
 def doubts(setup: Setup, remember: Remember) -> dict[str, Any]:
+    ball = setup.ascents["doubts"]
     return measure_doubts(
-        setup.networks, setup.images, eps=setup.eps, norm=setup.norm, seed=setup.seed, remember=remember
+        setup.networks, setup.images, eps=ball.eps, norm=ball.norm, seed=setup.seed, remember=remember
     )
 
 
@@ -133,12 +177,17 @@ PARTS: dict[str, Measure] = {
     "noise": noise,
     "occlusion": occlusion,
     "corruptions": corruptions,
+    "variants": variants,
+    "real": real,
     "detection": detection,
     "fgsm": fgsm,
     "transfer": transfer,
-    "pgd20": partial(pgd, 20),
-    "pgd50": partial(pgd, 50),
+    "pgd": partial(pgd, "pgd"),
+    "pgd20": partial(pgd, "pgd20"),
+    "pgd50": partial(pgd, "pgd50"),
     "autoattack": autoattack,
+    "saved": saved,
+    "calibration_attacked": calibration_attacked,
     "doubts": doubts,
 }
 """In the order in which they are measured, cheap ones first."""
@@ -146,17 +195,28 @@ PARTS: dict[str, Measure] = {
 
 def own_settings(name: str, setup: Setup) -> dict[str, Any]:
     """What decides the numbers of a part and is not common to all; plain."""
-    attack = {"norm": setup.norm, "eps": setup.eps}
-    if name in ("pgd20", "pgd50"):
-        return {**attack, "restarts": setup.restarts}
+    if name in ("pgd", "pgd20", "pgd50"):
+        return setup.ascents[name].plain()
+    if name == "calibration_attacked":
+        return setup.ascents["pgd20"].plain()
     if name == "doubts":
-        return attack
+        ball = setup.ascents[name]
+        return {"norm": ball.norm, "eps": ball.eps}
     if name == "autoattack":
-        return {**attack, "package": auto.maker()}
+        return {**setup.ensemble.plain(), "package": auto.maker()}
+    if name == "saved":
+        assert setup.saved is not None
+        return {"file": str(setup.saved.path), "digest": digest_file(setup.saved.path)}
     if name == "transfer":
         return {"source": setup.source_name}
     if name == "corruptions":
         return {"made_by": maker() if setup.published is None else str(setup.published.folder)}
+    if name == "variants":
+        return {"folders": {other: identify_images(variant.source) for other, (variant, _) in setup.variants.items()}}
+    if name == "real":
+        assert setup.real is not None
+        text = repr([sorted(labels) for labels in setup.real])
+        return {"labels": hashlib.sha256(text.encode()).hexdigest()[:12]}
     if name == "detection":
         return {"ood": {other: len(images) for other, images in setup.others.items()}}
     return {}
@@ -164,16 +224,22 @@ def own_settings(name: str, setup: Setup) -> dict[str, Any]:
 
 def why_not(name: str, setup: Setup) -> str | None:
     """Why a part cannot be measured; None if it can."""
+    if name == "variants" and not setup.variants:
+        return "variants needs folders of other images of the classes; pass --variants"
+    if name == "real" and setup.real is None:
+        return "real needs ReaL's list of labels; pass --real"
     if name == "transfer" and setup.source is None:
         return "transfer needs the checkpoint of another network; pass --source"
     if name == "corruptions" and setup.published is None:
         if min(setup.images.size) < SMALLEST:
             return f"corruptions are made for images of {SMALLEST} x {SMALLEST} pixels or more"
         return _missing(maker)
+    if name in ("pgd", "pgd20", "pgd50", "calibration_attacked", "doubts") and not setup.ascents:
+        return f"{name} knows the norms Linf and L2; --parts autoattack knows L1 too"
+    if name == "saved" and setup.saved is None:
+        return "saved needs a file of adversarial images; pass --adversarial"
     if name == "autoattack":
-        if setup.images.num_classes < auto.FEWEST_CLASSES:
-            return auto.too_few(setup.images.num_classes)
-        return _missing(auto.maker)
+        return auto.too_few(setup.images.num_classes, setup.ensemble) or _missing(auto.maker)
     return None
 
 

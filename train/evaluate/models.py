@@ -1,8 +1,8 @@
-"""The networks that are evaluated: those of a checkpoint, or one that a function of the user returns."""
+"""The networks that are evaluated: those of a checkpoint or a state_dict, or what a function of the user returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from train.machine.distributed import World
 from train.machine.precision import autocast
 from train.machine.stop import Stop
 from train.models import build_model, call_function, finite, is_function
+from train.models.robustbench import read_weights
+from train.models.weights import read_tensors
 
 SLACK = 1e-4
 """How far the sum of a row may be from 1 for it to be taken for probabilities."""
@@ -152,13 +154,31 @@ def read_function(name: str, root: str | None) -> Subject:
     Raises:
         ValueError, TypeError, ImportError: there is no such function, or it returns no torch module.
     """
-    from pipelines.sources import files
+    from pipelines.sources.datasets import known
 
     if not is_function(name):
         raise ValueError(f"model must be MODULE:FUNCTION, such as mine:load_network, got {name!r}")
     network = call_function(name)
-    sources = read_sources("cifar" if root is None else files.find_kind(root), root)
+    sources = read_sources("cifar" if root is None else known.find_kind(root), root)
     return Subject(name, {"network": network}, sources, None, ours=False)
+
+
+def read_robustbench(
+    path: Path, name: str, root: str | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[Subject, str]:
+    """The network of a RobustBench-style state_dict, the data in `root`, and in words what normalises the images.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it holds the weights of another network.
+    """
+    from pipelines.sources.datasets import known
+
+    sources = read_sources("cifar" if root is None else known.find_kind(root), root)
+    try:
+        network, said = read_weights(read_tensors(path), name, sources.num_classes, mean, std)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Subject(f"{path.stem}, {name}", {"network": network}, sources, None, ours=False), said
 
 
 def check_outputs(networks: Networks, images: HeldOutImages) -> None:

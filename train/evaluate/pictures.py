@@ -14,14 +14,20 @@ from matplotlib.figure import Figure
 from pipelines.show.pictures import GREY, INK, short, write_figure
 from train.evaluate.parts.corruptions import GROUPS
 from train.evaluate.parts.detection import NUM_BINS
+from train.show.intervals import whiskers, wilson
 from train.show.pictures import BLUE, DPI, GREEN, ORANGE, RED, VIOLET
 
 COLOURS = (BLUE, ORANGE, GREEN, VIOLET, RED)
+MOST_CLASSES = 40
+"""That a picture of classes shows."""
+BARS: dict[str, Any] = {"elinewidth": 1, "capsize": 2.5}
+"""The look of 95 % intervals."""
 PALE = "#dddddd"
 
 
 def draw_calibration(path: Path, found: Mapping[str, Any], title: str) -> None:
-    """The reliability diagram of each network: accuracy of the images by confidence, and how many there are.
+    """The reliability diagram of each network: accuracy of the images by confidence with 95 % intervals, and how many
+    there are.
 
     found  by network, as `measure_calibration` returns it.
     """
@@ -34,6 +40,9 @@ def draw_calibration(path: Path, found: Mapping[str, Any], title: str) -> None:
         confidence, accuracy = ([part[key] for part in filled] for key in ("confidence", "accuracy"))
         upper.bar(left, accuracy, width, align="edge", color=BLUE, alpha=0.6, edgecolor="white", label="accuracy")
         right = [part["high"] for part in filled]
+        middle = [(low + high) / 2 for low, high in zip(left, right, strict=True)]
+        around = np.array(whiskers(accuracy, [part["count"] for part in filled])) / 100
+        upper.errorbar(middle, accuracy, around, fmt="none", ecolor=INK, **BARS)
         upper.hlines(confidence, left, right, color=RED, linewidth=2, label="confidence")
         upper.plot((0, 1), (0, 1), color=GREY, linewidth=1, linestyle="--")
         upper.set_ylim(0, 1)
@@ -51,11 +60,13 @@ def draw_calibration(path: Path, found: Mapping[str, Any], title: str) -> None:
     _finish(figure, (grid[0][0], grid[1][0]), title, path)
 
 
-def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float]) -> None:
-    """Each network's accuracy by corruption: a bar for the mean over the severities, a dot for each of them.
+def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], total: int) -> None:
+    """Each network's accuracy by corruption: a bar for the mean over the severities, with its 95 % interval, a dot for
+    each of them.
 
-    found  by network, "networks" of what `measure_corruptions` returns.
-    clean  by network, accuracy on the images as they are, 0 to 1.
+    found   by network, "networks" of what `measure_corruptions` returns.
+    clean   by network, accuracy on the images as they are, 0 to 1.
+    total   number of the images.
     """
     names = list(next(iter(found.values()))["accuracies"])
     figure = _figure(1.5 + 0.62 * len(names) * max(1.0, 0.55 * len(found)), 4.2)
@@ -68,6 +79,8 @@ def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Ma
         means = [100 * one["by_corruption"][name] for name in names]
         label = f"{short(network, 30)}, mean {one['mean']:.1%}"
         axes.bar(centre, means, 0.92 * width, color=colour, alpha=0.55, label=label, linewidth=0)
+        around = whiskers([one["by_corruption"][name] for name in names], total)
+        axes.errorbar(centre, means, around, fmt="none", ecolor=INK, **BARS)
         for place, name in zip(centre, names, strict=True):
             values = 100 * np.array(one["accuracies"][name])
             axes.scatter([place] * len(values), values, s=7, color=colour, zorder=3)
@@ -83,26 +96,26 @@ def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Ma
 
 
 def draw_levels(
-    path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], names: Mapping[str, str]
+    path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], names: Mapping[str, str], total: int
 ) -> None:
-    """Accuracy by strength, a panel for each kind and a line for each network.
+    """Accuracy by strength with 95 % intervals, a panel for each kind and a line for each network.
 
-    found  by network, kind and strength ("0.1", "8/255"), accuracies, as the measures of noise, occlusion and transfer
-           return it.
-    clean  by network, accuracy on the images as they are, 0 to 1, where the line begins; may lack networks.
-    names  of each kind, what its strength is: the panel's horizontal axis.
+    found   by network, kind and strength ("0.1", "8/255"), accuracies, as the measures of noise, occlusion and transfer
+            return it.
+    clean   by network, accuracy on the images as they are, 0 to 1, where the line begins; may lack networks.
+    names   of each kind, what its strength is: the panel's horizontal axis.
+    total   number of the images.
     """
     kinds = list(next(iter(found.values())))
     figure = _figure(3.3 * len(kinds) + 0.5, 3.4)
     grid = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for axes, kind in zip(grid, kinds, strict=True):
-        for number, (network, one) in enumerate(found.items()):
-            points = {_number(strength): 100 * value for strength, value in one[kind].items()}
+        for place, (network, one) in enumerate(found.items()):
+            points = {_number(strength): value for strength, value in one[kind].items()}
             if network in clean:
-                points[0.0] = 100 * clean[network]
+                points[0.0] = clean[network]
             x, y = zip(*sorted(points.items()), strict=True)
-            colour = COLOURS[number % len(COLOURS)]
-            axes.plot(x, y, color=colour, marker="o", markersize=4, linewidth=1.6, label=short(network, 40))
+            _line(axes, x, y, total, COLOURS[place % len(COLOURS)], network)
         axes.set_title(kind.replace("_", " "), fontsize=10, color=INK, loc="left")
         axes.set_xlabel(names[kind], fontsize=9, color=INK)
         axes.set_xlim(left=0)
@@ -141,10 +154,11 @@ def draw_detection(path: Path, found: Mapping[str, Any], title: str) -> None:
     _finish(figure, (grid[0][0],), title, path)
 
 
-def draw_attacks(path: Path, found: Mapping[str, Mapping[str, float]], title: str) -> None:
-    """Each network's accuracy under one attack after the other, a group of bars for each attack.
+def draw_attacks(path: Path, found: Mapping[str, Mapping[str, float]], title: str, total: int) -> None:
+    """Each network's accuracy under one attack after the other with 95 % intervals, a group of bars for each attack.
 
     found  by attack and network, accuracies, 0 to 1; a network may be missing.
+    total  number of the images.
     """
     networks = list(dict.fromkeys(network for row in found.values() for network in row))
     figure = _figure(1.5 + 0.75 * len(found) * max(1.0, 0.6 * len(networks)), 3.6)
@@ -154,27 +168,74 @@ def draw_attacks(path: Path, found: Mapping[str, Mapping[str, float]], title: st
         places = [place for place, row in enumerate(found.values()) if network in row]
         values = [100 * row[network] for row in found.values() if network in row]
         centre = np.array(places) + (number - (len(networks) - 1) / 2) * width
-        bars = axes.bar(centre, values, 0.92 * width, color=COLOURS[number % len(COLOURS)], label=short(network, 40))
+        around = whiskers([row[network] for row in found.values() if network in row], total)
+        colour = COLOURS[number % len(COLOURS)]
+        bars = axes.bar(
+            centre,
+            values,
+            0.92 * width,
+            yerr=around,
+            color=colour,
+            label=short(network, 40),
+            error_kw={"ecolor": INK, **BARS},
+        )
         axes.bar_label(bars, fmt="%.1f", fontsize=8, color=INK, padding=1)
     axes.set_xticks(range(len(found)), list(found), rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(found) - 0.4)
-    axes.set_ylim(0, 1.1 * max(1.0, *(100 * value for row in found.values() for value in row.values())))
+    highest = max(wilson(value, total)[1] for row in found.values() for value in row.values())
+    axes.set_ylim(0, 1.1 * max(1.0, 100 * highest))
     axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
     _plain(axes, grid="y")
     _finish(figure, (axes,), title, path)
 
 
-def draw_radius(path: Path, found: Mapping[str, Mapping[str, float]], title: str) -> None:
-    """Accuracy by the radius of an attack, a line for each network; it should fall to 0.
+def draw_classes(path: Path, found: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str) -> None:
+    """Each network's accuracy class by class with 95 % intervals, a panel for each network; of many classes those that
+    do worst in the last measure.
+
+    found  by network and measure, as `by_class` returns it.
+    """
+    most = max(len(own) for one in found.values() for own in one.values())
+    figure = _figure(2.2 + 0.28 * min(most, MOST_CLASSES), 2.6 * len(found) + 1.2)
+    grid = figure.subplots(len(found), 1, squeeze=False)[:, 0]
+    for axes, (network, one) in zip(grid, found.items(), strict=True):
+        last = list(one.values())[-1]
+        names = list(last)
+        if len(names) > MOST_CLASSES:
+            names = sorted(names, key=lambda name: last[name]["accuracy"])[:MOST_CLASSES]
+        for number, (measure, own) in enumerate(one.items()):
+            shares = [own[name]["accuracy"] for name in names]
+            places = np.arange(len(names)) + 0.2 * (number - (len(one) - 1) / 2)
+            around = whiskers(shares, [own[name]["images"] for name in names])
+            colour = COLOURS[number % len(COLOURS)]
+            axes.errorbar(
+                places,
+                [100 * share for share in shares],
+                around,
+                fmt="o",
+                markersize=4,
+                color=colour,
+                label=measure,
+                **BARS,
+            )
+        axes.set_xticks(range(len(names)), [short(name, 16) for name in names], rotation=40, ha="right")
+        axes.set_ylim(0, 102)
+        axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
+        axes.set_title(short(network, 40), fontsize=10, color=INK, loc="left")
+        _plain(axes, grid="y")
+    _finish(figure, (grid[0],), title, path)
+
+
+def draw_radius(path: Path, found: Mapping[str, Mapping[str, float]], title: str, total: int) -> None:
+    """Accuracy by the radius of an attack with 95 % intervals, a line for each network; it should fall to 0.
 
     found  by network and radius ("8/255", "0.5"), accuracies, 0 to 1, the greatest radius last.
+    total  number of the images.
     """
     figure = _figure(5.2, 3.6)
     axes = figure.subplots()
     for number, (network, curve) in enumerate(found.items()):
-        colour, values = COLOURS[number % len(COLOURS)], [100 * value for value in curve.values()]
-        label = short(network, 40)
-        axes.plot(range(len(values)), values, color=colour, marker="o", markersize=4, linewidth=1.6, label=label)
+        _line(axes, range(len(curve)), list(curve.values()), total, COLOURS[number % len(COLOURS)], network)
     names = list(next(iter(found.values())))
     axes.set_xticks(range(len(names)), [*names[:-1], "no bound"])
     axes.set_xlabel("radius of the attack", fontsize=9, color=INK)
@@ -182,6 +243,21 @@ def draw_radius(path: Path, found: Mapping[str, Mapping[str, float]], title: str
     axes.set_ylim(0, 102)
     _plain(axes, grid="both")
     _finish(figure, (axes,), title, path)
+
+
+def _line(axes: Axes, x: Sequence[float], shares: Sequence[float], total: int, colour: str, network: str) -> None:
+    """Accuracies of a network in percent, with their intervals."""
+    axes.errorbar(
+        x,
+        [100 * share for share in shares],
+        whiskers(shares, total),
+        color=colour,
+        marker="o",
+        markersize=4,
+        linewidth=1.6,
+        label=short(network, 40),
+        **BARS,
+    )
 
 
 def _group(name: str) -> int:

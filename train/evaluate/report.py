@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from train.evaluate.lines import part_intervals, part_lines, pgd_label, write_eps
 from train.evaluate.pictures import (
     draw_attacks,
     draw_calibration,
+    draw_classes,
     draw_corruptions,
     draw_detection,
     draw_levels,
     draw_radius,
 )
-
-Lines = list[tuple[str, str]]
-"""What the table says of one network: a label and a text, line by line."""
+from train.evaluate.settings import ATTACKS
 
 NAMED = ("torch", "torchvision", "numpy", "scikit-learn", "pyautoattack", "imagecorruptions-imaug")
-STAGES = {"apgd-ce": "APGD-CE", "apgd-t": "+ APGD-T", "fab-t": "+ FAB-T", "square": "+ Square: AutoAttack"}
+STAGES = {"square": "Square"}
+"""How an attack of AutoAttack is written where it is not in capitals."""
 AXES = {
     "white": "deviation",
     "uniform": "largest change",
@@ -42,17 +43,22 @@ AXES = {
 def write_report(folder: Path, title: str, identity: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> None:
     """evaluate.json with all finished parts, and a picture for each of them that has one."""
     done = {name: part for name, part in parts.items() if part["result"] is not None}
+    number = identity["images"]["number"]
     content = {
         "title": title,
         "identity": identity,
         "versions": {"python": platform.python_version(), **_versions()},
         "settings": {name: part["settings"] for name, part in done.items()},
         "parts": {name: part["result"] for name, part in done.items()},
+        # Wilson's, 95 %, of each accuracy by the name that it has in `parts`.
+        "intervals": {
+            name: found for name, part in done.items() if (found := part_intervals(name, part["result"], number))
+        },
     }
     temporary = folder / ".evaluate.json.writing"
     temporary.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(temporary, folder / "evaluate.json")
-    _draw(folder, title, {name: part["result"] for name, part in done.items()})
+    _draw(folder, title, {name: part["result"] for name, part in done.items()}, number)
 
 
 def _versions() -> dict[str, str]:
@@ -65,53 +71,78 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _draw(folder: Path, title: str, results: Mapping[str, Any]) -> None:
+def _draw(folder: Path, title: str, results: Mapping[str, Any], number: int) -> None:
     accuracies = {name: one["accuracy"] for name, one in results.get("clean", {}).items()}
     if "calibration" in results:
         draw_calibration(folder / "calibration.png", results["calibration"], title)
+    if "calibration_attacked" in results:
+        path = folder / "calibration_attacked.png"
+        draw_calibration(path, results["calibration_attacked"], f"{title}, under attack")
     if "corruptions" in results:
         networks = results["corruptions"]["networks"]
         draw_corruptions(
-            folder / "corruptions.png", networks, f"{title}, {results['corruptions']['made by']}", accuracies
+            folder / "corruptions.png", networks, f"{title}, {results['corruptions']['made by']}", accuracies, number
         )
     for name in ("noise", "occlusion", "transfer"):
         if name in results:
-            draw_levels(folder / f"{name}.png", results[name], f"{title}, {name}", accuracies, AXES)
+            draw_levels(folder / f"{name}.png", results[name], f"{title}, {name}", accuracies, AXES, number)
     if "fgsm" in results:
         rows = {name: {"fgsm": one} for name, one in results["fgsm"].items()}
-        draw_levels(folder / "fgsm.png", rows, f"{title}, one step", accuracies, AXES)
+        draw_levels(folder / "fgsm.png", rows, f"{title}, one step", accuracies, AXES, number)
     if "detection" in results:
         draw_detection(folder / "detection.png", results["detection"], title)
     attacked = attack_rows(results)
     if attacked:
-        draw_attacks(folder / "attacks.png", attacked, title)
+        draw_attacks(folder / "attacks.png", attacked, title, number)
+    classes = class_rows(results)
+    if classes:
+        draw_classes(folder / "classes.png", classes, title)
     if "doubts" in results:
         curves = {name: one["curve"] for name, one in results["doubts"].items()}
-        draw_radius(
-            folder / "radius.png", curves, f"{title}, PGD on {next(iter(results['doubts'].values()))['images']} images"
-        )
+        few = next(iter(results["doubts"].values()))["images"]
+        draw_radius(folder / "radius.png", curves, f"{title}, PGD on {few} images", few)
 
 
 def attack_rows(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """By attack and network, accuracies from no attack to the strongest; empty without one."""
     rows = {}
-    for part in ("pgd20", "pgd50"):
+    for part in ("pgd", "pgd20", "pgd50"):
         if part in results:
-            rows[f"PGD-{part[3:]}"] = {name: one["accuracy"] for name, one in results[part].items()}
+            own = results[part]
+            first = next(iter(own.values()))
+            # That of `pgd` may be alike in its steps and differ in something else.
+            label = f"PGD-{first['num_steps']}" + (f", {write_eps(first['eps'])}" if part == "pgd" else "")
+            rows[label] = {name: one["accuracy"] for name, one in own.items()}
     found = results.get("autoattack", {})
-    for stage, label in STAGES.items():
-        if found:
-            rows[label] = {name: one["after"][stage] for name, one in found.items()}
+    stages = list(next(iter(found.values()))["attacks"]) if found else []
+    for number, stage in enumerate(stages):
+        label = ("+ " if number else "") + STAGES.get(stage, stage.upper())
+        label += ": AutoAttack" if number == len(stages) - 1 and number else ""
+        rows[label] = {name: one["after"][stage] for name, one in found.items()}
     if rows and "clean" in results:
         return {"no attack": {name: one["accuracy"] for name, one in results["clean"].items()}, **rows}
     return rows
 
 
+def class_rows(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By network and measure, "no attack" or the attack with the least accuracy, what was found class by class."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, one in results.get("clean", {}).items():
+        rows.setdefault(name, {})["no attack"] = one["by_class"]
+    for name in {name: None for part in ATTACKS for name in results.get(part, {})}:
+        found = [(results[part][name], part) for part in ATTACKS if name in results.get(part, {})]
+        least, part = min(found, key=lambda one: one[0]["accuracy"])
+        rows.setdefault(name, {})["AutoAttack" if part == "autoattack" else pgd_label(least)] = least["by_class"]
+    return rows
+
+
 def print_report(console: Console, results: Mapping[str, Mapping[str, Any]], num_images: int) -> None:
     """The table, and below it the doubts."""
-    lines = {name: part_lines(name, result) for name, result in results.items()}
+    lines = {name: part_lines(name, result, num_images) for name, result in results.items()}
     networks = list(dict.fromkeys(network for rows in lines.values() for network in rows))
-    table = Table(title=f"{num_images:,} test images", title_justify="left", title_style="bold")
+    table = Table(
+        title=f"{num_images:,} test images; in brackets 95 % intervals", title_justify="left", title_style="bold"
+    )
     table.add_column("")
     for network in networks:
         table.add_column(network, justify="right")
@@ -135,104 +166,3 @@ def print_report(console: Console, results: Mapping[str, Mapping[str, Any]], num
 def _doubt_line(doubt: Mapping[str, Any]) -> Text:
     mark, style = {True: ("ok   ", "green"), False: ("DOUBT", "bold red"), None: ("?    ", "yellow")}[doubt["passed"]]
     return Text.assemble("  ", (mark, style), f"  {doubt['name']}: {doubt['says']}")
-
-
-def summarise_part(name: str, result: Mapping[str, Any]) -> str:
-    """A finished part in one line: each network's first number."""
-    rows = part_lines(name, result)
-    texts = [f"{network} {own[0][1]}" for network, own in rows.items() if own]
-    label = next(own[0][0] for own in rows.values() if own)
-    return f"{label}: {', '.join(texts)}" if label != name else ", ".join(texts)
-
-
-def part_lines(name: str, result: Mapping[str, Any]) -> dict[str, Lines]:
-    """By network what the table says of a part."""
-    networks = result["networks"] if name == "corruptions" else result
-    write: Callable[[Mapping[str, Any]], Lines] = LINES[name]
-    return {network: write(found) for network, found in networks.items()}
-
-
-def _clean(found: Mapping[str, Any]) -> Lines:
-    return [("accuracy", f"{found['accuracy']:.2%}")]
-
-
-def _calibration(found: Mapping[str, Any]) -> Lines:
-    return [
-        ("expected calibration error", f"{found['ece']:.2%}"),
-        ("negative log-likelihood", f"{found['nll']:.3f}"),
-        ("Brier score", f"{found['brier']:.3f}"),
-    ]
-
-
-def _levels(names: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Lines]:
-    def lines(found: Mapping[str, Any]) -> Lines:
-        return [
-            (f"{names.get(kind, kind)} {level}", f"{value:.2%}")
-            for kind, levels in found.items()
-            for level, value in levels.items()
-        ]
-
-    return lines
-
-
-def _corruptions(found: Mapping[str, Any]) -> Lines:
-    lines = [("corruptions, mean", f"{found['mean']:.2%}")]
-    lines += [(f"corruptions, {group}", f"{value:.2%}") for group, value in found["by_group"].items()]
-    if found["mce_alexnet"] is not None:
-        lines.append(("corruptions, mCE over AlexNet's", f"{found['mce_alexnet']:.2%}"))
-    return lines
-
-
-def _detection(found: Mapping[str, Any]) -> Lines:
-    return [
-        (f"AUROC against {kind.replace('_', ' ')}", f"{other['softmax']['auroc']:.3f}")
-        for kind, other in found.items()
-        if kind != "known"
-    ]
-
-
-def _fgsm(found: Mapping[str, Any]) -> Lines:
-    return [(f"FGSM {radius}", f"{value:.2%}") for radius, value in found.items()]
-
-
-def _pgd(found: Mapping[str, Any]) -> Lines:
-    text = f"PGD-{found['steps']}, {found['restarts']} start{'s' * (found['restarts'] > 1)}"
-    return [(f"{text}, {_ball(found)}", f"{found['accuracy']:.2%}")]
-
-
-def _ball(found: Mapping[str, Any]) -> str:
-    return f"{found['norm']} {write_eps(found['eps'])}"
-
-
-def write_eps(eps: float) -> str:
-    """8 / 255 -> "8/255", 0.5 -> "0.5"."""
-    steps = eps * 255
-    return f"{round(steps)}/255" if abs(steps - round(steps)) < 1e-6 else f"{eps:g}"
-
-
-def _autoattack(found: Mapping[str, Any]) -> Lines:
-    last = f"AutoAttack, {_ball(found)}"
-    middle = [(f"  after {name.upper()}", f"{value:.2%}") for name, value in found["after"].items() if name != "clean"]
-    return [(last, f"{found['accuracy']:.2%}"), *middle]
-
-
-def _doubts(found: Mapping[str, Any]) -> Lines:
-    judged = [doubt for doubt in found["doubts"] if doubt["passed"] is not None]
-    failed = [doubt["name"] for doubt in judged if not doubt["passed"]]
-    return [("doubts", f"{len(failed)} of {len(judged)}: {', '.join(failed)}" if failed else "none")]
-
-
-LINES: dict[str, Callable[[Mapping[str, Any]], Lines]] = {
-    "clean": _clean,
-    "calibration": _calibration,
-    "noise": _levels({"white": "white noise", "uniform": "uniform noise", "salt_and_pepper": "salt and pepper"}),
-    "occlusion": _levels({"centre": "square in the centre", "random": "square anywhere"}),
-    "corruptions": _corruptions,
-    "detection": _detection,
-    "fgsm": _fgsm,
-    "transfer": _levels({"fgsm": "transfer, FGSM", "pgd20": "transfer, PGD-20"}),
-    "pgd20": _pgd,
-    "pgd50": _pgd,
-    "autoattack": _autoattack,
-    "doubts": _doubts,
-}

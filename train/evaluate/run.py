@@ -13,21 +13,30 @@ import numpy as np
 from rich.console import Console
 
 from train.data.batches import image_size
-from train.data.images import HeldOutImages, identify_images, spread
+from train.data.images import HeldOutImages, identify_images, labels_of, spread
 from train.evaluate.available import PARTS, Setup, own_settings, why_not
+from train.evaluate.lines import summarise_part
 from train.evaluate.models import (
     Classifier,
     Subject,
     check_outputs,
     read_checkpoint,
     read_function,
+    read_robustbench,
     read_source,
     still,
 )
+from train.evaluate.parts.adversarial import read_adversarial
+from train.evaluate.parts.attacks import Ascent
+from train.evaluate.parts.auto import Ensemble
 from train.evaluate.parts.corrupted_files import read_corrupted
 from train.evaluate.parts.detection import read_others
-from train.evaluate.report import print_report, summarise_part, write_report
-from train.evaluate.settings import Arguments, radius
+from train.evaluate.parts.published import Variant, read_real, read_variant
+from train.evaluate.presets import choose_ascent
+from train.evaluate.report import print_report, write_report
+from train.evaluate.saving import Saving
+from train.evaluate.settings import ATTACKS, RESTARTS, Arguments, radius, read_number
+from train.evaluate.subsets import choose_places
 from train.files import checkpoint
 from train.files.folders import Claim, claim_folder
 from train.files.plain import differences
@@ -64,6 +73,9 @@ def evaluate(asked: Arguments, console: Console) -> int:
         subject = _read_subject(asked, console)
         setup = set_up(asked, subject, world, stop, console)
         names = choose_parts(asked, setup, console)
+        saving = open_saving(asked, setup)
+        if saving is not None:
+            setup = replace(setup, keep=saving.keep)
         identity = identify(asked, setup, world)
         runs, name = _place(asked)
         claim = Claim(identity=identity, exact=asked.exact)
@@ -76,7 +88,7 @@ def evaluate(asked: Arguments, console: Console) -> int:
             say(console, f"{subject.title}: {images}, {asked.precision} on {world.kind}; {verb} {folder.path}")
             for note in folder.notes:
                 say(console, note)
-            finished = _measure(names, setup, notes, folder.path, subject, console)
+            finished = _measure(names, setup, notes, folder.path, subject, console, saving)
             print_report(console, notes.results(), len(setup.images))
             end = "" if finished else "Stopped; the same command goes on. "
             say(console, f"{end}{folder.path}: {', '.join(_files(folder.path))}")
@@ -92,7 +104,7 @@ def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop, console
     sources = subject.sources
     full = sources.held_out
     size = image_size(full, subject.size)
-    chosen = full.select(spread(len(full), asked.num_images))
+    chosen = full.select(choose_places(full, asked.num_images, asked.first, asked.subset))
     images = HeldOutImages(chosen, sources.kind, sources.num_classes, size, asked.batch_size, world, stop, subject.form)
     networks = subject.classifiers(world, asked.precision, stop)
     check_outputs(networks, images)
@@ -108,15 +120,60 @@ def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop, console
     return Setup(
         networks=networks,
         images=images,
-        norm=asked.norm,
-        eps=radius(asked.eps, asked.norm, sources.kind),
-        restarts=asked.restarts,
+        classes=sources.classes,
+        ascents=choose_ascents(asked, sources.kind),
+        ensemble=Ensemble(
+            eps=radius(asked.eps, asked.norm_or_usual, sources.kind),
+            norm=asked.norm_or_usual,
+            version=asked.version,
+            attacks=asked.attacks,
+            passes=asked.eot,
+        ),
         seed=asked.seed,
         source=source,
         source_name=None if source is None else f"{asked.source} {source.fingerprint()}",
         published=published,
         others=_read_others(asked, images),
+        variants=_read_variants(asked, images, sources.classes),
+        real=None if asked.real is None else read_real(asked.real, chosen, sources.classes),
+        saved=None if asked.adversarial is None else read_adversarial(asked.adversarial),
     )
+
+
+def _read_variants(
+    asked: Arguments, images: HeldOutImages, classes: Sequence[str]
+) -> dict[str, tuple[Variant, HeldOutImages]]:
+    found: dict[str, tuple[Variant, HeldOutImages]] = {}
+    for folder in asked.variants:
+        variant = read_variant(folder, classes)
+        name = folder.resolve().name if folder.resolve().name not in found else str(folder)
+        found[name] = variant, replace(images, source=variant.source, kind="imagenet")
+    return found
+
+
+def choose_ascents(asked: Arguments, kind: Data) -> dict[str, Ascent]:
+    """How the parts that climb a gradient go about it; none in a norm that they do not know."""
+    norm = asked.norm_or_usual
+    if norm == "L1":
+        return {}
+    usual = radius(asked.eps, norm, kind)
+    shared: dict[str, Any] = {"iterate": asked.iterate, "passes": asked.eot}
+    preset = choose_ascent(
+        asked.preset,
+        read_number("eps", asked.eps),
+        norm,
+        usual,
+        num_steps=asked.num_steps,
+        step_size=read_number("step_size", asked.step_size),
+        restarts=asked.restarts or (RESTARTS if asked.preset is None else None),
+        **shared,
+    )
+    restarts = asked.restarts or RESTARTS
+    usually = {
+        f"pgd{steps}": choose_ascent(None, usual, norm, usual, num_steps=steps, restarts=restarts, **shared)
+        for steps in (20, 50)
+    }
+    return {"pgd": preset, **usually, "doubts": Ascent(eps=usual, norm=norm)}
 
 
 def _read_others(asked: Arguments, images: HeldOutImages) -> dict[str, HeldOutImages]:
@@ -200,17 +257,39 @@ class Notes:
         return {name: self.parts[name]["result"] for name in PARTS if self.parts.get(name, {}).get("result")}
 
 
-def _measure(names: Sequence[str], setup: Setup, notes: Notes, path: Path, subject: Subject, console: Console) -> bool:
+def open_saving(asked: Arguments, setup: Setup) -> Saving | None:
+    """Where adversarial images go; None if they are not wanted."""
+    if asked.save_adversarial is None:
+        return None
+    index = np.array(setup.images.source.index, dtype=np.int64)
+    return Saving.open(
+        asked.save_adversarial, index, labels_of(setup.images).numpy(), partial(own_settings, setup=setup)
+    )
+
+
+def _measure(
+    names: Sequence[str],
+    setup: Setup,
+    notes: Notes,
+    path: Path,
+    subject: Subject,
+    console: Console,
+    saving: Saving | None,
+) -> bool:
     """What is not known yet; -> whether all is. Saves on the way, and in the end writes what is finished."""
     for name in names:
         notes.begin(name, own_settings(name, setup))
+        if saving is not None and name in ATTACKS and notes.parts[name]["result"] is not None:
+            saving.check_holds(name)
     notes.save()
     try:
         for name in names:
             if notes.parts[name]["result"] is None:
                 result = PARTS[name](setup, partial(notes.remember, name))
+                if saving is not None and name in ATTACKS:
+                    saving.write(name)
                 notes.finish(name, result)
-                say(console, f"{name}: {summarise_part(name, result)}")
+                say(console, f"{name}: {summarise_part(name, result, len(setup.images))}")
     except Stopped:
         notes.save()
         return False
@@ -237,6 +316,11 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
 def _read_subject(asked: Arguments, console: Console) -> Subject:
     if asked.model is not None:
         return read_function(asked.model, asked.root)
+    if asked.state_dict is not None:
+        assert asked.network is not None
+        subject, said = read_robustbench(asked.state_dict, asked.network, asked.root, asked.mean, asked.std)
+        say(console, said)
+        return subject
     assert asked.checkpoint is not None
     return read_checkpoint(asked.checkpoint, asked.root, asked.weights, asked.recipe_file, partial(say, console))
 
@@ -245,6 +329,8 @@ def _place(asked: Arguments) -> tuple[Path, str]:
     """The folder in which the folder of the result lies, and its name."""
     if asked.model is not None:
         return Path(asked.folder or "runs"), asked.name or f"evaluate-{asked.model.replace(':', '-')}"
+    if asked.state_dict is not None:
+        return Path(asked.folder or asked.state_dict.parent), asked.name or f"evaluate-{asked.state_dict.stem}"
     assert asked.checkpoint is not None
     path = asked.checkpoint / "last.pt" if asked.checkpoint.is_dir() else asked.checkpoint
     name = f"evaluate-{path.stem}" if asked.folder is None else f"evaluate-{path.resolve().parent.name}-{path.stem}"

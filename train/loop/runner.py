@@ -84,7 +84,7 @@ def train_recipe(
         read = read_sources(
             recipe.data,
             run.root,
-            validation=recipe.validation,
+            validation=recipe.validation or float(recipe.fold is not None),
             exclude=run.exclude,
             keep_empty=run.on_error == "skip",
         )

@@ -26,7 +26,7 @@ def start_from(model: nn.Module, path: Path) -> list[str]:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or holds the weights of another network.
     """
-    found, own = _read(path), model.state_dict()
+    found, own = read_tensors(path), model.state_dict()
     if not set(found) & set(own):
         # The layer that normalises comes first, and has no weights.
         found = {f"1.{name}": value for name, value in found.items()}
@@ -44,7 +44,9 @@ def start_from(model: nn.Module, path: Path) -> list[str]:
     return kept
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state_dict in a file, of a checkpoint of ours the averaged weights where it has any. Errors as of
+    `start_from`."""
     if not path.is_file():
         raise FileNotFoundError(f"weights {path} does not exist")
     try:

@@ -45,6 +45,10 @@ class MultiMix(Objective):
     to sum to 1, and takes the loss at each. The attention a_k, which sums to 1 over the positions, is what is positive
     of z_k(j) . u_k; no gradient is held back.
 
+    With `group_size` all but so many images of a tuple, drawn for it, weigh 0. With `clean_share` c the loss is (1 - c)
+    that of the tuples and c the cross-entropy of the images as they are. The paper has the whole batch in a tuple; by
+    itself that teaches next to nothing, as all mixed targets are nearly the same.
+
     A share `input_prob` of the steps is input mixup instead.
 
     With `teacher_weight` w > 0 targets are (1 - w) t + w p, p the predictions for the clean images by a moving average

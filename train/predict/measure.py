@@ -18,6 +18,7 @@ from train.machine.distributed import World
 from train.machine.run import Run
 from train.machine.stop import Stop
 from train.recipe import Data, Recipe, from_plain
+from train.show.intervals import wilson
 
 if TYPE_CHECKING:
     from pipelines.sources.source import Source
@@ -41,6 +42,14 @@ class Measured:
     """Mean cross-entropy, in nats."""
     test_accuracy: float
     synthetic_accuracy: float
+    images: dict[str, int]
+    """By "train", "test" and "synthetic", how many images the accuracies are of."""
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Wilson's 95 % intervals of the accuracies, by their names."""
+        return {
+            f"{name}_accuracy": wilson(getattr(self, f"{name}_accuracy"), self.images[name]) for name in self.images
+        }
 
     @property
     def gap(self) -> float:
@@ -133,6 +142,7 @@ def measure(networks: Networks, synthetic: Source, world: World, *, average: boo
             train_loss=train["loss"],
             test_accuracy=test["accuracy"],
             synthetic_accuracy=fresh["accuracy"],
+            images={name: int(one["images"]) for name, one in (("train", train), ("test", test), ("synthetic", fresh))},
         )
 
 

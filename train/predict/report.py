@@ -15,6 +15,7 @@ from rich.table import Table
 
 from train.predict.measure import Measured
 from train.predict.scores import check_room, conditional_mutual_information, rank_correlations
+from train.show.intervals import whiskers
 
 INK, GREY = "#222222", "#9a9a9a"
 COLOURS = ("#2f6db5", "#e07b39", "#3c9a5f", "#8a5fb0", "#c2475a", "#6b6b6b")
@@ -81,8 +82,8 @@ def draw_prediction(path: Path, networks: Sequence[Measured], found: dict[str, A
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     name = next(iter(found["hyperparameters"]), None)
-    _scatter(left, networks, [network.synthetic_accuracy for network in networks], name)
-    _scatter(right, networks, [network.train_accuracy for network in networks], name)
+    _scatter(left, networks, [network.synthetic_accuracy for network in networks], "synthetic", name)
+    _scatter(right, networks, [network.train_accuracy for network in networks], "train", name)
     for axes, predictor in ((left, "synthetic accuracy"), (right, "training accuracy")):
         tau = _text(found["predictors"][predictor]["kendall"], ".2f")
         axes.set_title(f"from {predictor}: Kendall {tau}", fontsize=11, color=INK, loc="left")
@@ -99,13 +100,24 @@ def draw_prediction(path: Path, networks: Sequence[Measured], found: dict[str, A
     os.replace(temporary, path)
 
 
-def _scatter(axes: Axes, networks: Sequence[Measured], predicted: Sequence[float], name: str | None) -> None:
-    """One point a network, coloured by a hyperparameter, and the line on which a prediction is exact."""
+def _scatter(
+    axes: Axes, networks: Sequence[Measured], predicted: Sequence[float], images: str, name: str | None
+) -> None:
+    """One point a network with its 95 % intervals, coloured by a hyperparameter, and the line on which a prediction is
+    exact.
+
+    images  those that the prediction is from, as in `Measured.images`.
+    """
     kinds = ["" if name is None else str(network.hyperparameters[name]) for network in networks]
     actual = [network.test_accuracy for network in networks]
     for number, kind in enumerate(dict.fromkeys(kinds)):
         own = [place for place, found in enumerate(kinds) if found == kind]
         x, y = ([100 * values[place] for place in own] for values in (predicted, actual))
+        sides, ends = (
+            whiskers([values[place] for place in own], [networks[place].images[of] for place in own])
+            for values, of in ((predicted, images), (actual, "test"))
+        )
+        axes.errorbar(x, y, ends, sides, fmt="none", ecolor=GREY, elinewidth=0.8, zorder=2)
         axes.scatter(x, y, s=34, color=COLOURS[number % len(COLOURS)], label=kind, zorder=3)
     axes.axline((0, 0), slope=1, color=GREY, linewidth=1, linestyle="--", zorder=1, label="as predicted")
     for set_limits, values in ((axes.set_xlim, predicted), (axes.set_ylim, actual)):

@@ -17,9 +17,11 @@ import tyro
 from train.files.recipe_file import NamedFile
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
+from train.machine.precision import tf32
 from train.predict.measure import Measured, measure, read_networks
 from train.predict.report import draw_prediction, result_table, score
 from train.predict.synthetic import read_synthetic
+from train.show.intervals import with_interval
 
 SUMMARY = "Predict the test accuracy of trained networks from their accuracy on labelled synthetic images."
 FEWEST = 3
@@ -56,7 +58,7 @@ def main(words: Sequence[str]) -> int:
             f"{FEWEST} or more checkpoints are needed to compare predictions, got {len(asked.checkpoints)}"
         )
     console = new_console()
-    with open_world(asked.device) as world:
+    with open_world(asked.device) as world, tf32(False):
         if world.size > 1:
             raise ValueError("a prediction is made by one process; start it without torchrun")
         networks = read_networks(asked.checkpoints, asked.root, asked.recipe_file, partial(say, console))
@@ -76,16 +78,18 @@ def main(words: Sequence[str]) -> int:
 
 
 def describe(network: Measured) -> str:
-    """A network in one line."""
+    """A network in one line, with 95 % intervals."""
     return (
-        f"{network.path}  training {network.train_accuracy:.2%}  synthetic {network.synthetic_accuracy:.2%}  "
-        f"test {network.test_accuracy:.2%}"
+        f"{network.path}  training {with_interval(network.train_accuracy, network.images['train'])}"
+        f"  synthetic {with_interval(network.synthetic_accuracy, network.images['synthetic'])}"
+        f"  test {with_interval(network.test_accuracy, network.images['test'])}"
     )
 
 
 def write(folder: Path, measured: Sequence[Measured], found: dict[str, Any], synthetic: str) -> None:
     """Leave prediction.json and prediction.png in a folder of their own."""
-    content = {"synthetic": synthetic, **found, "networks": [dataclasses.asdict(network) for network in measured]}
+    networks = [dataclasses.asdict(network) | {"intervals": network.intervals()} for network in measured]
+    content = {"synthetic": synthetic, **found, "networks": networks}
     temporary = folder / ".prediction.json.writing"
     temporary.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(temporary, folder / "prediction.json")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from train.attacks.robust import Robust
 from train.optim.optimizers import SGD
 from train.optim.schedules import OneCycle, Steps
-from train.recipe import Recipe
+from train.recipe import Origin, Recipe
 
 recipe = Recipe(
     paper="",
@@ -61,4 +61,22 @@ small_imagenet = replace(
     lr=0.1,
     ema_decay=0.98,
     size=(64, 64),
+)
+
+origin = Origin(
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule"),
+    code="facebookresearch/mixup-cifar10 at eaff31a, train.py, without its mixing",
+    ours={"data": "CIFAR's pickles"},
+    variants={
+        "smoothed": Origin(ours={"smoothing": "the usual share"}),
+        "imagenet": Origin(
+            ours={
+                "data": "image files",
+                "model": "the usual network",
+                "num_epochs": "the usual number",
+                "batch_size": "the usual one of the rate 0.1",
+                "schedule": "drops at the usual epochs of 90",
+            }
+        ),
+    },
 )

@@ -11,14 +11,13 @@ of ten. `recipe` reads the 1,000,000 images of a diffusion model that they publi
 fitted to each class, the simplest source of the paper. `cutmix` cuts training images and generated ones into each
 other; `resnet18` has the smaller network of the authors' table. The small ones are `small_gaussian`,
 `small_generated` with what `python -m train.generator` has learned, and `small_alone` without generated images.
-Differs: as in rebuffi2021data; where a batch is shared by workers they round for each worker.
 """
 
 from dataclasses import replace
 
 from train.data.streams import Stream
 from train.objectives import BatchTRADES
-from train.recipe import Claim
+from train.recipe import Claim, Origin
 from train.recipes import rebuffi2021data
 
 objective = BatchTRADES(attack=rebuffi2021data.attack, beta=6.0)
@@ -68,3 +67,37 @@ small_generated = replace(small_gaussian, streams=(replace(published, root="runs
 
 # The same steps on training images alone.
 small_alone = replace(small_gaussian, streams=(), whole_epochs=True)
+
+origin = Origin(
+    code="google-deepmind/deepmind-research at f5de0ed, adversarial_robustness/jax/experiment.py and datasets.py",
+    from_paper=("data",),
+    from_code=(
+        "model",
+        "num_epochs",
+        "batch_size",
+        "lr",
+        "optimizer",
+        "weight_decay",
+        "decayed",
+        "schedule",
+        "objective",
+        "ema_decay",
+        "ema_warmup",
+        "ema_buffers",
+        "streams",
+        "whole_epochs",
+    ),
+    ours={"robust": "as in rebuffi2021data"},
+    differs=(
+        "as in rebuffi2021data: whole steps, sign steps in the selection, each image once a batch",
+        "where a batch is shared by workers theirs rounds the number of training images for each worker, ours once",
+    ),
+    variants={
+        "gaussian": Origin(from_paper=("streams",)),
+        "cutmix": Origin(from_code=("mix", "objective")),
+        "resnet18": Origin(
+            code="google-deepmind/deepmind-research at f5de0ed, adversarial_robustness/pytorch/model_zoo.py",
+            from_code=("model",),
+        ),
+    },
+)

@@ -7,9 +7,6 @@ wrong; the test labels are right. `sce` is its symmetric form. The others have t
 against attacks; `selective` is selective classification, after which `python -m train.selective` says how often the
 network is wrong where it answers; `selfsupervised` learns without labels (arXiv:2101.08732), at settings of our own,
 and `two_views` does so from AugMix's two views of each image.
-Differs: the authors' ResNet-34 is not of the pre-activation kind, their network for `selective` is VGG-16, that for
-`trades`, WRN-34-10, does not normalise its images; their rate is constant within an epoch; they redraw exactly 40 %
-of the labels, here each label has that chance.
 """
 
 from dataclasses import replace
@@ -18,7 +15,7 @@ from train.attacks.robust import SELECTING
 from train.data.labels.noise import LabelNoise
 from train.objectives import SelectiveTraining, SelfAdaptiveTRADES, SelfAdaptiveTraining, SelfSupervisedTraining
 from train.optim.schedules import Cosine, Steps
-from train.recipe import Claim, Recipe
+from train.recipe import Claim, Origin, Recipe
 from train.recipes import baseline
 
 recipe = Recipe(
@@ -93,4 +90,45 @@ small_selective = replace(
 
 small_selfsupervised = replace(
     baseline.small, paper=selfsupervised.paper, lr=0.1, objective=SelfSupervisedTraining(hidden=128, size=64)
+)
+
+origin = Origin(
+    code="LayneH/self-adaptive-training at 2f902b3, main.py and losses/loss.py",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective", "noise"),
+    differs=(
+        "their rate is constant within an epoch, ours moves with every step: a cosine of 200 epochs hardly tells",
+        "they redraw exactly 40 % of the labels, here each label has that chance: what is drawn for an image does "
+        "not depend on the others",
+    ),
+    variants={
+        "sce": Origin(from_code=("objective",)),
+        "trades": Origin(
+            code="LayneH/self-adaptive-training at 2f902b3, losses/trades.py and run_trades_sat.sh",
+            from_code=("model", "num_epochs", "batch_size", "weight_decay", "schedule", "objective", "noise"),
+            ours={"robust": "the epoch is chosen by accuracy under attack"},
+            differs=("their network sees images as they are, ours has a layer that normalises: one rule for all",),
+        ),
+        "selective": Origin(
+            code="LayneH/SAT-selective-cls, loss.py and run_cifar10.sh",
+            from_code=("num_epochs", "batch_size", "schedule", "objective", "noise"),
+            ours={
+                "model": "theirs is VGG-16 with batch norm, which needs images of 224 pixels where torchvision has it"
+            },
+        ),
+        "selfsupervised": Origin(
+            ours={
+                "model": "a smaller network",
+                "objective": "momentum 0.7 is the paper's (arXiv:2101.08732) from memory; no code is public",
+                "noise": "no labels are read",
+            }
+        ),
+        "two_views": Origin(
+            ours={
+                "model": "as in `selfsupervised`",
+                "objective": "as in `selfsupervised`, from AugMix's two views",
+                "noise": "no labels are read",
+            }
+        ),
+    },
 )

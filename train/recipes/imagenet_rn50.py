@@ -11,7 +11,7 @@ from dataclasses import replace
 from mixdali import MixUp
 from train.optim.optimizers import SGD
 from train.optim.schedules import Cosine
-from train.recipe import Recipe
+from train.recipe import Origin, Recipe
 
 recipe = Recipe(
     paper="",
@@ -40,3 +40,19 @@ small = replace(
 )
 
 small_plain = replace(small, mix=None)
+
+origin = Origin(
+    ours={
+        "data": "image files",
+        "model": "the usual network",
+        "num_epochs": "the usual number",
+        "batch_size": "what several devices hold",
+        "lr": "0.1 for every 256 images, after a warm-up: Goyal et al., arXiv:1706.02677",
+        "optimizer": "the usual one",
+        "weight_decay": "usual with a cosine",
+        "decayed": "the usual choice",
+        "schedule": "five epochs of warm-up, as Goyal et al., and a cosine",
+        "mix": "a little mixup, what its paper has for ImageNet",
+        "smoothing": "the usual share",
+    },
+)

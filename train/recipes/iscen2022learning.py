@@ -6,7 +6,6 @@ Iscen, Valmadre, Arnab and Schmid, "Learning with Neighbor Consistency for Noisy
 data are a folder whose labels are wrong by themselves, or `--labels` and `--noise.rate` make them so. `mixup` is their
 variant with mixup. At 40 % of wrong labels they take `--objective.num_neighbors 100`, at 80 % 5.
 `cifar` has the same settings on CIFAR-10, for 100 neighbours of 128 images, at 40 % of labels redrawn.
-Differs: in the variant with mixup the authors give each image's own share at least one half; here it is any.
 """
 
 from dataclasses import replace
@@ -15,7 +14,7 @@ from mixdali import MixUp
 from train.data.labels.noise import LabelNoise
 from train.objectives import NeighborConsistency
 from train.optim.schedules import Cosine
-from train.recipe import Recipe
+from train.recipe import Origin, Recipe
 from train.recipes import baseline
 
 recipe = Recipe(
@@ -49,4 +48,30 @@ small = replace(
 
 small_imagenet = replace(
     baseline.small_imagenet, paper=recipe.paper, objective=NeighborConsistency(start=3, num_neighbors=10)
+)
+
+origin = Origin(
+    code="google-research/scenic at 4a38d47, scenic/projects/ncr, the configurations for mini-ImageNet-Red",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective"),
+    differs=(
+        "where features point away from all others their code gives nan, ours a weight of 0",
+        "their code normalises to [-1, 1], ours by the mean and deviation of ImageNet",
+    ),
+    variants={
+        "mixup": Origin(
+            from_code=("mix",),
+            differs=(
+                "the authors give each image's own share at least one half; here it is any: as in mixup's own paper",
+            ),
+        ),
+        "cifar": Origin(
+            from_paper=("data",),
+            ours={
+                "model": "usual for CIFAR",
+                "objective": "100 neighbours of 128 images, what the authors take at 40 % of wrong labels",
+                "noise": "40 % of the labels redrawn",
+            },
+        ),
+    },
 )

@@ -12,10 +12,6 @@ of the rate from 51 and from 101 on, since their rate falls an epoch late. `gaus
 (arXiv:1902.02918) with the settings of its code; `smoothadv` is SmoothAdv (Salman et al., arXiv:1906.04584) with its
 authors' example: 64 / 256 in L2, ten steps of a fifth of that, two noises, both trained on, at our noise of 0.25, not
 0.12. The average certified radius of the authors' logs, noise 0.25, ResNet-110: SmoothMix 0.553, one-step 0.548.
-Differs: they load 256 images and cut them into two, with an optimiser's step for each, which is a batch of 128 here,
-but for the last of an epoch; their network is ResNet-110, ours the pre-activation ResNet-18; the images measured in
-training are without noise here, so take last.pt to certify, not best.pt; where a gradient is exactly 0 SmoothAdv's step
-goes somewhere at random, ours nowhere.
 """
 
 from dataclasses import replace
@@ -23,7 +19,7 @@ from dataclasses import replace
 from train.attacks import PGD
 from train.objectives import GaussianTraining, SmoothAdv, SmoothMixTraining
 from train.optim.schedules import Steps
-from train.recipe import Recipe
+from train.recipe import Origin, Recipe
 from train.recipes import baseline
 
 objective = SmoothMixTraining(sigma=0.25, num_noises=2, step_size=0.5, num_steps=4, eta=5.0, warmup=10)
@@ -83,4 +79,33 @@ small_smoothadv = replace(
         warmup=4,
         attack=PGD(norm="L2", eps=64 / 256, step_size=2 * (64 / 256) / 4, num_steps=4, start="none", box_first=True),
     ),
+)
+
+origin = Origin(
+    code="jh-jeong/smoothmix at cb1fd33, code/train.py and EXPERIMENTS.MD",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective"),
+    differs=(
+        "they load 256 images and cut them into two, with an optimiser's step for each, which is a batch of 128 "
+        "here, but for the last of an epoch",
+        "the images measured in training are without noise: take last.pt to certify, not best.pt",
+    ),
+    variants={
+        "sigma50": Origin(from_code=("objective",)),
+        "sigma100": Origin(from_code=("objective",)),
+        "one_step": Origin(from_code=("objective",)),
+        "gaussian": Origin(
+            code="locuslab/smoothing at 78a4d94, code/train.py",
+            from_code=("num_epochs", "batch_size", "schedule", "objective"),
+        ),
+        "smoothadv": Origin(
+            code="Hadisalman/smoothing-adversarial at cc80077, the README's example",
+            from_code=("schedule",),
+            ours={"objective": "the example's attack and noises, at our noise of 0.25, not 0.12"},
+            differs=(
+                "where a gradient is exactly 0 their step goes somewhere at random, ours nowhere: a step that draws "
+                "would not be given by its draws",
+            ),
+        ),
+    },
 )

@@ -7,8 +7,6 @@ arXiv:2306.12517.
 rate 1.7 for eight devices of 512 images each, rising in two epochs from a ten thousandth and falling to zero in a line;
 SGD without Nesterov; decay 1e-4, none of norms; labels smoothed by 0.1; images of 160 px, growing to 192 between three
 quarters of the run and seven eighths, in multiples of 32; 256 px to validate. Nothing is mixed, as in theirs.
-Differs: their strided convolutions blur first; they validate an image and its mirror image; their images were stored at
-500 px and half of them as pixels; here all are the files themselves. So no number of theirs is to be reached exactly.
 `small` is the configuration of 16 epochs for a folder of a thousand images, from 32 to 48 px, on two CPU cores; its
 batch, rate, length and network are ours.
 """
@@ -17,7 +15,7 @@ from dataclasses import replace
 
 from pipelines.augment import Progressive
 from train.optim.schedules import OneCycle
-from train.recipe import Claim, Recipe
+from train.recipe import Claim, Origin, Recipe
 
 recipe = Recipe(
     paper="2306.12517",
@@ -72,4 +70,30 @@ small = replace(
     progressive=Progressive(sides=((16, 32), (20, 48)), multiple=8),
     test_size=(56, 56),
     crop_area=(0.25, 1.0),
+)
+
+origin = Origin(
+    code="libffcv/ffcv-imagenet, the configurations of the README",
+    from_code=(
+        "data",
+        "model",
+        "num_epochs",
+        "batch_size",
+        "lr",
+        "weight_decay",
+        "decayed",
+        "schedule",
+        "smoothing",
+        "progressive",
+        "test_size",
+    ),
+    differs=(
+        "their strided convolutions blur first; they validate an image and its mirror image, ours the image alone",
+        "their images were stored at 500 px and half of them as pixels; here all are the files themselves",
+    ),
+    variants={
+        "epochs56": Origin(from_code=("num_epochs", "schedule", "progressive")),
+        "epochs40": Origin(from_code=("num_epochs", "schedule", "progressive")),
+        "epochs16": Origin(from_code=("num_epochs", "schedule", "progressive")),
+    },
 )

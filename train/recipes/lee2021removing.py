@@ -9,8 +9,6 @@ and 60,000 on; only the weights of convolutions and linear layers decay. `trades
 of 64, 50 epochs, which are as many steps as 100 without further images; radius 0.031, beta 6, a tenth of the rate from
 epochs 37 and 45 on (counted from 1). The images of no class come from CIFAR-100, whose classes are others than
 CIFAR-10's: a folder cifar-100-python, or `--streams.0.root`.
-Differs: theirs are 1,000,000 of the 80 Million Tiny Images, which were withdrawn; their adversarial training pads
-images by 2 pixels a side and standardises each image.
 """
 
 from dataclasses import replace
@@ -20,7 +18,7 @@ from train.attacks.robust import SELECTING
 from train.data.streams import Stream
 from train.objectives import OutOfDistributionTRADES, OutOfDistributionTraining
 from train.optim.schedules import Steps
-from train.recipe import Recipe
+from train.recipe import Origin, Recipe
 from train.recipes import baseline
 
 others = Stream(root="cifar-100-python", share=0.5, smoothing=1.0, weight=1.0)
@@ -57,4 +55,28 @@ small = replace(
 
 small_trades = replace(
     baseline.small_attacked, paper=recipe.paper, weight_decay=2e-4, objective=trades.objective, streams=recipe.streams
+)
+
+origin = Origin(
+    code="Saehyung-Lee/OAT at 0fcd5c3, AT/config.json, train.py and model.py",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "decayed", "schedule", "objective"),
+    ours={
+        "streams": "halves of a batch and their weights are the code's; the images are CIFAR-100's, of other classes "
+        "than CIFAR-10's: theirs are 1,000,000 of the 80 Million Tiny Images, which were withdrawn, so the paper's "
+        "number is not one for these data",
+        "robust": "the epoch is chosen by accuracy under attack; theirs is the last",
+    },
+    differs=(
+        "their adversarial training pads images by 2 pixels a side, ours by 4, and standardises each image by its "
+        "own mean and deviation, ours by those of the data: as in madry2018towards, whose code it is",
+        "their network has leaky ReLUs (0.1) and shortcuts without parameters, ours the usual ones of a wide ResNet",
+    ),
+    variants={
+        "trades": Origin(
+            code="Saehyung-Lee/OAT at 0fcd5c3, TRADES/",
+            from_code=("num_epochs", "batch_size", "decayed", "schedule", "objective"),
+            differs=("their TRADES network sees images as they are, ours has a layer that normalises",),
+        ),
+    },
 )

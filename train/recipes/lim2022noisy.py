@@ -9,9 +9,6 @@ and disturbs the input only, at their levels for it; `noise_only` has their tiny
 their ImageNet defaults. `noisymix` is NoisyMix (Erichson, Lim, Xu, Utrera, Cao and Mahoney, arXiv:2202.01263) with the
 settings of its code: two more views of each image by AugMix, levels 0.5, and a loss for predicting the views alike;
 Nesterov and a cosine.
-Differs: where a block keeps its shape their shortcut carries the active values, ours the block's input, and our network
-ends in batch norm and ReLU before the pooling: the levels are in units of what passes there. NoisyMix's code normalises
-with 0.5 and 0.5.
 """
 
 from dataclasses import replace
@@ -19,6 +16,7 @@ from dataclasses import replace
 from train.objectives import NoisyFeatureMixup, NoisyMix
 from train.optim.optimizers import SGD
 from train.optim.schedules import Cosine, Steps
+from train.recipe import Origin
 from train.recipes import baseline
 
 objective = NoisyFeatureMixup(alpha=1.0, add_levels=(0.4,), mult_levels=(0.2,))
@@ -61,4 +59,29 @@ noisymix = replace(
 
 small_noisymix = replace(
     baseline.small, paper=noisymix.paper, objective=NoisyMix(alpha=0.2, stages=("input", "stage1", "stage2"))
+)
+
+origin = Origin(
+    code="erichson/NFM at ed22d5d, train_cifar.py, src/noisy_mixup.py and src/cifar_models",
+    from_code=("data", "model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective"),
+    differs=(
+        "where a block keeps its shape their shortcut carries the active values, ours the block's input, and our "
+        "network ends in batch norm and ReLU before the pooling: the usual pre-activation network; the levels are in "
+        "units of what passes there",
+    ),
+    variants={
+        "noisy_input": Origin(from_code=("objective",)),
+        "noise_only": Origin(from_code=("objective",)),
+        "imagenet": Origin(
+            code="erichson/NFM at ed22d5d, train_imagenet.py",
+            from_code=("data", "model", "batch_size", "weight_decay", "objective"),
+        ),
+        "noisymix": Origin(
+            code="erichson/NoisyMix at f76352e",
+            from_code=("optimizer", "schedule", "objective"),
+            differs=(
+                "their code normalises with 0.5 and 0.5, ours with the data's own mean and deviation: one rule for all",
+            ),
+        ),
+    },
 )

@@ -8,9 +8,6 @@ each step of the attack, once more with its result, and with the clean images af
 `validation` holds out a fiftieth of the training images, 1,000 of CIFAR-10's, to tell the best epoch by; `l2` is
 128 / 255 in L2 with steps of 15 / 255; `mixup` (alpha 1.4) attacks the mixed images with their mixed targets; `cutout`
 covers a square of 14 pixels, wholly inside the image.
-Differs: the best epoch is that with the highest accuracy under PGD-10 on 1,000 held-out images, theirs, but for
-`validation`, on all of them; images are padded with black, not with their mirror image; the rate falls one step later;
-each crop and flip is drawn as it is needed, not for an epoch at once.
 """
 
 from dataclasses import replace
@@ -20,7 +17,7 @@ from train.attacks import PGD
 from train.attacks.robust import SELECTING, WITHIN_8, Robust
 from train.objectives import LoggedAdversarialTraining
 from train.optim.schedules import Steps
-from train.recipe import Claim, Recipe
+from train.recipe import Claim, Origin, Recipe
 from train.recipes import baseline
 
 # The share of an image of 32 x 32 pixels that a square of 14 x 14 covers.
@@ -77,4 +74,24 @@ small_overfit = replace(
     lr=0.1,
     schedule=Steps(at=(50, 75)),
     augment=False,
+)
+
+origin = Origin(
+    code="locuslab/robust_overfitting at c47a25c, train_cifar.py and utils.py",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective", "robust"),
+    differs=(
+        "the best epoch is that with the highest accuracy under PGD-10 on 1,000 held-out images, theirs, but for "
+        "`validation`, on all of them: ten times as much, after each of 200 epochs",
+        "images are padded with black, not with their mirror image: one rule for all recipes on CIFAR",
+        "the rate falls one step later: theirs is asked for the end of a step, ours for its beginning, as in other "
+        "recipes",
+        "each crop and flip is drawn as it is needed, not for an epoch at once: the law is the same",
+    ),
+    variants={
+        "validation": Origin(from_code=("validation",)),
+        "l2": Origin(from_code=("objective", "robust")),
+        "mixup": Origin(from_code=("mix", "objective")),
+        "cutout": Origin(from_code=("mix",)),
+    },
 )

@@ -8,8 +8,6 @@ every 512 images, decay 0.05 of tensors with two axes and more, five epochs of w
 epochs, RandAugment of magnitude 9 with a deviation of 0.5, two operations that are each applied half of the time, mixup
 0.8 or CutMix 1.0 each half of the time, labels smoothed by 0.1, stochastic depth of 0.1, erasing with 0.25, bicubic
 resizing, each image of an epoch three times, an average of the weights that decays by 0.99996.
-Differs: they erase before they mix, and fill with normal noise of normalised images where ours is uniform; DALI's
-RandAugment lacks two of timm's operations; their code keeps the average and reports the network itself.
 `small` is a transformer of half a million parameters for a folder of a thousand images, at 48 px and without stochastic
 depth, on two CPU cores; its rate, batch, length, average and milder crops are ours. So few images teach a transformer
 little.
@@ -21,7 +19,7 @@ from mixdali import Choose, CutMix, MixUp, RandomErasing
 from pipelines.augment import RandAugment
 from train.optim.optimizers import AdamW
 from train.optim.schedules import EpochCosine
-from train.recipe import Claim, Recipe
+from train.recipe import Claim, Origin, Recipe
 
 recipe = Recipe(
     paper="2012.12877",
@@ -61,4 +59,32 @@ small = replace(
     ema_decay=0.99,
     repeats=1,
     crop_area=(0.25, 1.0),
+)
+
+origin = Origin(
+    code="facebookresearch/deit, main.py, its defaults",
+    from_paper=("data",),
+    from_code=(
+        "model",
+        "num_epochs",
+        "batch_size",
+        "lr",
+        "optimizer",
+        "weight_decay",
+        "decayed",
+        "schedule",
+        "mix",
+        "smoothing",
+        "ema_decay",
+        "repeats",
+        "interpolation",
+        "auto_augment",
+        "erasing",
+    ),
+    differs=(
+        "they erase before they mix, and fill with normal noise of normalised images where ours is uniform: images are "
+        "in [0, 1] here until the first layer",
+        "DALI's RandAugment lacks two of timm's operations",
+        "their code keeps the average and reports the network itself, here both are measured",
+    ),
 )

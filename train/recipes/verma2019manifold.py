@@ -6,8 +6,6 @@ Hidden States", ICML 2019, arXiv:1806.05236.
 Settings of the authors' command for PreActResNet18: alpha 2, one lambda and one permutation a batch, at the input or
 after the first or second stage, binary cross-entropy of the softmax, batch 100, Nesterov, weight decay 1e-4, 2000
 epochs with a tenth of the rate from 500, 1000 and 1500 on. `baseline` is the same without mixing, as theirs is.
-Differs: the network ends in batch norm and ReLU before the pooling, theirs has none there. `small` trains with
-cross-entropy: so few epochs are too few for the small gradients of the other loss.
 """
 
 from dataclasses import replace
@@ -15,7 +13,7 @@ from dataclasses import replace
 from train.objectives import ManifoldMixup
 from train.optim.optimizers import SGD
 from train.optim.schedules import Steps
-from train.recipe import Claim
+from train.recipe import Claim, Origin
 from train.recipes import baseline as plain
 
 recipe = replace(
@@ -37,3 +35,15 @@ recipe = replace(
 baseline = replace(recipe, objective=ManifoldMixup(alpha=0.0))
 
 small = replace(plain.small, paper=recipe.paper, objective=ManifoldMixup(alpha=0.2, loss="ce"))
+
+origin = Origin(
+    code="vikasverma1077/manifold_mixup at 870ef77, supervised/main.py, utils.py and models/preresnet.py",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "optimizer", "weight_decay", "schedule", "objective"),
+    differs=(
+        "the network ends in batch norm and ReLU before the pooling, as in the paper on pre-activation networks; "
+        "theirs has none there",
+        "`small` trains with cross-entropy: so few epochs are too few for the small gradients of the other loss",
+    ),
+    variants={"baseline": Origin(from_code=("objective",))},
+)

@@ -9,8 +9,6 @@ half of the time, binary cross-entropy, 160 px to train and 224 to test (A2: 224
 depth of 0.05 and each image of an epoch three times, no smoothing, no average of the weights. Of timm's code: targets
 above 0.2 become 1; one lambda a batch, mixed with the batch read backwards; nothing with fewer than two axes decays;
 the first rate 1e-4 and the last 1e-6; bicubic resizing; RandAugment's two operations are each applied half of the time.
-Differs: DALI's RandAugment lacks two of timm's operations; timm draws the resizing's filter anew in every image; theirs
-are four to eight devices, whose batch norms see a part of the batch each.
 `small` is A3 for a folder of a thousand images, at 48 px and 64 to test, on two CPU cores: its rate, batch, length and
 milder crops are ours.
 """
@@ -22,7 +20,7 @@ from pipelines.augment import RandAugment
 from train.objectives import BinaryCrossEntropy
 from train.optim import LAMB
 from train.optim.schedules import EpochCosine
-from train.recipe import Claim, Recipe
+from train.recipe import Claim, Origin, Recipe
 
 recipe = Recipe(
     paper="2110.00476",
@@ -80,4 +78,31 @@ small = replace(
     size=(48, 48),
     test_size=(64, 64),
     crop_area=(0.25, 1.0),
+)
+
+origin = Origin(
+    code="huggingface/pytorch-image-models (timm)",
+    from_paper=(
+        "data",
+        "model",
+        "num_epochs",
+        "batch_size",
+        "lr",
+        "optimizer",
+        "weight_decay",
+        "size",
+        "test_size",
+        "crop_share",
+    ),
+    from_code=("decayed", "schedule", "mix", "objective", "interpolation", "auto_augment"),
+    differs=(
+        "DALI's RandAugment lacks two of timm's operations; timm draws the resizing's filter anew in every image",
+        "theirs are four to eight devices, whose batch norms see a part of the batch each; with torchrun ours do too",
+    ),
+    variants={
+        "a2": Origin(
+            from_paper=("model", "num_epochs", "lr", "size", "test_size", "repeats", "auto_augment"),
+            from_code=("schedule",),
+        ),
+    },
 )

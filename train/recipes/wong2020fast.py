@@ -6,8 +6,6 @@ Settings of the authors' CIFAR-10 script: 8 / 255 with one step of 10 / 255 in t
 to 0.2 and falls again. `n_fgsm` starts from twice the noise and is not brought back into the ball (de Jorge et al.,
 "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training", NeurIPS 2022, arXiv:2202.01181), with the 30
 epochs of its script.
-Differs: their early stopping compares the accuracy under PGD-5 of one epoch with that of the next, on one batch; ours
-looks every 50 steps and compares it with that under the single step.
 """
 
 from dataclasses import replace
@@ -16,7 +14,7 @@ from train.attacks import FGSM
 from train.attacks.robust import SELECTING, Robust
 from train.objectives import FastAdversarialTraining
 from train.optim.schedules import OneCycle
-from train.recipe import Recipe
+from train.recipe import Origin, Recipe
 from train.recipes import baseline
 
 recipe = Recipe(
@@ -41,3 +39,18 @@ n_fgsm = replace(
 
 # Few images, because the attack that is measured takes ten times the steps of the training.
 small = replace(baseline.small_attacked, paper=recipe.paper, objective=recipe.objective, robust=Robust(num_images=100))
+
+origin = Origin(
+    code="locuslab/fast_adversarial at e9ccb17, CIFAR10/train_fgsm.py",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective"),
+    ours={"robust": "the epoch is chosen by accuracy under attack; theirs is the last"},
+    differs=(
+        "their early stopping compares the accuracy under PGD-5 of one epoch with that of the next, on one batch; "
+        "ours looks every 50 steps and compares it with that under the single step: a collapse is seen within the "
+        "epoch",
+    ),
+    variants={
+        "n_fgsm": Origin(code="pdejorge/N-FGSM at d1cf004, train.py", from_code=("num_epochs", "objective")),
+    },
+)

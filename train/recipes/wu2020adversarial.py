@@ -5,8 +5,6 @@ Wu, Xia and Wang, "Adversarial Weight Perturbation Helps Robust Generalization",
 `recipe` is the authors' AT-AWP: the training of rice2020overfitting, gamma 0.01. `l2` is that within 128 / 255 in L2.
 `trades` is their TRADES-AWP: gamma 0.005 from epoch 10 on (counted from 1), beta 6, 8 / 255 with 10 steps of 2 / 255
 from a Gaussian start in evaluation mode, WRN-34-10, a tenth of the rate in the epochs from 100 and from 150 on.
-Differs: in the first batch after each evaluation their attack is in evaluation mode, ours never; and as in
-rice2020overfitting.
 """
 
 from dataclasses import replace
@@ -14,6 +12,7 @@ from dataclasses import replace
 from train.attacks import PGD
 from train.objectives import TRADES, AdversarialTraining, LoggedAdversarialTraining, WeightPerturbation
 from train.optim.schedules import Steps
+from train.recipe import Origin
 from train.recipes import baseline, rice2020overfitting
 
 recipe = replace(
@@ -54,3 +53,26 @@ small = replace(
 
 # What it does to robust overfitting, beside rice2020overfitting small_overfit.
 small_overfit = replace(rice2020overfitting.small_overfit, paper=recipe.paper, objective=recipe.objective)
+
+origin = Origin(
+    code="csdongxian/AWP at a7acf5d, AT_AWP/train_cifar10.py and utils_awp.py",
+    from_paper=("data",),
+    from_code=("model", "num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective"),
+    ours={"robust": "as in rice2020overfitting, on 1,000 held-out images"},
+    differs=(
+        "in the first batch after each evaluation their attack is in evaluation mode, ours never: that is a slip of "
+        "theirs",
+        "as in rice2020overfitting: black padding, the rate one step later, draws as they are needed",
+    ),
+    variants={
+        "l2": Origin(from_code=("objective", "robust")),
+        "trades": Origin(
+            code="csdongxian/AWP at a7acf5d, trades_AWP",
+            from_code=("model", "schedule", "objective"),
+            differs=(
+                "their network sees images as they are, ours has a layer that normalises: one rule for all",
+                "their code takes the best epoch without an attack, by clean accuracy; ours under attack",
+            ),
+        ),
+    },
+)

@@ -11,8 +11,6 @@ its longer training.
 CIFAR-10's labels are redrawn, of all classes, and alpha is large. Each epoch says the accuracy on the test images, and
 by the labels trained on that on training images whose label is real and whose label is corrupted; `python -m train
 baseline --noise.rate 0.2` is what they are compared with.
-Differs: images are mixed before normalisation, which gives the same numbers; the network ends in batch norm and ReLU
-before the pooling, as in the paper on pre-activation networks.
 """
 
 from dataclasses import replace
@@ -20,7 +18,7 @@ from dataclasses import replace
 from mixdali import MixUp
 from train.data.labels.noise import LabelNoise
 from train.optim.schedules import Steps
-from train.recipe import Claim
+from train.recipe import Claim, Origin
 from train.recipes import baseline
 
 recipe = replace(
@@ -90,4 +88,31 @@ small_corrupt = replace(
     mix=MixUp(alpha=1.0, per="batch", partner="permutation"),
     noise=LabelNoise(rate=0.4, to="any"),
     num_images=2000,
+)
+
+origin = Origin(
+    code="facebookresearch/mixup-cifar10 at eaff31a, train.py",
+    from_paper=("data", "model"),
+    from_code=("num_epochs", "batch_size", "lr", "weight_decay", "schedule", "mix"),
+    differs=(
+        "images are mixed before normalisation: it is affine, so the numbers are the same",
+        "the network ends in batch norm and ReLU before the pooling, as in the paper on pre-activation networks; "
+        "theirs has none there",
+    ),
+    variants={
+        "corrupt20": Origin(from_paper=("mix", "noise")),
+        "corrupt50": Origin(from_paper=("mix", "noise")),
+        "corrupt80": Origin(from_paper=("mix", "noise")),
+        "imagenet": Origin(
+            from_paper=("data", "model", "num_epochs", "batch_size", "lr", "schedule", "mix"),
+            differs=(
+                "the training images are cropped and flipped and not changed otherwise: what the paper's were is not "
+                "known here",
+            ),
+        ),
+        "imagenet200": Origin(
+            from_paper=("data", "model", "batch_size", "lr", "mix"),
+            ours={"schedule": "drops at 60, 120 and 180 of 200 epochs, as recalled; the warm-up is that of `imagenet`"},
+        ),
+    },
 )

@@ -28,8 +28,10 @@ from train.files import checkpoint
 from train.files.recipe_file import NamedFile, file_of
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
+from train.machine.precision import tf32
 from train.machine.run import Run
 from train.models import finite
+from train.show.intervals import with_interval
 
 COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 # Of the test images, but no more than half of them.
@@ -46,6 +48,13 @@ class Risk:
     """Share that is."""
     error: float
     """Share of the answers that are wrong; nan if there are none."""
+    counted: int
+    """Images that these shares are of."""
+
+    @property
+    def answers(self) -> int:
+        """How many of them are answered."""
+        return round(self.coverage * self.counted)
 
 
 def rejection_scores(logits: Tensor, num_classes: int) -> Tensor:
@@ -101,7 +110,7 @@ def risk_table(
     order = order.to(scores.device)
     first, rest = order[:num_calibration], order[num_calibration:]
     return [
-        Risk(coverage, *selective_risk(scores[rest], wrong[rest], calibrate(scores[first], coverage)))
+        Risk(coverage, *selective_risk(scores[rest], wrong[rest], calibrate(scores[first], coverage)), len(rest))
         for coverage in coverages
     ]
 
@@ -176,7 +185,7 @@ def main(words: Sequence[str]) -> int:
     # Only what is needed, so that a recipe with fields of another version does no harm.
     kind, (size, form) = content["recipe"]["data"], held_out_form(content["recipe"])
     file = file_of(path, content, content["network"], asked.recipe_file, partial(say, console))
-    with open_world(asked.device) as world:
+    with open_world(asked.device) as world, tf32(False):
         if world.size > 1:
             raise ValueError("one process is enough; start it without torchrun")
         sources = read_sources(kind, asked.root)
@@ -201,11 +210,11 @@ def main(words: Sequence[str]) -> int:
 
 
 def result_table(risks: Sequence[Risk]) -> Table:
-    """A line for each coverage."""
-    table = Table()
+    """A line for each coverage, with the 95 % intervals of the shares."""
+    table = Table(title="in brackets 95 % intervals", title_justify="left")
     for name in ("coverage wanted", "coverage", "error"):
         table.add_column(name, justify="right")
     for risk in risks:
-        error = "" if math.isnan(risk.error) else f"{risk.error:.2%}"
-        table.add_row(f"{100 * risk.wanted:g}%", f"{risk.coverage:.2%}", error)
+        error = "" if math.isnan(risk.error) else with_interval(risk.error, risk.answers)
+        table.add_row(f"{100 * risk.wanted:g}%", with_interval(risk.coverage, risk.counted), error)
     return table

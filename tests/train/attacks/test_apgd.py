@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.helpers.nets import NUM_CLASSES, make_batch, plain, preact, seeded
-from train.attacks import APGD, PGD, attack_classes, dlr, targeted_dlr
+from train.attacks import APGD, PGD, attack_classes, dlr, draw_starts, targeted_dlr
 from train.attacks.losses import runner_up
 from train.objectives.cross_entropy import cross_entropy
 
@@ -218,6 +218,49 @@ def test_towards_all_classes_it_fools_at_least_as_often_as_towards_any_one() -> 
     assert torch.equal(found[~fooled], images[~fooled])
     order = model(images).argsort(1, descending=True)
     assert torch.equal(own_labels(model, one)[by_one], order[by_one, 1])
+
+
+def authors_targeted(
+    model: nn.Module, images: Tensor, labels: Tensor, starts: Tensor, *, eps: float, norm: str, steps: int
+) -> tuple[Tensor, Tensor]:
+    """`APGDAttack_targeted` of fra31/auto-attack with one restart: for each goal the images that are left, in turn.
+
+    -> the images at the end, and which were missed somewhere on the way.
+    """
+    found, missed = images.clone(), own_labels(model, images) != labels
+    for number in range(len(starts)):
+        rows = (~missed).nonzero().squeeze(1)
+        if not len(rows):
+            break
+        clean, begin = images[rows], images[rows] + starts[number][rows]
+        goals = model(clean).sort(dim=1).indices[:, -number - 2]
+        seen: list[tuple[Tensor, Tensor]] = []
+
+        def loss(
+            points: Tensor, rows: Tensor = rows, goals: Tensor = goals, seen: list[tuple[Tensor, Tensor]] = seen
+        ) -> Tensor:
+            logits = model(points)
+            seen.append((points.detach().clone(), logits.argmax(1) != labels[rows]))
+            return authors_targeted_dlr(logits, labels[rows], goals)
+
+        authors_run(clean, loss, begin, eps=eps, norm=norm, steps=steps)
+        for points, wrong in seen:
+            found[rows[wrong]], missed[rows[wrong]] = points[wrong], True
+    return found, missed
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.02), ("L2", 0.25)])
+def test_towards_each_class_from_given_starts_it_finds_the_authors_images(norm: Any, eps: float) -> None:
+    images, model = make_batch(count=16).images, plain().eval()
+    labels = own_labels(model, images)
+    attack = APGD(norm=norm, eps=eps, num_steps=20)
+    starts = draw_starts(attack, images, 3, seeded(3))
+    targets = F.one_hot(labels, NUM_CLASSES).double()
+    found = attack_classes(attack, images, model, targets, num_goals=3, starts=starts)
+    expected, missed = authors_targeted(model, images, labels, starts, eps=eps, norm=norm, steps=20)
+    assert 0 < int(missed.sum()) < 16
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert torch.equal(own_labels(model, found) != labels, missed)
 
 
 def test_an_image_that_is_classified_wrongly_is_not_attacked() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from train.compare.run import main
 from train.files import checkpoint
+from train.show.intervals import wilson
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,8 +49,8 @@ def test_runs_that_differ_only_in_their_seed_share_a_line(tmp_path: Path, capsys
     assert main([*map(str, runs), "--markdown"]) == 0
     header, _, first, second = lines(capsys)
     assert header == ["run", "seeds", "held-out, last", "held-out, best", "training"]
-    assert first == ["baseline small", "2", "50.00 ± 14.14", "70.00 ± 0.00", "50.00 ± 0.00"]
-    assert second == ["mixup small", "1", "50.00", "50.00", "50.00"]
+    assert first == ["baseline small", "2", "50.00 ± 14.14", "70.00 ± 0.00", "50.00 ± 0.00 [23.66, 76.34]"]
+    assert second == ["mixup small", "1", "50.00", "50.00", "50.00 [23.66, 76.34]"]
 
 
 def test_what_tells_runs_of_one_recipe_apart_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +110,19 @@ def test_accuracy_under_attack_is_shown_at_its_best_and_at_the_end(
     main([str(run), "--markdown"])
     names, _, values = lines(capsys)
     assert names[4:] == ["robust, last", "robust, best", "training robust", "training"]
-    assert values[4:] == ["20.00", "30.00", "80.00", "50.00"]
+    assert values[4:] == ["20.00", "30.00", "80.00", "50.00 [23.66, 76.34]"]
+    # With the numbers of images that a run writes down.
+    for row in rows:
+        row |= {"held_out_images": 1000}
+    save(run, header["recipe"] | {"robust": {"num_images": 256}}, rows)
+    main([str(run), "--markdown"])
+    _, _, values = lines(capsys)
+    low, high = (f"{100 * end:.2f}" for end in wilson(0.5, 1000))
+    assert values[2:4] == [f"50.00 [{low}, {high}]", f"50.00 [{low}, {high}]"]
+    low, high = (f"{100 * end:.2f}" for end in wilson(0.2, 256))
+    assert values[4] == f"20.00 [{low}, {high}]"
+    low, high = (f"{100 * end:.2f}" for end in wilson(0.8, 10))
+    assert values[6] == f"80.00 [{low}, {high}]"
 
 
 def test_a_seed_counts_once_and_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_skipped_files_are_counted_and_listed_and_the_list_leaves_them_out(
 
     assert run(root, tmp_path / "exclude", "--exclude", str(listed), "--batch_size", "9") == 0
     said = capsys.readouterr().out
-    assert f"{root}: 27 training images in 2 classes (train/), 9 to validate on (val/); 4 files excluded" in said
+    assert f"{root}: 27 training images in 2 classes (train), 9 to validate on (val); 4 files excluded" in said
     assert not (tmp_path / "exclude" / "run" / "skipped.txt").exists()
 
 
@@ -74,4 +74,4 @@ def test_a_folder_without_splits_is_validated_on_a_share_or_not_at_all(
     sources = prepare_sources(recipe, read, str(tmp_path / "flat"))
     assert (len(sources.train), len(sources.held_out), sorted(sources.also)) == (24, 6, [])
     assert not {*sources.train.items} & {*sources.held_out.items}
-    assert read.found == f"{tmp_path / 'flat'}: 30 training images in 2 classes (class folders without splits)"
+    assert read.found == f"{tmp_path / 'flat'}: 30 training images in 2 classes (no splits)"

@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from torch import Tensor
 
-from tests.helpers.shifts import batches, brightness, random_images
-from train.evaluate.parts.calibration import calibration, measure_calibration
+from mixdali import derive_seed
+from tests.helpers.evaluations import Linear, classifier, grey_images, held_out
+from tests.helpers.shifts import batches, brightness, memory, random_images
+from train.evaluate.parts.attacks import Ascent, measure_pgd
+from train.evaluate.parts.calibration import (
+    calibration,
+    fit_temperature,
+    measure_attacked,
+    measure_calibration,
+    scaled,
+)
 
 
 def logits_of(*confidences: float) -> Tensor:
@@ -116,9 +125,49 @@ def test_every_network_is_measured_on_all_images() -> None:
     images = random_images(30)
     labels = (images.mean(dim=(1, 2, 3)) > 0.5).long()
     networks = {"sharp": lambda x: 1000 * brightness(x), "wrong": lambda x: -1000 * brightness(x)}
-    found = measure_calibration(networks, batches(images, labels, size=7))
+    found = measure_calibration(networks, batches(images, labels, size=7), seed=0)
     assert (found["sharp"]["accuracy"], found["wrong"]["accuracy"]) == (1, 0)
     assert sum(one["count"] for one in found["wrong"]["bins"]) == 30
+
+
+def test_a_temperature_makes_a_network_that_is_too_sure_as_sure_as_it_is_right() -> None:
+    generator = torch.Generator().manual_seed(0)
+    honest = 2 * torch.randn(4000, 10, generator=generator)
+    labels = torch.multinomial(honest.softmax(dim=1), 1, generator=generator).squeeze(1)
+    found = scaled(3 * honest, 3 * honest, labels, np.arange(4000), seed=0)
+    assert found is not None
+    assert found["temperature"] == pytest.approx(3, rel=0.05)
+    assert (found["fitted_on"], found["measured_on"]) == (2000, 2000)
+    assert found["before"]["ece"] > 0.2
+    assert found["after"]["ece"] < 0.04
+    assert found["after"]["nll"] < found["before"]["nll"]
+    assert found["after"]["accuracy"] == found["before"]["accuracy"]
+
+
+def test_what_sets_the_temperature_is_not_counted_and_does_not_hang_on_the_order() -> None:
+    logits, labels = random_logits(60, 4, 1)
+    index = np.arange(60)
+    found = scaled(logits, logits, labels, index, seed=3)
+    order = np.random.default_rng(0).permutation(60)
+    again = scaled(logits[order], logits[order], labels[order], index[order], seed=3)
+    assert found is not None
+    assert again is not None
+    assert again["temperature"] == pytest.approx(found["temperature"], rel=1e-6)
+    draws = np.random.default_rng(derive_seed(3, "temperature")).random(60)
+    fitted, rest = np.argsort(draws)[:30], np.argsort(draws)[30:]
+    assert found["temperature"] == fit_temperature(logits[fitted], labels[fitted])
+    assert found["before"]["accuracy"] == float((logits[rest].argmax(dim=1) == labels[rest]).double().mean())
+    assert scaled(logits[:1], logits[:1], labels[:1], index[:1], seed=3) is None
+
+
+def test_under_attack_the_images_are_those_of_the_attack() -> None:
+    images, ascent = held_out(grey_images()), Ascent(eps=0.5 / 255, num_steps=5, restarts=2)
+    networks, (known, remember) = {"n": classifier(Linear())}, memory()
+    found = measure_attacked(networks, images, ascent, seed=0, remember=remember)["n"]
+    attacked = measure_pgd(networks, images, ascent, seed=0)["n"]["accuracy"]
+    assert found["accuracy"] == attacked < measure_calibration(networks, images, seed=0)["n"]["accuracy"]
+    assert measure_attacked(networks, images, ascent, seed=0, remember=remember)["n"] == found
+    assert len(known) == 3
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from torch import nn
 
 from tests.helpers.evaluations import tensor_of, weaken
 from tests.helpers.training import TINY, coloured, write_cifar
-from train.evaluate import available, models, report, run
+from train.evaluate import available, export, models, report, run
 from train.evaluate.parts import auto, doubts
-from train.evaluate.parts.attacks import measure_pgd
+from train.evaluate.parts.attacks import Ascent, measure_pgd
 from train.evaluate.run import evaluate, main
 from train.evaluate.settings import Arguments, radius
 from train.files import checkpoint
@@ -28,7 +28,9 @@ from train.loop.runner import train_recipe
 from train.machine.command import new_console, run_command
 from train.machine.run import Run
 from train.machine.stop import Stop, Stopped
+from train.models import build_model
 from train.objectives import SelectiveTraining
+from train.show.intervals import wilson, with_interval
 
 COUNT = 23
 DRAW = report._draw
@@ -88,7 +90,8 @@ def test_the_command_leaves_numbers_a_table_and_pictures(home: Path, tmp_path: P
     assert main([str(home / "runs" / "averaged"), *words]) == 0
     found = results(tmp_path)
     assert list(found["parts"]) == ["clean", "calibration", "pgd20"]
-    assert found["settings"]["pgd20"] == {"norm": "Linf", "eps": 80 / 255, "restarts": 2}
+    ascent = Ascent(eps=80 / 255, num_steps=20, restarts=2)
+    assert found["settings"]["pgd20"] == ascent.plain()
     assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
     clean, attacked = found["parts"]["clean"], found["parts"]["pgd20"]
     assert list(clean) == ["averaged", "raw"]
@@ -99,7 +102,11 @@ def test_the_command_leaves_numbers_a_table_and_pictures(home: Path, tmp_path: P
     said = capsys.readouterr().out
     assert "averaged, last: 23 of 23 test images, float32 on cpu; writes to" in said
     assert "PGD-20, 2 starts, Linf 80/255" in said
-    for picture in ("attacks.png", "calibration.png"):
+    assert found["intervals"]["clean"]["raw"]["accuracy"] == list(wilson(clean["raw"]["accuracy"], COUNT))
+    assert found["intervals"]["pgd20"]["raw"]["after"][0] == found["intervals"]["clean"]["raw"]["accuracy"]
+    assert f" {with_interval(clean['averaged']['accuracy'], COUNT)} " in said
+    assert "  worst class" in said
+    for picture in ("attacks.png", "calibration.png", "classes.png"):
         with Image.open(tmp_path / "evaluate-averaged-last" / picture) as image:
             assert image.size[0] > 300
 
@@ -129,7 +136,7 @@ def test_one_of_the_weights_alone(home: Path, tmp_path: Path, weights: Any) -> N
     assert list(results(tmp_path)["parts"]["clean"]) == [weights]
 
 
-ALL = ("clean", "calibration", "noise", "occlusion", "detection", "fgsm", "transfer", "pgd20", "pgd50", "autoattack")
+ALL = ("clean", "calibration", "noise", "occlusion", "detection", "fgsm", "transfer", "pgd", "pgd20", "pgd50")
 
 
 @pytest.mark.usefixtures("drawing")
@@ -138,9 +145,9 @@ def test_every_part_has_its_numbers_and_its_lines(home: Path, tmp_path: Path, ca
     other = home / "runs" / "averaged" / "best.pt"
     ood = write_cifar(tmp_path / "others", 5, 9)
     question = asked(home, tmp_path, "all", source=other, ood=(ood,), num_images=12, restarts=1)
-    assert evaluate(question, Console()) == 0
+    assert evaluate(question, Console(width=160)) == 0
     found = results(tmp_path)["parts"]
-    assert set(found) == {*ALL, "doubts"}
+    assert set(found) == {*ALL, "autoattack", "calibration_attacked", "doubts"}
     assert [len(found["autoattack"][name]["robust"]) for name in ("averaged", "raw")] == [12, 12]
     assert {"uniform", "gaussian", "others"} < set(found["detection"]["raw"])
     said = capsys.readouterr().out
@@ -158,12 +165,74 @@ def test_every_part_has_its_numbers_and_its_lines(home: Path, tmp_path: Path, ca
     assert pictures >= {"attacks.png", "radius.png", "fgsm.png", "noise.png", "detection.png", "transfer.png"}
 
 
+def test_every_share_in_the_report_has_its_interval(home: Path, tmp_path: Path) -> None:
+    parts = ("clean", "calibration", "noise", "occlusion", "fgsm", "pgd20", "doubts")
+    assert run_quietly(asked(home, tmp_path, *parts, num_images=9, weights="raw", restarts=1)) == 0
+    found = results(tmp_path)
+    assert set(found["intervals"]) == set(parts)
+
+    def check(shares: Any, intervals: Any) -> None:
+        if isinstance(intervals, dict):
+            for key, own in intervals.items():
+                check(shares[key], own)
+        elif isinstance(shares, list):
+            for share, own in zip(shares, intervals, strict=True):
+                check(share, own)
+        else:
+            assert intervals == list(wilson(shares, 9))
+
+    for name in parts:
+        check(found["parts"][name], found["intervals"][name])
+
+
+def test_saved_images_of_a_trained_network_give_the_reported_accuracies_again(home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyautoattack", reason="needs pyautoattack")
+    file, settings = tmp_path / "images.npz", {"weights": "raw", "eps": "12/255", "restarts": 1}
+    assert run_quietly(asked(home, tmp_path, "pgd20", save_adversarial=file, **settings)) == 0
+    assert run_quietly(asked(home, tmp_path, "pgd20", "autoattack", save_adversarial=file, **settings)) == 0
+    reported = results(tmp_path)["parts"]
+    assert run_quietly(asked(home, tmp_path, "saved", adversarial=file, **settings)) == 0
+    found = results(tmp_path)["parts"]["saved"]["raw"]
+    assert found == {f"{part}/raw": reported[part]["raw"]["accuracy"] for part in ("pgd20", "autoattack")}
+    with pytest.raises(ValueError, match="holds adversarial images of other images; name another file"):
+        run_quietly(asked(home, tmp_path, "pgd20", save_adversarial=file, first=5, **settings))
+    with pytest.raises(ValueError, match=r"holds pgd20, whose adversarial images were not saved in .*; pass another"):
+        run_quietly(asked(home, tmp_path, "pgd20", save_adversarial=tmp_path / "new.npz", **settings))
+    with pytest.raises(FileNotFoundError, match="save_adversarial: there is no folder"):
+        run_quietly(asked(home, tmp_path, "pgd20", save_adversarial=tmp_path / "no" / "new.npz", **settings))
+
+
+def test_saving_that_was_stopped_saves_the_same_images(home: Path, tmp_path: Path, stopping: Stopping) -> None:
+    settings: dict[str, Any] = {"weights": "raw", "eps": "12/255", "restarts": 1}
+    files = [tmp_path / "whole.npz", tmp_path / "parts.npz"]
+    assert run_quietly(asked(home, tmp_path / "whole", "pgd20", save_adversarial=files[0], **settings)) == 0
+    stopping.at, stopping.seen = stopping.seen - 3, 0
+    assert run_quietly(asked(home, tmp_path / "parts", "pgd20", save_adversarial=files[1], **settings)) == 130
+    assert not files[1].exists()
+    stopping.at = -1
+    assert run_quietly(asked(home, tmp_path / "parts", "pgd20", save_adversarial=files[1], **settings)) == 0
+    whole, parts = (dict(np.load(file)) for file in files)
+    assert set(whole) == set(parts)
+    for name in whole:
+        assert np.array_equal(whole[name], parts[name])
+
+
+def test_a_list_and_the_first_choose_the_images(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("3\n20\n")
+    assert run_quietly(asked(home, tmp_path, "clean", subset=tmp_path / "list.txt")) == 0
+    assert results(tmp_path)["identity"]["images"]["number"] == 2
+    assert run_quietly(asked(home, tmp_path, "clean", first=4)) == 0
+    assert results(tmp_path, "evaluate-averaged-last-2")["identity"]["images"]["number"] == 4
+    with pytest.raises(ValueError, match="three ways to choose images"):
+        run_quietly(asked(home, tmp_path, "clean", first=4, num_images=4))
+
+
 @pytest.mark.usefixtures("drawing")
 @pytest.mark.parametrize(("batch_size", "num_images"), [(1, 2), (100, 1)])
 def test_any_number_of_images_passes_in_batches_of_any_size(
     home: Path, tmp_path: Path, capsys: Any, batch_size: int, num_images: int
 ) -> None:
-    parts = [name for name in ALL if name not in ("transfer", "autoattack")]
+    parts = [name for name in ALL if name not in ("transfer", "pgd", "pgd50")]
     question = asked(home, tmp_path, *parts, "doubts", batch_size=batch_size, num_images=num_images, name="run[1] $a$")
     assert evaluate(question, new_console()) == 0
     assert set(results(tmp_path, "run[1] $a$")["parts"]) == {*parts, "doubts"}
@@ -255,7 +324,7 @@ def test_a_part_with_other_settings_is_refused_and_the_old_one_kept(home: Path, 
     assert run_quietly(asked(home, tmp_path, "pgd20", eps="4/255")) == 0
     before = results(tmp_path)
     with pytest.raises(
-        ValueError, match=r"evaluate-averaged-last holds pgd20 with other settings \(norm Linf, now L2; eps .*, now"
+        ValueError, match=r"evaluate-averaged-last holds pgd20 with other settings \(eps .*, now 0.5; norm Linf, now L2"
     ):
         run_quietly(asked(home, tmp_path, "clean", "pgd20", eps=0.5, norm="L2"))
     assert results(tmp_path) == before
@@ -270,7 +339,7 @@ def test_an_output_beside_the_classes_is_left_out(home: Path, tmp_path: Path) ->
         logits = model(tensor_of(source.items))
     assert logits.shape[1] == 5
     hits = (logits[:, :4].argmax(dim=1).numpy() == source.labels).mean()
-    assert results(tmp_path, "evaluate-selective-last")["parts"]["clean"] == {"network": {"accuracy": hits}}
+    assert results(tmp_path, "evaluate-selective-last")["parts"]["clean"]["network"]["accuracy"] == hits
 
 
 def test_images_are_evenly_spread_and_keep_their_places(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -278,7 +347,7 @@ def test_images_are_evenly_spread_and_keep_their_places(home: Path, tmp_path: Pa
 
     def measure(setup: available.Setup, remember: Any) -> dict[str, Any]:
         seen.extend(index for batch in setup.images for index in batch.index.tolist())
-        return {"n": {"accuracy": 1.0}}
+        return {"n": {"accuracy": 1.0, "by_class": {"a": {"accuracy": 1.0, "images": 5}}}}
 
     monkeypatch.setitem(available.PARTS, "clean", measure)
     assert run_quietly(asked(home, tmp_path, "clean", num_images=5)) == 0
@@ -332,6 +401,25 @@ def test_outputs_that_are_no_logits_are_refused(mine: Callable[[str], Arguments]
         run_quietly(mine(kind))
 
 
+def test_weights_are_exported_and_evaluated_as_the_run_they_are_of(home: Path, tmp_path: Path, capsys: Any) -> None:
+    content = checkpoint.load(home / "runs" / "averaged" / "last.pt")
+    facts = content["network"] | {"name": "wide_resnet10_1"}
+    weights = build_model(**facts, seed=3).state_dict()
+    checkpoint.save(tmp_path / "last.pt", content | {"network": facts, "model": weights, "ema": None})
+    assert run_quietly(asked(home, tmp_path, "clean", "pgd20", checkpoint=tmp_path / "last.pt", name="run")) == 0
+    assert export.main([str(tmp_path), str(tmp_path / "weights.pt")]) == 0
+    assert "wide_resnet10_1, weights of the last step, with mu and sigma" in capsys.readouterr().out
+    changes = {"checkpoint": None, "state_dict": tmp_path / "weights.pt", "network": "wide_resnet10_1", "name": "file"}
+    assert run_quietly(asked(home, tmp_path, "clean", "pgd20", **changes)) == 0
+    assert results(tmp_path, "file")["parts"] == results(tmp_path, "run")["parts"]
+    with pytest.raises(FileExistsError, match="is there already; name another file"):
+        export.main([str(tmp_path), str(tmp_path / "weights.pt")])
+    with pytest.raises(ValueError, match="has no counterpart among RobustBench's networks"):
+        export.main([str(home / "runs" / "averaged"), str(tmp_path / "other.pt")])
+    with pytest.raises(ValueError, match="has outputs beside its classes"):
+        export.main([str(home / "runs" / "selective"), str(tmp_path / "other.pt")])
+
+
 def test_what_cannot_be_a_function_is_refused() -> None:
     for name, message in {
         "mine": "model must be MODULE:FUNCTION, such as mine:load_network, got 'mine'",
@@ -381,7 +469,10 @@ UNITS = "in units of images in [0, 1]"
         (["--num_images", "0"], "num_images must be a whole number above 0, got 0"),
         (["--seed", "-1"], "seed must be a whole number from 0 up, got -1"),
         (["--parts", "pgd30"], "pgd30"),
-        (["--model", "mine:load"], "CHECKPOINT and --model are two ways to name the network, give one, got both"),
+        (
+            ["--model", "mine:load"],
+            "CHECKPOINT, --model and --state_dict are three ways to name the network, give one, got nowhere.pt and m",
+        ),
         (["--partss", "clean"], "--partss is no argument of python -m train.evaluate"),
         ([], "nowhere.pt does not exist"),
     ],
@@ -407,7 +498,6 @@ def test_the_attack_sees_batch_norms_averages_and_leaves_them(home: Path, tmp_pa
     subject = models.read_checkpoint(home / "runs" / "averaged", str(home / "data"), "raw")
     setup = run.set_up(asked(home, tmp_path), subject, run.World(torch.device("cpu")), Stop(), Console())
     before = {name: value.clone() for name, value in subject.networks["raw"].state_dict().items()}
-    settings: dict[str, Any] = {"eps": 2 / 255, "norm": "Linf", "num_steps": 3, "restarts": 1, "seed": 0}
-    measure_pgd(setup.networks, setup.images, **settings)
+    measure_pgd(setup.networks, setup.images, Ascent(eps=2 / 255, num_steps=3), seed=0)
     for name, value in subject.networks["raw"].state_dict().items():
         assert torch.equal(value, before[name])

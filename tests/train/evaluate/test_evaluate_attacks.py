@@ -25,7 +25,8 @@ from tests.helpers.evaluations import (
 )
 from tests.helpers.shifts import memory
 from train.evaluate.parts import auto
-from train.evaluate.parts.attacks import measure_pgd
+from train.evaluate.parts.attacks import Ascent, measure_pgd
+from train.evaluate.parts.auto import Ensemble
 
 EPS: dict[Any, float] = {"Linf": 0.5 / 255, "L2": 0.025}
 
@@ -41,26 +42,26 @@ def known_robust(norm: str) -> list[int]:
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 @pytest.mark.parametrize("num_steps", [20, 50])
 def test_pgd_finds_the_robust_accuracy_of_a_linear_network(norm: Any, num_steps: int) -> None:
-    settings: dict[str, Any] = {"eps": EPS[norm], "norm": norm, "num_steps": num_steps, "seed": 0}
-    (found,) = measure_pgd({"n": classifier(Linear())}, held_out(grey_images()), restarts=6, **settings).values()
+    ascent = Ascent(eps=EPS[norm], norm=norm, num_steps=num_steps, restarts=6)
+    (found,) = measure_pgd({"n": classifier(Linear())}, held_out(grey_images()), ascent, seed=0).values()
     # Cross-entropy of several classes is not linear, so an attack may stop short where hardly anything is left.
     assert np.mean(np.array(found["robust"]) == known_robust(norm)) >= 0.97
     assert found["accuracy"] == np.mean(found["robust"])
     assert found["after"][0] == 0.9
     assert found["after"][-1] == found["accuracy"]
     assert found["after"] == sorted(found["after"], reverse=True)
-    assert (found["step_size"], found["steps"], found["restarts"]) == (EPS[norm] / 4, num_steps, 6)
+    assert (found["step_size"], found["num_steps"], found["restarts"]) == (EPS[norm] / 4, num_steps, 6)
 
 
 def test_pgd_does_not_depend_on_the_batches_and_goes_on_in_the_middle() -> None:
     networks = {"a": classifier(Linear()), "b": classifier(Linear(seed=1))}
-    settings: dict[str, Any] = {"eps": EPS["Linf"], "norm": "Linf", "num_steps": 3, "restarts": 2, "seed": 5}
+    ascent = Ascent(eps=EPS["Linf"], num_steps=3, restarts=2)
     known, remember = memory()
-    whole = measure_pgd(networks, held_out(grey_images()), remember=remember, **settings)
+    whole = measure_pgd(networks, held_out(grey_images()), ascent, seed=5, remember=remember)
     assert list(known) == ["a 0", "b 0", "a 1", "b 1", "a 2", "b 2"]
-    assert measure_pgd(networks, held_out(grey_images(), batch_size=7), **settings) == whole
+    assert measure_pgd(networks, held_out(grey_images(), batch_size=7), ascent, seed=5) == whole
     del known["b 1"], known["a 2"], known["b 2"]
-    assert measure_pgd(networks, held_out(grey_images()), remember=remember, **settings) == whole
+    assert measure_pgd(networks, held_out(grey_images()), ascent, seed=5, remember=remember) == whole
 
 
 class PassedBy(nn.Module):
@@ -75,8 +76,8 @@ class PassedBy(nn.Module):
 
 def test_an_image_is_missed_where_any_image_on_the_way_is_missed() -> None:
     grey = Source(np.full((3, 8, 8, 3), 128, dtype=np.uint8), np.zeros(3, dtype=np.int64))
-    settings: dict[str, Any] = {"eps": EPS["Linf"], "norm": "Linf", "num_steps": 6, "restarts": 1, "seed": 0}
-    (found,) = measure_pgd({"n": classifier(PassedBy())}, held_out(grey), **settings).values()
+    ascent = Ascent(eps=EPS["Linf"], num_steps=6)
+    (found,) = measure_pgd({"n": classifier(PassedBy())}, held_out(grey), ascent, seed=0).values()
     assert (found["after"], found["robust"]) == ([1.0, 0.0], [0, 0, 0])
 
 
@@ -84,7 +85,6 @@ def test_an_image_is_missed_where_any_image_on_the_way_is_missed() -> None:
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     make = auto.make_autoattack
     monkeypatch.setattr(auto, "make_autoattack", lambda *arguments: weaken(make(*arguments)))
-    monkeypatch.setattr(auto, "NUM_TARGETS", 3)
 
 
 def direct(
@@ -104,7 +104,9 @@ def test_autoattack_is_the_package_called_directly(norm: Any) -> None:
     source, network = grey_images(), classifier(Linear())
     images, labels = tensor_of(source.items), torch.tensor(np.array(source.labels)).long()
     expected = direct(network, images, labels, EPS[norm], norm, 16)
-    (found,) = auto.measure_autoattack({"n": network}, held_out(source), eps=EPS[norm], norm=norm, seed=3).values()
+    (found,) = auto.measure_autoattack(
+        {"n": network}, held_out(source), Ensemble(eps=EPS[norm], norm=norm), seed=3
+    ).values()
     assert found["robust"] == expected
     assert list(found["after"]) == ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
     assert list(found["after"].values()) == sorted(found["after"].values(), reverse=True)
@@ -122,10 +124,9 @@ def test_autoattack_on_the_packages_own_network_and_real_images(
     images, labels = tensor_of(source.items), torch.tensor(np.array(source.labels)).long()
     eps, weaker, make = 0.5 / 255, (2, 4, 1), auto.make_autoattack
     monkeypatch.setattr(auto, "make_autoattack", lambda *arguments: weaken(make(*arguments), *weaker))
-    monkeypatch.setattr(auto, "NUM_TARGETS", 1)
     expected = direct(module, images, labels, eps, "Linf", 2, *weaker)
     (found,) = auto.measure_autoattack(
-        {"n": classifier(module)}, held_out(source, 10, batch_size=2), eps=eps, norm="Linf", seed=3
+        {"n": classifier(module)}, held_out(source, 10, batch_size=2), Ensemble(eps=eps), seed=3
     ).values()
     assert found["robust"] == expected
     assert found["after"]["clean"] > found["accuracy"] > 0
@@ -136,22 +137,22 @@ def test_autoattack_on_the_packages_own_network_and_real_images(
 def test_autoattack_that_was_stopped_goes_on_to_the_same_number(left: int) -> None:
     known, remember = memory()
     networks, images = {"n": classifier(Linear())}, held_out(grey_images(), batch_size=12)
-    settings: dict[str, Any] = {"eps": EPS["Linf"], "norm": "Linf", "seed": 3}
-    whole = auto.measure_autoattack(networks, images, remember=remember, **settings)
+    ensemble = Ensemble(eps=EPS["Linf"])
+    whole = auto.measure_autoattack(networks, images, ensemble, seed=3, remember=remember)
     names = list(known)
     assert len(names) > 10
     for name in names[left:]:
         del known[name]
     # What was drawn meanwhile must not matter.
     torch.rand(3)
-    assert auto.measure_autoattack(networks, images, remember=remember, **settings) == whole
+    assert auto.measure_autoattack(networks, images, ensemble, seed=3, remember=remember) == whole
     assert list(known) == names
 
 
 @pytest.mark.usefixtures("few_steps")
 def test_autoattack_leaves_the_global_randomness_as_it_was() -> None:
     before = torch.get_rng_state()
-    auto.measure_autoattack({"n": classifier(Linear())}, held_out(grey_images(8)), eps=0.01, norm="Linf", seed=3)
+    auto.measure_autoattack({"n": classifier(Linear())}, held_out(grey_images(8)), Ensemble(eps=0.01), seed=3)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -165,21 +166,25 @@ class Random(nn.Module):
 @pytest.mark.usefixtures("few_steps")
 def test_what_the_package_warns_of_is_in_the_result() -> None:
     (found,) = auto.measure_autoattack(
-        {"n": classifier(Random())}, held_out(grey_images(8)), eps=0.01, norm="Linf", seed=3
+        {"n": classifier(Random())}, held_out(grey_images(8)), Ensemble(eps=0.01), seed=3
     ).values()
     assert any("randomized defense" in text for text in found["warnings"])
 
 
 def test_autoattack_needs_four_classes_and_tries_as_many_as_there_are(few_steps: None) -> None:
-    settings: dict[str, Any] = {"eps": 0.01, "norm": "Linf", "seed": 3}
-    with pytest.raises(ValueError, match="needs at least 4 classes for its difference of logits ratio, got 3"):
-        auto.measure_autoattack({"n": classifier(Linear(3))}, held_out(grey_images(8, 3), 3), **settings)
-    (found,) = auto.measure_autoattack({"n": classifier(Linear())}, held_out(grey_images(8)), **settings).values()
-    assert found["targets"] == 3
+    ensemble, three = Ensemble(eps=0.01), {"n": classifier(Linear(3))}
+    with pytest.raises(ValueError, match="at least 4 classes for the difference of logits ratio of apgd-t, got 3; use"):
+        auto.measure_autoattack(three, held_out(grey_images(8, 3), 3), ensemble, seed=3)
+    (found,) = auto.measure_autoattack({"n": classifier(Linear())}, held_out(grey_images(8)), ensemble, seed=3).values()
+    assert found["targets"] == {"apgd-t": 3, "fab-t": 3}
+    # What the message advises works.
+    advised = Ensemble(eps=0.01, version="custom", attacks=("apgd-ce", "fab-t", "square"))
+    (found,) = auto.measure_autoattack(three, held_out(grey_images(8, 3), 3), advised, seed=3).values()
+    assert list(found["after"]) == ["clean", "apgd-ce", "fab-t", "square"]
 
 
 def test_without_the_package_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyautoattack", None)
     with pytest.raises(ImportError, match=r"AutoAttack needs its authors' package .*; pip install pyautoattack"):
-        auto.measure_autoattack({}, held_out(grey_images(8)), eps=0.01, norm="Linf", seed=3)
+        auto.measure_autoattack({}, held_out(grey_images(8)), Ensemble(eps=0.01), seed=3)
     assert auto.find_square(Linear(), 0.01, "Linf", 0, 10, ALONE.device) is None

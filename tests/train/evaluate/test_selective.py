@@ -15,6 +15,7 @@ from train.files import checkpoint
 from train.loop.runner import describe_run
 from train.objectives import SelectiveTraining
 from train.selective.run import calibrate, main, rejection_scores, risk_table, selective_risk
+from train.show.intervals import with_interval
 
 
 def test_the_threshold_keeps_the_share_it_was_asked_for() -> None:
@@ -69,7 +70,7 @@ def test_the_command_reads_a_checkpoint_and_shows_the_table(tmp_path: Path, caps
     assert main([path, "--root", root, "--num_calibration", "10", "--coverages", "1", "0.5", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
     assert "30 test images, with thresholds set on 10 others" in out
-    assert "100.00%" in out
+    assert f" {with_interval(1.0, 30)} " in out
     assert "50%" in out
     outputs = list[str]()
     with pytest.raises(ValueError, match="num_calibration must be from 1 to 39"):

@@ -261,10 +261,10 @@ def test_every_picture_is_drawn_for_one_network_and_for_several(tmp_path: Path, 
     clean = {name: 0.6 for name in networks}
     noise = measure_noise(networks, parts, seed=0)
     transfer = measure_transfer(networks, parts, source=brightness, eps=[4 / 255, 8 / 255], seed=0)
-    draw_calibration(tmp_path / "calibration.png", measure_calibration(networks, parts), "a title")
-    draw_corruptions(tmp_path / "corruptions.png", {name: corrupted(0.5) for name in networks}, "a title", clean)
-    draw_levels(tmp_path / "noise.png", noise, "a title", clean, dict.fromkeys(NOISES, "level"))
-    draw_levels(tmp_path / "transfer.png", transfer, "a title", {}, {"fgsm": "eps", "pgd20": "eps"})
+    draw_calibration(tmp_path / "calibration.png", measure_calibration(networks, parts, seed=0), "a title")
+    draw_corruptions(tmp_path / "corruptions.png", {name: corrupted(0.5) for name in networks}, "a title", clean, 20)
+    draw_levels(tmp_path / "noise.png", noise, "a title", clean, dict.fromkeys(NOISES, "level"), 20)
+    draw_levels(tmp_path / "transfer.png", transfer, "a title", {}, {"fgsm": "eps", "pgd20": "eps"}, 20)
     other = measure_detection(networks, parts, {"other": parts}, seed=0)
     draw_detection(tmp_path / "detection.png", other, "a title")
     names = ["calibration.png", "corruptions.png", "detection.png", "noise.png", "transfer.png"]

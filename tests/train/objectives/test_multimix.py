@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tests.helpers.nets import NUM_CLASSES, assert_agrees, count_hooks, make_batch, plain, preact, seeded
 from train.objectives import MultiMix
 from train.objectives.batch import Batch
+from train.objectives.cross_entropy import cross_entropy
 
 PARTNER = torch.tensor([3, 1, 0, 5, 2, 4])
 WEIGHTS = torch.rand(7, 6, generator=seeded(4), dtype=torch.float64).pow(3)
@@ -155,6 +156,32 @@ def test_draws_follow_their_laws() -> None:
     assert kinds.count(("lam", "partner")) == pytest.approx(300, abs=50)
 
 
+@pytest.mark.parametrize("group_size", [2, 4])
+def test_a_tuple_of_a_group_has_dirichlet_weights_on_images_drawn_anew(group_size: int) -> None:
+    objective = MultiMix(num_tuples=6000, alpha=(1.0, 1.0), input_prob=0, group_size=group_size)
+    weights = objective.draw(make_batch(), seeded())["weights"]
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(6000, dtype=torch.float64))
+    chosen = weights > 0
+    assert set(chosen.sum(dim=1).tolist()) == {group_size}
+    assert chosen.double().mean(dim=0).tolist() == pytest.approx([group_size / 6] * 6, abs=0.03)
+    # Pairs of images are drawn as often as each other.
+    together = (chosen[:, :1] & chosen[:, 1:]).double().mean(dim=0)
+    assert together.tolist() == pytest.approx([group_size * (group_size - 1) / 30] * 5, abs=0.03)
+    variance = (group_size - 1) / group_size**2 / (group_size + 1)
+    assert float(weights[chosen].var()) == pytest.approx(variance, rel=0.08)
+    assert (replace(objective, group_size=6).draw(make_batch(), seeded())["weights"] > 0).all()
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_share_of_the_loss_is_that_of_the_images_as_they_are(dense: bool) -> None:
+    batch, model = make_batch(), preact().eval()
+    draws = {"weights": WEIGHTS}
+    mixed, _ = MultiMix(dense=dense)(model, batch, nn.Module(), draws)
+    both, _ = MultiMix(dense=dense, clean_share=0.3)(model, batch, nn.Module(), draws)
+    clean = cross_entropy(model(batch.images), batch.targets).mean()
+    torch.testing.assert_close(both, 0.7 * mixed + 0.3 * clean)
+
+
 def test_the_teacher_follows_the_model_and_softens_the_targets() -> None:
     model, batch = preact(), make_batch()
     objective = MultiMix(teacher_weight=0.25, teacher_decay=0.9)
@@ -202,6 +229,8 @@ def test_under_autocast_the_mixing_keeps_its_precision(dense: bool) -> None:
         ({"input_alpha": 0}, "MultiMix: input_alpha must be above 0, got 0"),
         ({"teacher_weight": -0.1}, r"MultiMix: teacher_weight must be in \[0, 1\]"),
         ({"teacher_decay": 1.0}, r"MultiMix: teacher_decay must be in \[0, 1\), got 1.0"),
+        ({"group_size": 1}, "MultiMix: group_size must be 2 or more, or None for all, got 1"),
+        ({"clean_share": 1.5}, r"MultiMix: clean_share must be in \[0, 1\], got 1.5"),
         ({"chunk_size": 0}, "MultiMix: chunk_size must be 1 or more, got 0"),
     ],
 )

@@ -149,6 +149,7 @@ def measured(accuracies: Sequence[tuple[float, float, float]], names: dict[str, 
             train_loss=1 - train,
             test_accuracy=test,
             synthetic_accuracy=synthetic,
+            images=dict.fromkeys(("train", "test", "synthetic"), 100),
         )
         for number, (train, test, synthetic) in enumerate(accuracies)
     ]

@@ -152,6 +152,7 @@ def read_others(folder: Path) -> Source:
     Raises:
         FileNotFoundError, NotADirectoryError, ValueError: one line on what is missing or wrong.
     """
+    from pipelines.sources.datasets.known import find
     from pipelines.sources.files import EXTENSIONS, find_kind, read_cifar, read_folder
     from pipelines.sources.source import Source
 
@@ -159,7 +160,10 @@ def read_others(folder: Path) -> Source:
     loose = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS] if folder.is_dir() else []
     if loose:
         return Source(sorted(str(path) for path in loose), np.zeros(len(loose), dtype=np.int64))
-    source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val", whole=True)
+    if (own := find(folder)) is not None:
+        source = own.read("test")
+    else:
+        source = read_cifar(folder, "test") if find_kind(folder) == "cifar" else read_folder(folder, "val", whole=True)
     return Source(source.items, np.zeros(len(source), dtype=np.int64))
 
 

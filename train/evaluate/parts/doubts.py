@@ -22,7 +22,8 @@ from train.attacks import PGD
 from train.attacks.attack import LARGEST, gradient
 from train.attacks.ball import Norm, norms
 from train.data.images import HeldOutBatch, HeldOutImages
-from train.evaluate.parts.attacks import attack_loss, predict, withstands
+from train.evaluate.parts.adversarial import check_adversarial
+from train.evaluate.parts.attacks import Ascent, attack_loss, predict, withstands
 from train.evaluate.parts.auto import find_square
 from train.evaluate.parts.shifts import Network, Networks, Remember, eps_name, forget
 
@@ -98,7 +99,8 @@ def _look(network: Network, batch: HeldOutBatch, eps: float, norm: Norm, seed: i
     radii = [min(times * eps, largest) for times in TIMES]
 
     def ascend(radius: float, steps: int, restarts: int) -> Tensor:
-        return withstands(network, batch, radius, norm, steps, restarts, seed) > restarts
+        ascent = Ascent(eps=radius, norm=norm, num_steps=steps, restarts=restarts)
+        return withstands(network, batch, ascent, seed) > restarts
 
     seen = {
         "clean": predict(network, batch.images) == batch.labels,
@@ -113,7 +115,9 @@ def _look(network: Network, batch: HeldOutBatch, eps: float, norm: Norm, seed: i
     }
     square = find_square(network, eps, norm, seed, QUERIES, batch.images.device)
     if square is not None:
-        seen["square"] = predict(network, square(batch.images, batch.labels)) == batch.labels
+        reached = square(batch.images, batch.labels)
+        check_adversarial(reached, batch.images, eps, norm, "Square")
+        seen["square"] = predict(network, reached) == batch.labels
     return {key: value.double().tolist() for key, value in seen.items()}
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from mixdali import one_hot
 from train.attacks import FGSM, PGD, Attack
 from train.attacks.starts import starts
+from train.evaluate.parts.adversarial import check_adversarial
 from train.evaluate.parts.shifts import (
     Batches,
     Change,
@@ -112,6 +113,8 @@ def attacking(network: Network, attack: Attack, seed: int) -> Change:
             logits = network(images)
             return cross_entropy(logits, one_hot(batch.labels.long(), logits.shape[1]).to(logits.device))
 
-        return attack(batch.images, loss, start=starts(attack, batch.images, batch.index, seed))
+        reached = attack(batch.images, loss, start=starts(attack, batch.images, batch.index, seed))
+        check_adversarial(reached, batch.images, attack.eps, attack.norm, type(attack).__name__)
+        return reached
 
     return change
