@@ -26,4 +26,5 @@ def explain_waiting(recipe: Recipe, run: Run, sources: Sources, world: World, wa
     found = measure_stages(sources.train, loader, batch_size=count, device=world.kind, num_threads=threads)  # type: ignore[arg-type]
     parts = ", ".join(f"{1000 * seconds:.0f} ms for {stage}" for stage, seconds in found.items())
     slow = max(found, key=lambda stage: found[stage])
-    return f"{start}: {count} of them take {parts}. The slow stage is {slow}, with {threads} thread{'s' * (threads != 1)} (--num_threads)"
+    how = f"{threads} thread{'s' * (threads != 1)}"
+    return f"{start}: {count} of them take {parts}. The slow stage is {slow}, with {how} (--num_threads)"
