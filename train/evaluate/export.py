@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 import tyro
 
 from train.files import checkpoint
+from train.files.sealed import written
 from train.machine.command import new_console, parse, run_command, say
 from train.models.robustbench import to_robustbench
 
@@ -43,9 +43,8 @@ def main(words: Sequence[str]) -> int:
         raise FileExistsError(f"{asked.file} is there already; name another file")
     if not asked.file.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {asked.file.parent}")
-    temporary = asked.file.with_name(f".{asked.file.name}.writing")
-    torch.save(state, temporary)
-    os.replace(temporary, asked.file)
+    with written(asked.file) as aside:
+        torch.save(state, aside)
     kept = "averaged weights" if asked.average and content["ema"] is not None else "weights of the last step"
     say(console, f"{asked.file}: {name}, {kept}, with mu and sigma, {len(state)} tensors")
     return 0

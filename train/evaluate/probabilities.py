@@ -8,7 +8,6 @@ Each image is judged by the one network that did not see it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from train.evaluate.models import Classifier, still
 from train.evaluate.parts.shifts import read_logits
 from train.files import checkpoint
 from train.files.recipe_file import NamedFile, file_of
+from train.files.sealed import written
 from train.machine.command import new_console, parse, run_command, say
 from train.machine.distributed import World, open_world
 from train.machine.precision import tf32
@@ -95,10 +95,8 @@ def main(words: Sequence[str]) -> int:
             share = float((fold.probabilities.argmax(axis=1) == fold.labels).mean())
             say(console, f"{path}: {len(fold.index):,} held out, {with_interval(share, len(fold.index))} as labelled")
     content = joined(folds)
-    temporary = asked.file.with_name(f".{asked.file.name}.writing")
-    with open(temporary, "wb") as file:
+    with written(asked.file) as aside, open(aside, "wb") as file:
         np.savez(file, **content)
-    os.replace(temporary, asked.file)
     say(console, f"{asked.file}: probabilities {content['probabilities'].shape}, labels, index, classes")
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +23,7 @@ from train.evaluate.pictures import (
     draw_radius,
 )
 from train.evaluate.settings import ATTACKS
+from train.files.sealed import written
 from train.show.as_json import as_json
 
 NAMED = ("torch", "torchvision", "numpy", "scikit-learn", "pyautoattack", "imagecorruptions-imaug")
@@ -55,9 +55,8 @@ def write_report(folder: Path, title: str, identity: Mapping[str, Any], parts: M
             name: found for name, part in done.items() if (found := part_intervals(name, part["result"], number))
         },
     }
-    temporary = folder / ".evaluate.json.writing"
-    temporary.write_text(as_json(content))
-    os.replace(temporary, folder / "evaluate.json")
+    with written(folder / "evaluate.json") as aside:
+        aside.write_text(as_json(content))
     _draw(folder, title, {name: part["result"] for name, part in done.items()}, number)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from mixdali.checks import require
 from train.data.batches import held_out_form
 from train.files import checkpoint
 from train.files.recipe_file import NamedFile, file_of
+from train.files.sealed import written
 from train.machine.command import new_console, parse, say
 
 ENDINGS = {"onnx": ".onnx", "torch": ".pt2"}
@@ -103,17 +103,13 @@ def export(
     Raises:
         ValueError: the file computes other logits; it is not left then.
     """
-    temporary = out.with_name(f".{out.name}.writing")
-    try:
+    with written(out) as aside:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # of the exporters' own future
-            read = {"onnx": write_onnx, "torch": write_torch}[form](model, size, temporary)
+            read = {"onnx": write_onnx, "torch": write_torch}[form](model, size, aside)
             far = max(largest_difference(model, read, (count, 3, *size)) for count in BATCHES)
         if not far <= tolerance:
             raise ValueError(f"{out}: its logits are {far:.1e} from the network's, --tolerance is {tolerance:g}")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return far
 
 

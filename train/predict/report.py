@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from pipelines.show.pictures import write_figure
 from train.predict.measure import Measured
 from train.predict.scores import check_room, conditional_mutual_information, rank_correlations
 from train.show.intervals import whiskers
@@ -95,9 +95,7 @@ def draw_prediction(path: Path, networks: Sequence[Measured], found: dict[str, A
     if name is not None:
         left.legend(title=name, title_fontsize=8, fontsize=8, frameon=False, loc="best")
     figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", parse_math=False)
-    temporary = path.with_name(f".{path.name}.writing")
-    figure.savefig(temporary, format="png", dpi=130)
-    os.replace(temporary, path)
+    write_figure(figure, path, 130)
 
 
 def _scatter(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from train.files.recipe_file import NamedFile
+from train.files.sealed import written
 from train.machine.command import new_console, parse, say
 from train.machine.distributed import open_world
 from train.machine.precision import tf32
@@ -90,9 +90,8 @@ def write(folder: Path, measured: Sequence[Measured], found: dict[str, Any], syn
     """Leave prediction.json and prediction.png in a folder of their own."""
     networks = [dataclasses.asdict(network) | {"intervals": network.intervals()} for network in measured]
     content = {"synthetic": synthetic, **found, "networks": networks}
-    temporary = folder / ".prediction.json.writing"
-    temporary.write_text(as_json(content))
-    os.replace(temporary, folder / "prediction.json")
+    with written(folder / "prediction.json") as aside:
+        aside.write_text(as_json(content))
     draw_prediction(
         folder / "prediction.png", measured, found, f"{len(measured)} networks, synthetic images of {synthetic}"
     )

@@ -235,3 +235,15 @@ def test_a_disk_without_second_names_keeps_the_earlier_ones_too(
     for step in (1, 2, 3):
         checkpoint.save(tmp_path / "last.pt", content(step), keep=2)
     assert [checkpoint.load(file)["step"] for file in checkpoint.kept(tmp_path)] == [3, 2]
+
+
+def test_whatever_is_written_as_a_whole_is_written_in_one_way() -> None:
+    """By what cleans up behind itself when the disk is full."""
+    root = Path(__file__).parents[3]
+    by_hand = [
+        str(path.relative_to(root))
+        for top in ("train", "pipelines")
+        for path in sorted((root / top).rglob("*.py"))
+        if "os.replace(" in (text := path.read_text()) and '.writing"' in text
+    ]
+    assert by_hand == ["train/files/sealed.py", "pipelines/show/pictures.py"]

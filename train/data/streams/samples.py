@@ -12,6 +12,7 @@ import torch
 
 from mixdali import derive_seed
 from train.files import checkpoint
+from train.files.sealed import written
 from train.models.generator import Generator
 
 if TYPE_CHECKING:
@@ -90,10 +91,8 @@ def write_samples(path: Path, source: Source) -> None:
     if path.exists():
         raise FileExistsError(f"{path} exists already; pass another file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    with open(temporary, "wb") as file:
+    with written(path) as aside, open(aside, "wb") as file:
         np.savez_compressed(file, image=source.items, label=source.labels, classes=np.array(source.classes, dtype=str))
-    os.replace(temporary, path)
 
 
 def read_samples(path: str | os.PathLike[str], *, labelled: bool = True) -> Source:

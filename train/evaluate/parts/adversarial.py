@@ -6,7 +6,6 @@ No attack is believed. Whatever made an image, it counts only if it is finite, i
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from train.evaluate.parts.shifts import Batches, Images, Networks, Remember, forget
+from train.files.sealed import written
 
 ORDERS = {"Linf": torch.inf, "L2": 2.0, "L1": 1.0}
 SLACK = {"Linf": 1e-5, "L2": 1e-5, "L1": 1e-4}
@@ -75,12 +75,10 @@ class Saved:
 
 def write_adversarial(saved: Saved) -> None:
     """Write the file; it is always whole. An array for each attack and network, named `ATTACK/NETWORK`."""
-    temporary = saved.path.with_name(f".{saved.path.name}.writing")
     content: dict[str, Any] = {f"{attack}/{network}": images for (attack, network), images in saved.images.items()}
     content |= {"index": saved.index, "labels": saved.labels, "settings": np.array(json.dumps(saved.settings))}
-    with open(temporary, "wb") as file:
+    with written(saved.path) as aside, open(aside, "wb") as file:
         np.savez(file, **content)
-    os.replace(temporary, saved.path)
 
 
 def read_adversarial(path: Path) -> Saved:
