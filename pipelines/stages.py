@@ -12,6 +12,7 @@ from nvidia.dali.pipeline import Pipeline
 from mixdali import Loader
 
 from .arguments import Device, run_settings
+from .check.children import undecodable
 from .sources.source import Source
 
 BATCHES = 8
@@ -28,6 +29,8 @@ def measure_stages(
     settings = run_settings(batch_size, num_threads, device)
     chosen = np.random.default_rng(seed).integers(len(source), size=batch_size * (BATCHES + 1))
     files = [source.items[place] for place in chosen]
+    bad = set(undecodable(list(dict.fromkeys(files))))  # on which the decoder could crash
+    files = [file for file in files if file not in bad]
     reading, decoding = (_seconds(_runs(_part(files, decodes, **settings))) for decodes in (False, True))
     whole = _seconds(iter(loader))
     return {READING: reading, DECODING: max(0.0, decoding - reading), REST: max(0.0, whole - decoding)}

@@ -68,7 +68,7 @@ def summary(files: Sequence[str], found: Sequence[Fault], listed: Path | None) -
     """What was found, for people."""
     kinds = Counter(Path(fault.file).name + " " + fault.reason for fault in found)
     lines = [f"  {kind}" for kind in list(kinds)[:10]] + ([f"  and {len(kinds) - 10} more"] if len(kinds) > 10 else [])
-    told = f"; leave them out with exclude={listed}, or --exclude {listed} in python -m train" if listed else ""
+    told = f"; leave them out with exclude={listed}, or --exclude {listed} of the trainer" if listed else ""
     return [*lines, f"{len(found)} of {len(files)} images cannot be decoded{told if found else ''}"]
 
 

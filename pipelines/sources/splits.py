@@ -48,12 +48,12 @@ class Splits:
                 raise ValueError(
                     f"{self.root} has no folder val: what it is trained on cannot be what it is validated on; move "
                     f"some images to {self.root}/val/CLASS and the others to {self.root}/train/CLASS, or hold a share "
-                    "of them out, in python -m train by --validation 0.1"
+                    "of them out, by --validation 0.1 of the trainer"
                 )
             return self.root
         found = self.train if split == "train" else self.val
         if found is None:
-            cure = "; in python -m train, --validation 0.1 holds out a share instead" if split == "val" else ""
+            cure = "; --validation 0.1 of the trainer holds out a share instead" if split == "val" else ""
             raise FileNotFoundError(
                 f"{self.root} has no folder {split}; the layout must be {LAYOUT}; found {listing(self.root)}{cure}"
             )

@@ -54,7 +54,7 @@ def read_table(
     if splits is None and split == "val":
         raise ValueError(
             f"{place} has no column split: what it is trained on cannot be what it is validated on; add one with train "
-            "and val, or hold a share out, in python -m train by --validation 0.1"
+            "and val, or hold a share out, by --validation 0.1 of the trainer"
         )
     paths = [os.path.normpath(place.parent / name) for name in paths]
     if len(set(paths)) < len(paths):
