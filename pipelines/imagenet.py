@@ -19,6 +19,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import Loader, Mix, derive_seed, epoch_counter
+from mixdali.loading.sampling import InOrder, Shuffled
 
 from .arguments import FileTrainArguments, FileValArguments, Size, TrainGraph, ValGraph, height_width
 from .augment.augmix import augmix
@@ -34,6 +35,7 @@ from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
 from .sources.exclude import read_list
 from .sources.files import leave_out, read_files
 from .sources.source import Source
+from .sources.spans import SpanBatches, Spans
 from .sources.tables import is_table
 
 SIZE = 224
@@ -81,7 +83,9 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0, w
         smoothing=graph.smoothing,
         mix=mix,
         erasing=graph.erasing,
-        epoch=_epoch(len(source), shard, first_epoch) if _uses_epoch(mix, graph.erasing) else None,
+        epoch=_epoch(len(source), shard, first_epoch, padded=source.spans is None)
+        if _uses_epoch(mix, graph.erasing)
+        else None,
         seed=derive_seed(seed, "mix"),
     )
     return (*made, *seen)
@@ -105,7 +109,8 @@ def train_loader(source: Source | str | os.PathLike[str], asked: FileTrainArgume
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
     source       a folder of class folders, or one with `train` and `val` in it; a list of files and labels
-                 (`pipelines.sources.tables`); or a `Source` of files.
+                 (`pipelines.sources.tables`); or a `Source` of files, or of images in tars
+                 (`pipelines.sources.records.tars`).
     size         None: 224.
     augment      False: the crop of the validation images.
     """
@@ -159,22 +164,45 @@ def _read(
 
     rows  of the source, in the order in which they are read; None: all.
     """
-    rows = range(len(source)) if rows is None else rows
-    encoded, row = fn.readers.file(
-        files=[source.items[place] for place in rows],
-        labels=list(rows),
-        shard_id=shard[0],
-        num_shards=shard[1],
-        pad_last_batch=True,
-        name="reader",
-        **order,
-    )
-    row = fn.reshape(row, shape=[])
+    if source.spans is not None:
+        encoded, row = _read_spans(source.spans, shard, rows, shuffled="shuffle_after_epoch" in order)
+    else:
+        rows = range(len(source)) if rows is None else rows
+        encoded, row = fn.readers.file(
+            files=[source.items[place] for place in rows],
+            labels=list(rows),
+            shard_id=shard[0],
+            num_shards=shard[1],
+            pad_last_batch=True,
+            name="reader",
+            **order,
+        )
+        row = fn.reshape(row, shape=[])
     tables = {"labels": source.labels, "index": source.index}
     found = {name: types.Constant(table)[row] for name, table in tables.items() if name in used}
     if watch is not None:
         encoded, seen = watched(encoded, row, watch)
     return encoded, found | ({"path": row} if "path" in used else {}), [] if watch is None else [seen]
+
+
+@do_not_convert
+def _read_spans(
+    spans: Spans, shard: tuple[int, int], rows: Sequence[int] | None, *, shuffled: bool
+) -> tuple[DataNode, DataNode]:
+    """Encoded images and their rows, of images that lie in larger files."""
+    pipeline = Pipeline.current()
+    if rows is not None:
+        raise ValueError("repeats must be 1 for images in larger files, such as tars")
+    number, batch_size = len(spans), pipeline.max_batch_size
+    chosen = (
+        Shuffled(number, batch_size, shard, derive_seed(pipeline.seed, "spans"))
+        if shuffled
+        else InOrder(number, batch_size, shard)
+    )
+    encoded, row = fn.external_source(
+        source=SpanBatches(spans, chosen), num_outputs=2, batch=True, dtype=[types.UINT8, types.INT32], ndim=[1, 0]
+    )
+    return encoded, row
 
 
 @do_not_convert
@@ -189,10 +217,11 @@ def repeated_rows(number: int, repeats: int, ranks: int, seed: int) -> list[int]
     return rows.reshape(-1, ranks).T.ravel().tolist()
 
 
-def _epoch(number: int, shard: tuple[int, int], first: int) -> DataNode:
-    """The epoch; the reader pads, so that every shard runs as many batches as the largest one fills."""
-    largest = ceil(number / shard[1])
-    return epoch_counter(batches=ceil(largest / Pipeline.current().max_batch_size), first=first)
+def _epoch(number: int, shard: tuple[int, int], first: int, *, padded: bool) -> DataNode:
+    """The epoch. A reader of files pads, so that every shard runs as many batches as the largest one fills."""
+    largest, batch_size = ceil(number / shard[1]), Pipeline.current().max_batch_size
+    batches = ceil(largest / batch_size) if padded else number // shard[1] // batch_size
+    return epoch_counter(batches=batches, first=first)
 
 
 def _sides(size: Size | None) -> tuple[int, int]:

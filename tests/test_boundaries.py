@@ -22,7 +22,8 @@ TABLE = """
     mixdali/methods mixdali/losses.py mixdali/loading mixdali/wrapping mixdali/prepare
     mixdali
 
-    pipelines/augment pipelines/arguments.py pipelines/show pipelines/sources pipelines/sources/datasets
+    pipelines/augment pipelines/arguments.py pipelines/show
+    pipelines/sources pipelines/sources/datasets pipelines/sources/records
     pipelines/check
     pipelines
     pipelines/bench pipelines/bench/contestants

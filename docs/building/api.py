@@ -17,7 +17,7 @@ PIPELINES = {
     "CIFAR and other images in memory": "cifar: train_loader val_loader train_pipeline val_pipeline",
     "Image files": "imagenet: train_loader val_loader train_pipeline val_pipeline",
     "Sources": "sources.source: Source",
-    "Readers": "sources.files: read_cifar read_folder",
+    "Readers": "sources.files: read_cifar read_folder read_files; sources.tables: read_table",
     "Augmentation": "augment.resize: resize; augment.color: color_jitter; augment.augmix: augmix; "
     "augment: RandAugment AutoAugment TrivialAugment ThreeAugment Progressive Policy",
 }

@@ -16,8 +16,8 @@ from functools import partial
 from queue import SimpleQueue
 
 from ..arguments import MEGAPIXELS, thread_count
-from ..sources.signatures import HEAD, describe_head, image_format
 from .decoding import READY
+from .signatures import HEAD, describe_head, image_format
 
 TOGETHER = 64
 SECONDS = 120.0  # that a group may take; a decoder that is not done then hangs

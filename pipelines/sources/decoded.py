@@ -19,6 +19,8 @@ def decode_source(source: Source, size: tuple[int, int]) -> Source:
     """
     if isinstance(source.items, np.ndarray):
         raise TypeError("decode_source takes a source of files, got one of images in memory")
+    if source.spans is not None:
+        raise TypeError("decode_source takes a source of files, got one of images in larger files")
     images = np.empty((len(source), *size, 3), np.uint8)
     with ThreadPoolExecutor(thread_count(None)) as pool:
         for place, image in enumerate(pool.map(partial(_decode, size=size), source.items)):

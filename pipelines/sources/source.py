@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .spans import Spans
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Source:
@@ -18,6 +20,7 @@ class Source:
     labels: (N,) integers, class indices. Kept as a read-only int32 copy.
     classes: the names of the classes, when known.
     index: (N,) integers >= 0, each item's position in the full data set; 0 to N-1 by default. Kept as int32, read-only.
+    spans: where the encoded images lie in larger files; the paths are then names alone. None: each is a file.
 
     Raises TypeError for items, labels or an index of the wrong type, ValueError for wrong shapes or lengths, and for
     file names that are not UTF-8.
@@ -27,12 +30,15 @@ class Source:
     labels: np.ndarray
     classes: tuple[str, ...] = ()
     index: np.ndarray = None  # type: ignore[assignment]  # never None once made
+    spans: Spans | None = None
 
     def __post_init__(self) -> None:
         items = _items(self.items)
         labels = _integers("labels", self.labels)
         index = _integers("index", np.arange(len(items)) if self.index is None else self.index)
-        for name, values in (("labels", labels), ("index", index)):
+        for name, values in (("labels", labels), ("index", index), ("spans", self.spans)):
+            if values is None:
+                continue
             if len(values) != len(items):
                 raise ValueError(f"{name} must have one entry for each item: got {len(values)} for {len(items)} items")
         if len(index) and index.min() < 0:
@@ -62,7 +68,8 @@ class Source:
             items: np.ndarray | Sequence[str] = _take(self.items, positions)
         else:
             items = [self.items[i] for i in positions.tolist()]
-        return replace(self, items=items, labels=self.labels[positions], index=self.index[positions])
+        spans = None if self.spans is None else self.spans.select(positions)
+        return replace(self, items=items, labels=self.labels[positions], index=self.index[positions], spans=spans)
 
     def relabel(self, labels: Any) -> Source:
         """The same items with these labels, one for each item of this source; classes and index stay."""

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from train.evaluate.report import write_report
+from train.show.as_json import as_json
 from train.show.intervals import intervals, whiskers, wilson, with_interval
 
 
@@ -46,6 +48,27 @@ def test_it_is_written_beside_the_share_and_in_its_place() -> None:
     below, above = whiskers([0.5, 1.0], 10)
     assert below[0] == pytest.approx(above[0])
     assert above[1] == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_number_that_is_not_finite_reaches_a_report(value: float, tmp_path: Path) -> None:
+    content = {"parts": {"clean": {"raw": {"accuracy": 0.5, "after": [1, 0.5, value]}}}}
+    with pytest.raises(ValueError, match=r"^parts\.clean\.raw\.after\.2 is -?(nan|inf), and a report holds finite"):
+        as_json(content)
+    parts = {
+        "fgsm": {"settings": {}, "result": {"raw": {"1/255": 0.5}}},
+        "noise": {"settings": {"x": value}, "result": {}},
+    }
+    with pytest.raises(ValueError, match=r"settings\.noise\.x is -?(nan|inf)"):
+        write_report(tmp_path, "a title", {"images": {"number": 3}}, parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["evaluate/report.py", "certify/report.py", "predict/run.py"])
+def test_every_report_is_written_by_the_function_that_looks(command: str) -> None:
+    text = (DOCS.parent / "train" / command).read_text()
+    assert "as_json(" in text
+    assert "json.dumps" not in text
 
 
 DOCS = Path(__file__).parents[2] / "docs"

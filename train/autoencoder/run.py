@@ -97,7 +97,8 @@ def run_steps(state: State, pixels: Tensor, path: Path, facts: dict[str, Any], s
 
 def _save(path: Path, state: State, facts: dict[str, Any]) -> None:
     finished = state.step >= state.settings.num_steps
-    checkpoint.save(path / "last.pt", {**facts, "finished": finished, **state.to_checkpoint()})
+    content = {**facts, "finished": finished, **state.to_checkpoint()}
+    checkpoint.save(path / checkpoint.LAST, content, keep=checkpoint.KEPT)
 
 
 @torch.no_grad()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,8 @@ from pipelines.show.pictures import INK, write_figure
 from train.certify.settings import Arguments
 from train.certify.smoothing import ABSTAIN, certificate, certified_accuracy, largest_radius, prediction
 from train.data.sources import Sources
+from train.files.sealed import written
+from train.show.as_json import as_json
 from train.show.intervals import intervals, wilson, with_interval
 
 if TYPE_CHECKING:
@@ -139,15 +139,14 @@ def write_report(folder: Path, found: Certified, checkpoint: str) -> None:
     lines += ["\t".join(map(str, asdict(row).values())) for row in rows]
     _write(folder / "certificates.tsv", "\n".join(lines) + "\n")
     summary = {"checkpoint": checkpoint, **summarise(found)}
-    _write(folder / "certificates.json", json.dumps(summary, indent=1) + "\n")
+    _write(folder / "certificates.json", as_json(summary))
     if rows:
         draw_curve(folder / "certificates.png", rows, summary, folder.name)
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with written(path) as aside:
+        aside.write_text(text)
 
 
 def result_table(found: Certified) -> Table:

@@ -68,8 +68,8 @@ def certify(asked: Arguments, console: Console) -> int:
         claim = Claim(identity=identity, exact=asked.exact)
         with claim_folder(Path(asked.folder), name, claim, asked=asked.name is not None) as folder:
             found = Certified.empty(chosen, sources, asked)
-            if folder.resumes:
-                found.load(checkpoint.load(folder.last))
+            if folder.start is not None:
+                found.load(checkpoint.load(folder.start))
             verb = "goes on in" if folder.resumes else "writes to"
             counts = f"{len(chosen):,} of {len(sources.held_out):,} test images, noise of {asked.sigma:g}"
             votes = f"{asked.n:,} votes each, {asked.precision} on {world.kind}"
@@ -131,7 +131,7 @@ class Job:
     def save(self) -> None:
         """Write the counts, and what follows from them so far."""
         content = {**self.facts, "finished": bool(self.found.done.all()), **self.found.to_checkpoint()}
-        checkpoint.save(self.path / "last.pt", content)
+        checkpoint.save(self.path / checkpoint.LAST, content, keep=checkpoint.KEPT)
         write_report(self.path, self.found, self.checkpoint)
 
     def _images(self) -> Iterator[tuple[int, Tensor]]:

@@ -22,16 +22,16 @@ ONE_LOSS: dict[str, Any] = {"losses": ("cross_entropy",), "iterate": "last"}
 
 PRESETS: dict[str, Preset] = {
     "madry2018towards": Preset(
-        ascent=Ascent(eps=8 / 255, step_size=2 / 255, num_steps=10, **ONE_LOSS),
-        source="MadryLab/cifar10_challenge, config.json: 10 steps; the start is uniform",
+        ascent=Ascent(eps=8 / 255, step_size=2 / 255, num_steps=10, project_start=False, **ONE_LOSS),
+        source="MadryLab/cifar10_challenge, config.json: 10 steps from a start that may lie outside [0, 1]",
     ),
     "zhang2019theoretically": Preset(
         ascent=Ascent(eps=0.031, step_size=0.003, num_steps=20, start="none", **ONE_LOSS),
         source="yaodongyu/TRADES, pgd_attack_cifar10.py: PGD-20 from the image itself",
     ),
     "wang2020improving": Preset(
-        ascent=Ascent(eps=0.031, step_size=0.003, num_steps=20, **ONE_LOSS),
-        source="YisenWang/MART, train_resnet.py, _pgd_whitebox: PGD-20; there the start is not cut to [0, 1]",
+        ascent=Ascent(eps=0.031, step_size=0.003, num_steps=20, project_start=False, **ONE_LOSS),
+        source="YisenWang/MART, train_resnet.py, _pgd_whitebox: PGD-20 from a start that may lie outside [0, 1]",
     ),
     "wong2020fast": Preset(
         ascent=Ascent(eps=8 / 255, step_size=2 / 255, num_steps=50, restarts=10, losses=("cross_entropy",)),

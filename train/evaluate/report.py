@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from train.evaluate.pictures import (
     draw_radius,
 )
 from train.evaluate.settings import ATTACKS
+from train.show.as_json import as_json
 
 NAMED = ("torch", "torchvision", "numpy", "scikit-learn", "pyautoattack", "imagecorruptions-imaug")
 STAGES = {"square": "Square"}
@@ -56,7 +56,7 @@ def write_report(folder: Path, title: str, identity: Mapping[str, Any], parts: M
         },
     }
     temporary = folder / ".evaluate.json.writing"
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.write_text(as_json(content))
     os.replace(temporary, folder / "evaluate.json")
     _draw(folder, title, {name: part["result"] for name, part in done.items()}, number)
 

@@ -49,6 +49,10 @@ from train.recipe import Data
 
 SUMMARY = "Measure a trained network: accuracy, calibration, shifted images, attacks, and doubts about them."
 SECONDS_BETWEEN_SAVES = 1.0
+TIMES_AS_LONG = 20
+"""Between two saves so many times as long as the last one took, so that saving costs a twentieth at most."""
+FORM = 2
+"""Of the results: a folder with results of another form is left as it is, and a new one begun."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -219,6 +223,8 @@ class Notes:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By part its `settings`, its `rows` by name, and its `result`, None while it is not finished."""
     saved: float = 0.0
+    took: float = 0.0
+    """Seconds that the last save took: with adversarial images there may be gigabytes to write."""
 
     def load(self) -> None:
         self.parts = checkpoint.load(self.path)["parts"]
@@ -226,8 +232,10 @@ class Notes:
     def save(self) -> None:
         # Never finished: further parts may be asked for.
         content = {"identity": self.identity, **self.facts, "processes": 1, "finished": False, "parts": self.parts}
+        begun = time.perf_counter()
         checkpoint.save(self.path, content)
         self.saved = time.perf_counter()
+        self.took = self.saved - begun
 
     def begin(self, name: str, settings: dict[str, Any]) -> None:
         """ValueError if the part was measured, or begun, with other settings."""
@@ -243,7 +251,7 @@ class Notes:
         rows = self.parts[part]["rows"]
         if name not in rows:
             rows[name] = compute()
-            if time.perf_counter() - self.saved > SECONDS_BETWEEN_SAVES:
+            if time.perf_counter() - self.saved > max(SECONDS_BETWEEN_SAVES, TIMES_AS_LONG * self.took):
                 self.save()
         return rows[name]
 
@@ -305,6 +313,7 @@ def identify(asked: Arguments, setup: Setup, world: World) -> dict[str, Any]:
     return {
         "networks": {name: network.fingerprint() for name, network in setup.networks.items()},  # type: ignore[attr-defined]
         "images": {**identify_images(images.source), "size": list(images.size)},
+        "form": FORM,
         "seed": asked.seed,
         "batch_size": asked.batch_size,
         "precision": asked.precision,

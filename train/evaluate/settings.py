@@ -95,16 +95,16 @@ class Arguments:
     step_size: float | str | None = None
     """pgd: their length in units of images in [0, 1], such as 2/255. None: a quarter of eps, or the preset's."""
     iterate: Iterate | None = None
-    """pgd, pgd20, pgd50: which images of a start must be classified rightly: the last ones, those with the greatest
-    loss (best), or all on the way (any). None: any, or the preset's."""
+    """pgd, pgd20, pgd50, calibration_attacked: which images of a start must be classified rightly: the last ones, those
+    with the greatest loss (best), or all on the way (any). None: any, or the preset's."""
     version: Version = "standard"
     """autoattack: which attacks. rand is for networks that answer otherwise each time; custom takes those of --attacks,
     at the package's own settings."""
     attacks: tuple[Name, ...] = ()
     """autoattack: the attacks of --version custom, in their order."""
     eot: int | None = None
-    """pgd, pgd20, pgd50, autoattack: passes that gradients are averaged over, for networks that answer otherwise each
-    time. None: 1, and 20 of AutoAttack's rand."""
+    """Of these and autoattack: passes that gradients are averaged over, for networks that answer otherwise each time.
+    None: 1, and 20 of AutoAttack's rand."""
     save_adversarial: Path | None = None
     """Write the adversarial images of pgd, pgd20, pgd50 and autoattack to this .npz."""
     adversarial: Path | None = None
@@ -186,11 +186,12 @@ class Arguments:
 
     def _check_use(self) -> None:
         """ValueError for a setting of parts that are not asked for."""
-        pgd = ("pgd", "pgd20", "pgd50")
+        pgd = ("pgd", "pgd20", "pgd50", "calibration_attacked")
         users = {
             **dict.fromkeys(("preset", "num_steps", "step_size"), ("pgd",)),
             "iterate": pgd,
-            **dict.fromkeys(("eot", "save_adversarial"), ATTACKS),
+            "eot": (*pgd, "autoattack"),
+            "save_adversarial": ATTACKS,
             "attacks": ("autoattack",),
             "adversarial": ("saved",),
             "variants": ("variants",),

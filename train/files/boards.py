@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from train.files.sealed import written
 from train.machine.run import Board as Name
 
 PLACE = "boards.json"
@@ -128,10 +129,10 @@ def _known(folder: Path, board: str) -> str | None:
 
 
 def _remember(folder: Path, board: str, number: str) -> None:
-    path, temporary = folder / PLACE, folder / f".{PLACE}.writing"
+    path = folder / PLACE
     known = json.loads(path.read_text()) if path.is_file() else {}
-    temporary.write_text(json.dumps({**known, board: number}))
-    os.replace(temporary, path)
+    with written(path) as aside:
+        aside.write_text(json.dumps({**known, board: number}))
 
 
 def _flat(settings: Any, name: str = "") -> list[tuple[str, Any]]:

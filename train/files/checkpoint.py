@@ -22,6 +22,7 @@ FORMATS = (1, 2)
 """Before 2 a file had no digest."""
 LAST, BEST = "last.pt", "best.pt"
 KEPT = 2
+"""So many of the last ones, where nobody says how many."""
 
 
 def save(path: Path, content: dict[str, Any], *, keep: int = 1) -> None:

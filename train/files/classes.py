@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from train.files.sealed import written
 
 Counts = Sequence[Sequence[int]]
 """For each class how many images were right, and how many there are."""
@@ -13,13 +14,11 @@ Counts = Sequence[Sequence[int]]
 
 def write_classes(path: Path, counts: Counts, classes: Sequence[str]) -> None:
     """A row a class, in the order of their numbers: class, images, accuracy (0 to 1)."""
-    temporary = path.with_name(f".{path.name}.writing")
-    with open(temporary, "w", newline="") as file:
+    with written(path) as aside, open(aside, "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["class", "images", "accuracy"])
         for name, right, number in zip(classes, *counts, strict=True):
             rows.writerow([name, number, f"{right / number:.4f}" if number else ""])
-    os.replace(temporary, path)
 
 
 def describe_hardest(counts: Counts, classes: Sequence[str], number: int) -> str:

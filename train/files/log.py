@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from train.files.boards import Board, open_boards
+from train.files.sealed import written
 from train.machine.run import Board as Name
 
 
@@ -34,14 +33,8 @@ class Log:
 
     def write(self) -> None:
         """Write what there is. OSError if that cannot be done; then the file is as it was."""
-        aside = self.folder / ".metrics.jsonl.writing"
-        try:
+        with written(self.path) as aside:
             aside.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
-            os.replace(aside, self.path)
-        except OSError:
-            with suppress(OSError):
-                aside.unlink()
-            raise
 
     def add(self, row: dict[str, float]) -> None:
         """Write what was measured in an epoch. OSError as `write`."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from train.files.sealed import written
 from train.machine.circumstances import circumstances
 from train.machine.distributed import World
 
@@ -25,10 +26,10 @@ BESIDE = ("numpy", "torchvision", "timm", "numba")
 
 def add_start(folder: Path, world: World, seed: int) -> None:
     """Write this start below those before it, into `folder`/manifest.json."""
-    path, temporary = folder / PLACE, folder / f".{PLACE}.writing"
+    path = folder / PLACE
     starts = json.loads(path.read_text()) if path.is_file() else []
-    temporary.write_text(json.dumps([*starts, describe_start(world, seed)], indent=1) + "\n")
-    os.replace(temporary, path)
+    with written(path) as aside:
+        aside.write_text(json.dumps([*starts, describe_start(world, seed)], indent=1) + "\n")
 
 
 def describe_start(world: World, seed: int) -> dict[str, Any]:

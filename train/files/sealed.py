@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -42,24 +43,32 @@ def write(path: Path, content: Any, *, keep: int = 1) -> None:
     Raises:
         OSError: it cannot be written, for one on a full disk; then everything is as it was.
     """
+    try:
+        with written(path) as aside:
+            with open(aside, "wb") as file:
+                hashed = _Hashed(file)
+                torch.save(content, hashed)  # type: ignore[arg-type]  # it only writes
+                if hashed.error is not None:
+                    raise hashed.error
+                file.write(MARK + hashed.digest.hexdigest().encode())
+                file.flush()
+                os.fsync(file.fileno())
+            _move_back(path, keep)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Where to write a file that is then called `path`. If the block fails, what was there stays, and nothing half."""
     aside = path.with_name(f".{path.name}.writing")
     try:
-        with open(aside, "wb") as file:
-            hashed = _Hashed(file)
-            torch.save(content, hashed)  # type: ignore[arg-type]  # it only writes
-            if hashed.error is not None:
-                raise hashed.error
-            file.write(MARK + hashed.digest.hexdigest().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        _move_back(path, keep)
+        yield aside
         os.replace(aside, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
+    except BaseException:
         with suppress(OSError):
             aside.unlink()
-        if isinstance(error, OSError):
-            raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
         raise
 
 

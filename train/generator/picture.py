@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from train.files.sealed import written
 
 INK = "#222222"
 GAP = 2
@@ -30,9 +31,8 @@ def draw_grid(path: Path, images: np.ndarray, labels: np.ndarray, classes: Seque
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=11, color=INK, loc="left")
-    temporary = path.with_name(f".{path.name}.writing")
-    figure.savefig(temporary, format="png", dpi=140)
-    os.replace(temporary, path)
+    with written(path) as aside:
+        figure.savefig(aside, format="png", dpi=140)
 
 
 def _side_by_side(images: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from train.data.pixels import identify, read_pixels
 from train.data.streams.samples import draw_images
 from train.files import checkpoint
 from train.files.folders import Claim, claim_folder
+from train.files.sealed import written
 from train.generator.picture import draw_grid
 from train.generator.settings import Settings
 from train.generator.training import Images, State, new_state, train_step
@@ -132,16 +132,15 @@ class Training:
 
     def write_metrics(self) -> None:
         """metrics.jsonl: a line for the training, and one for each row."""
-        temporary = self.path / ".metrics.jsonl.writing"
         lines = [{"run": "generator", **self.facts}, *self.history]
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        os.replace(temporary, self.path / "metrics.jsonl")
+        with written(self.path / "metrics.jsonl") as aside:
+            aside.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def save(self) -> None:
         """Write checkpoint, numbers and picture."""
         finished = self.state.step >= self.settings.num_steps
         content = {**self.facts, "finished": finished, "history": self.history, **self.state.to_checkpoint()}
-        checkpoint.save(self.path / "last.pt", content)
+        checkpoint.save(self.path / checkpoint.LAST, content, keep=checkpoint.KEPT)
         self.write_metrics()
         classes = self.facts["classes"]
         drawn, labels = draw_images(self.state.averaged(), GRID_COLUMNS * len(classes), seed=0)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from train.data.batches import Loader
 from train.data.loaders import skipped_files
-from train.loop.finite import SKIPPED, are_finite, is_finite_step, kept_buffers, put_back, steps_taken
+from train.loop.finite import are_finite, is_finite_step, kept_buffers, put_back, steps_taken
 from train.loop.held_out import evaluate, to_device
-from train.loop.state import State, UnderWay, add_up
+from train.loop.state import SKIPPED, State, UnderWay, add_up
 from train.loop.trace import Trace
 from train.loop.under_attack import Fixed, measure_robust
 from train.machine.clock import Clock

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from train.loop.state import State
+from train.loop.state import SKIPPED, State
 from train.machine.distributed import World
-
-SKIPPED = "skipped_steps"
 
 
 def kept_buffers(model: nn.Module) -> list[Tensor]:

@@ -103,12 +103,20 @@ def train_recipe(
             if trouble := world.from_main(saves.trouble):
                 raise trouble
         stack.enter_context(_advised(saves.advise))
+
+        def train(record: Callable[[dict[str, float]], None]) -> bool:
+            if fit(training, saves, record):
+                return True
+            # Perhaps only another process was asked to stop.
+            stop.exit_code = max(world.gather(stop.exit_code if stop.requested else 0))
+            return False
+
         if not world.is_main:
-            return 0 if fit(training, saves, lambda row: None) else stop.exit_code
+            return 0 if train(lambda row: None) else stop.exit_code
         _announce(console, title, overrides, training, sources, folder)
         for note in notes:
             say(console, note)
-        finished = _fit_and_show(training, saves, title, run, sources, folder, facts, console)
+        finished = _fit_and_show(training, train, title, run, sources, folder, facts, console)
         if saves.trouble is not None:
             raise saves.trouble
         if not finished:
@@ -264,7 +272,7 @@ def _announce(
 
 def _fit_and_show(
     training: Training,
-    save: Callable[[bool], None],
+    train: Callable[[Callable[[dict[str, float]], None]], bool],
     title: str,
     run: Run,
     sources: Sources,
@@ -314,7 +322,7 @@ def _fit_and_show(
     ):
         with _unless_disk_refuses(log.path, console):
             log.write()
-        finished = fit(training, save, record)
+        finished = train(record)
     if training.trace is not None:
         say(console, training.trace.close())
     if state.history:

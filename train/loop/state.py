@@ -51,6 +51,10 @@ def add_up(sums: dict[str, Tensor], more: Mapping[str, Tensor]) -> None:
         sums[name] = value.detach().double() if total is None else total + value
 
 
+SKIPPED = "skipped_steps"
+"""Among the sums of an epoch's metrics: steps that were left out."""
+
+
 @dataclass
 class State:
     """The network and all that its training depends on. Built by `new_state`, moved on by the loop."""
@@ -168,10 +172,11 @@ class State:
         self.generator.manual_seed(seed)
         # What a layer draws is seeded on all devices.
         torch.manual_seed(derive_seed(seed, "layers"))
-        weight = self.parts / (parts * len(ranks))
-        self.sums = {
-            name: sum(rank["sums"][name].to(world.device) for rank in ranks) * weight for name in ranks[0]["sums"]
-        }
+        self.sums = {}
+        for name in ranks[0]["sums"]:
+            total = torch.stack([rank["sums"][name] for rank in ranks]).sum(dim=0).to(world.device)
+            # A step that was left out counts once, whatever its parts.
+            self.sums[name] = total / len(ranks) * (1 if name == SKIPPED else self.parts / parts)
         begin_at(loader, self.epoch, self.epoch_step * self.parts)
 
     def _load_draws(self, mine: dict[str, Any], world: World, exact: bool) -> None:

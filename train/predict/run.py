@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from train.machine.precision import tf32
 from train.predict.measure import Measured, measure, read_networks
 from train.predict.report import draw_prediction, result_table, score
 from train.predict.synthetic import read_synthetic
+from train.show.as_json import as_json
 from train.show.intervals import with_interval
 
 SUMMARY = "Predict the test accuracy of trained networks from their accuracy on labelled synthetic images."
@@ -91,7 +91,7 @@ def write(folder: Path, measured: Sequence[Measured], found: dict[str, Any], syn
     networks = [dataclasses.asdict(network) | {"intervals": network.intervals()} for network in measured]
     content = {"synthetic": synthetic, **found, "networks": networks}
     temporary = folder / ".prediction.json.writing"
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.write_text(as_json(content))
     os.replace(temporary, folder / "prediction.json")
     draw_prediction(
         folder / "prediction.png", measured, found, f"{len(measured)} networks, synthetic images of {synthetic}"

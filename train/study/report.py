@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipelines.show.pictures import GREY, INK, write_figure
+from train.files.sealed import written
+from train.show.as_json import as_json
 from train.show.pictures import BLUE, DPI
 from train.study.declare import Measure, Scale, Study
 from train.study.results import Difference, Numbers, judge, mean_and_deviation, paired
@@ -63,16 +63,11 @@ def contents(
 def write_report(folder: Path, content: Mapping[str, Any]) -> list[Path]:
     """study.json, study.md and study.png."""
     paths = [folder / name for name in ("study.json", "study.md", "study.png")]
-    _write(paths[0], json.dumps(content, indent=1) + "\n")
-    _write(paths[1], markdown(content))
+    for path, text in zip(paths, (as_json(content), markdown(content)), strict=False):
+        with written(path) as aside:
+            aside.write_text(text)
     draw(paths[2], content)
     return paths
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def markdown(content: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from train.files.sealed import written
 from train.study.declare import OF_RUN, Scale, Study
 
 
@@ -88,9 +89,8 @@ class Done:
     def add(self, text: str) -> None:
         with self._lock:
             self.texts.append(text)
-            temporary = self.path.with_name(f".{self.path.name}.writing")
-            temporary.write_text(json.dumps(self.texts, indent=1) + "\n")
-            os.replace(temporary, self.path)
+            with written(self.path) as aside:
+                aside.write_text(json.dumps(self.texts, indent=1) + "\n")
 
 
 Runner = Callable[[Sequence[str], Path, Mapping[str, str]], int]

@@ -34,6 +34,10 @@ FORMS = (
 )
 
 
+MOST = 20
+"""Folders that are looked into for a data set."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A data set in its folder."""
@@ -55,7 +59,8 @@ def find(root: str | os.PathLike[str]) -> Found | None:
     if not folder.is_dir() or files.holds_pickles(folder):
         return None
     below = sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-    for places in ([folder], below):
+    # A folder with many others in it is one of classes, and to look into each would take long.
+    for places in ([folder], below if len(below) <= MOST else []):
         found = [Found(form, place) for place in places for form in FORMS if form.is_in(place)]
         if len(found) > 1:
             names = ", ".join(f"{one.form.name} in {one.folder.name}" for one in found)

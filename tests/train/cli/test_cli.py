@@ -182,3 +182,16 @@ def test_a_run_that_is_stopped_says_so_and_ends_with_the_same_weights(data: str,
     assert rows[0]["recipe"]["num_epochs"] == 16
     for name in ("curves.png", "mixed.png", "best.pt"):
         assert (tmp_path / "stopped" / "demo" / name).stat().st_size > 1000
+
+
+def test_an_error_of_one_process_alone_is_told_by_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rank 0 speaks first; who is left after that has an error of its own."""
+    monkeypatch.setattr("train.cli.main.SECONDS_TO_SPEAK", 0.0)
+    for variables in ({"RANK": "3"}, {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}):
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            assert main(["unheard"]) == 2
+        assert capsys.readouterr().err.startswith("error in rank 3: recipe 'unheard' is unknown")

@@ -66,6 +66,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"STEPS": (1, 2, 3), "QUERIES": 5, "TIMES": (1.0,)}.items():
         monkeypatch.setattr(doubts, name, value)
     monkeypatch.setattr(run, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(run, "TIMES_AS_LONG", 0)
 
 
 def asked(home: Path, folder: Path, *names: Any, **changes: Any) -> Arguments:
@@ -318,6 +319,35 @@ def test_another_question_gets_another_folder(home: Path, tmp_path: Path, change
     assert run_quietly(asked(home, tmp_path, "clean", **changes)) == 0
     assert results(tmp_path, "evaluate-averaged-last-2")["identity"] != before["identity"]
     assert results(tmp_path) == before
+
+
+def test_saving_takes_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.undo()
+    now, saves = [1000.0], list[float]()
+    monkeypatch.setattr(run.time, "perf_counter", lambda: now[0])
+
+    def save(path: Path, content: Any) -> None:
+        saves.append(now[0])
+        now[0] += 3.0
+
+    monkeypatch.setattr(run.checkpoint, "save", save)
+    notes = run.Notes(tmp_path / "last.pt", {}, parts={"pgd20": {"settings": {}, "rows": {}, "result": None}})
+    notes.save()
+    for number in range(200):
+        now[0] += 1.0
+        notes.remember("pgd20", str(number), dict)
+    assert 3 <= len(saves) <= 5
+    assert now[0] - 1000 <= 200 + 3 * 5
+
+
+def test_results_of_another_form_are_left_as_they_are(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(run, "FORM", run.FORM - 1)
+    assert run_quietly(asked(home, tmp_path, "clean")) == 0
+    before = results(tmp_path)
+    monkeypatch.undo()
+    assert run_quietly(asked(home, tmp_path, "clean")) == 0
+    assert results(tmp_path) == before
+    assert results(tmp_path, "evaluate-averaged-last-2")["parts"] == before["parts"]
 
 
 def test_a_part_with_other_settings_is_refused_and_the_old_one_kept(home: Path, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixdali import derive_seed
 from pipelines.sources.source import Source
 from tests.helpers.evaluations import Linear, classifier, grey_images, held_out, tensor_of, weaken
+from train.attacks.starts import starts
 from train.evaluate.parts import auto
 from train.evaluate.parts.attacks import Ascent, measure_pgd
 from train.evaluate.parts.auto import Ensemble
@@ -169,9 +171,10 @@ def test_an_image_that_is_missed_on_the_way_is_missed() -> None:
     assert found == {"last": 1.0, "best": 1.0, "any": 0.0}
 
 
-def trades_loop(network: Any, images: Tensor, labels: Tensor) -> Tensor:
-    """`_pgd_whitebox` of yaodongyu/TRADES, pgd_attack_cifar10.py, at its defaults -> (N,) which are right."""
-    moved = images.clone()
+def trades_loop(network: Any, images: Tensor, labels: Tensor, start: Tensor) -> Tensor:
+    """`_pgd_whitebox` of yaodongyu/TRADES, pgd_attack_cifar10.py, and of YisenWang/MART, train_resnet.py, which have
+    other starts, at their defaults -> (N,) which are right."""
+    moved = images + start
     for _ in range(20):
         moved.requires_grad_()
         (slopes,) = torch.autograd.grad(F.cross_entropy(network(moved), labels), moved)
@@ -180,7 +183,8 @@ def trades_loop(network: Any, images: Tensor, labels: Tensor) -> Tensor:
     return network(moved).argmax(dim=1) == labels
 
 
-def test_a_preset_is_the_loop_of_its_authors() -> None:
+@pytest.mark.parametrize("preset", ["zhang2019theoretically", "wang2020improving"])
+def test_a_preset_is_the_loop_of_its_authors(preset: str) -> None:
     generator = torch.Generator().manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4))
     for parameter in network.parameters():
@@ -189,10 +193,12 @@ def test_a_preset_is_the_loop_of_its_authors() -> None:
     source = Source(rng.integers(0, 256, (64, 8, 8, 3)).astype(np.uint8), np.zeros(64, dtype=np.int64))
     images = tensor_of(source.items)
     labels = network(images).argmax(dim=1)
-    ascent = choose_ascent("zhang2019theoretically", None, None, 8 / 255)
+    ascent = choose_ascent(preset, None, None, 8 / 255)
+    start = starts(ascent.attack(), images, torch.arange(64), derive_seed(0, "pgd", 0))
+    assert bool(start.any()) == (preset == "wang2020improving")
     own = held_out(source.relabel(labels.numpy()), batch_size=64)
     (found,) = measure_pgd({"n": classifier(network)}, own, ascent, seed=0).values()
-    expected = trades_loop(network, images, labels)
+    expected = trades_loop(network, images, labels, start)
     assert 0 < expected.float().mean() < 1
     assert found["robust"] == expected.long().tolist()
 
@@ -221,6 +227,12 @@ def test_every_preset_says_where_it_stands_and_can_be_asked_for(name: str) -> No
 def test_a_setting_that_would_do_nothing_is_refused(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Arguments(model="a:b", **({"parts": ("clean", "pgd20")} | settings))
+
+
+def test_a_setting_that_a_part_uses_is_taken() -> None:
+    for part in ("pgd", "pgd20", "pgd50", "calibration_attacked"):
+        assert Arguments(model="a:b", parts=(part,), eot=3, iterate="last").eot == 3
+    assert Arguments(model="a:b", parts=("autoattack",), eot=3, version="rand").eot == 3
 
 
 def test_a_preset_of_another_norm_is_refused() -> None:

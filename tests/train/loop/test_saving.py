@@ -122,19 +122,19 @@ def test_shared_statistics_are_torch_s_and_need_gpus_in_several_processes() -> N
         new_state(recipe, sources, World(torch.device("cpu"), 0, 2), 4)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_validation_is_the_same_to_the_last_digit_however_it_is_shared_out(precision: str) -> None:
+@pytest.mark.parametrize(("width", "precision"), [(4, "float32"), (8, "float32"), (4, "bfloat16")])
+def test_the_validation_is_the_same_to_the_last_digit_however_it_is_shared_out(width: int, precision: str) -> None:
     sources = coloured_sources(64, 23)
-    model = new_training(replace(TINY, model="preact_resnet8_w8")).state.model
+    model = new_training(replace(TINY, model=f"preact_resnet8_w{width}")).state.model
     found = []
     for size in range(1, 5):
         for batch_size in (64, 24, 7, 1):
-            sums: list[Tensor] = []
+            sums: dict[tuple[int, ...], list[Tensor]] = {}
 
             class Share(World):
-                def sum(self, values: Tensor, sums: list[Tensor] = sums) -> Tensor:  # type: ignore[override]
-                    sums.append(values)
-                    return torch.stack(sums).sum(dim=0)
+                def sum(self, values: Tensor, sums: dict[tuple[int, ...], list[Tensor]] = sums) -> Tensor:
+                    sums.setdefault(tuple(values.shape), []).append(values)
+                    return torch.stack(sums[tuple(values.shape)]).sum(dim=0)
 
                 def any(self, flag: bool) -> bool:
                     return flag

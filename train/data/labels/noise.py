@@ -13,6 +13,7 @@ import numpy as np
 
 from mixdali import derive_seed
 from mixdali.checks import fraction, one_of
+from train.files.sealed import written
 
 To = Literal["any", "other", "next", "similar"]
 
@@ -92,8 +93,7 @@ def write_changes(
     The classes stand there as numbers and, in two more columns, by name. `--labels PATH:given` trains on the same
     labels again.
     """
-    temporary = path.with_name(f".{path.name}.writing")
-    with open(temporary, "w", newline="") as file:
+    with written(path) as aside, open(aside, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["index", "original", "given", "original_class", "given_class"])
         for row in np.flatnonzero(original != given):
@@ -101,4 +101,3 @@ def write_changes(
             writer.writerow([int(index[row]), before, after, classes[before], classes[after]])
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,9 +111,9 @@ def read_samples(path: str | os.PathLike[str], *, labelled: bool = True) -> Sour
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in ("image", "label", "classes") if name in file}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            content = {name: np.asarray(file[name]) for name in ("image", "label", "classes") if name in file}
+    except Exception as error:  # damaged bytes can raise nearly anything
         raise ValueError(f"{path} is no readable .npz of images ({error}); make it again") from error
     if not labelled and "image" in content:
         content.setdefault("label", np.zeros(len(content["image"]), np.int32))

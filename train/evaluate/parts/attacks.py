@@ -46,6 +46,8 @@ class Ascent:
     """What the first restart maximises, the second, ...; then from the first again. margin: of the classes' logits."""
     start: Literal["uniform", "gaussian", "none"] = "uniform"
     """As of `train.attacks.PGD`."""
+    project_start: bool = True
+    """Likewise."""
     iterate: Iterate = "any"
     """Which images of a restart must be classified rightly: its last ones, those with the greatest loss, or all on its
     way."""
@@ -75,6 +77,7 @@ class Ascent:
             step_size=self.step,
             num_steps=self.num_steps,
             start=self.start,
+            project_start=self.project_start,
             keep="last" if self.iterate == "last" else "best",
         )
 

@@ -169,7 +169,7 @@ def _answers_twice(difference: float) -> Doubt:
         "the same images give the same logits"
         if passed
         else "the same images give other logits each time: the network is random, and attacks must average over many "
-        "passes to be fair (AutoAttack's version rand)"
+        "passes to be fair (--version rand, --eot 10)"
     )
     return Doubt("same answer twice", passed, says, {"largest_difference": difference})
 

@@ -1,0 +1,1 @@
+"""Encoded images inside larger files, and where in them each one lies."""
