@@ -10,11 +10,13 @@ from mixdali.checks import fraction, growing, one_of, positive, positive_int
 from mixdali.methods.erasing import Erasing
 from mixdali.ranks import share_of
 
+from .augment.decoding import DecoderHints
 from .augment.policies import Policy
 from .augment.sizes import INTERPOLATIONS, Interpolation, Progressive
 
 Device = Literal["auto", "cpu", "gpu"]
 Size = int | tuple[int, int]
+DALI_S_OWN = DecoderHints()
 OnError = Literal["stop", "skip"]
 
 MEGAPIXELS = 256.0  # the most that an image may decode to, unless it is said otherwise
@@ -31,11 +33,13 @@ class Feed:
     batch_size   images in a batch of this shard.
     device       "gpu", "cpu", or "auto": a GPU if there is one.
     num_threads  of DALI's; None: one for each core.
+    prefetch     batches that are made ahead; DALI's own number is 2. Each takes its memory.
     """
 
     batch_size: int
     device: Device = "auto"
     num_threads: int | None = None
+    prefetch: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,7 @@ class ValGraph:
                  "HWC": all images come as (N, H, W, 3).
     interpolation
                  how images are resized: "bilinear" or "bicubic", both with antialiasing.
+    decoder      of image files: hints for DALI's decoder on a GPU, `pipelines.augment.DecoderHints(...)`.
     crop_share   of image files: the middle crop's share of the shorter side, in (0, 1]. None: 7/8. In training with
                  augment=False alone.
     """
@@ -72,6 +77,7 @@ class ValGraph:
     dtype: Any = None
     output_layout: Literal["CHW", "HWC"] = "CHW"
     interpolation: Interpolation = "bilinear"
+    decoder: DecoderHints = DALI_S_OWN
     crop_share: float | None = None
 
     def __post_init__(self) -> None:

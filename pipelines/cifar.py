@@ -22,7 +22,7 @@ from mixdali.loading.epochs import epoch_of
 from mixdali.loading.sampling import Shuffled
 from mixdali.worlds.output import Output
 
-from .arguments import TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
+from .arguments import DALI_S_OWN, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
 from .augment.augmix import augmix
 from .augment.color import color_jitter as jitter
 from .augment.operations import operate
@@ -148,7 +148,7 @@ def _source(source: Source | str | os.PathLike[str], split: Literal["train", "te
     if not isinstance(source, Source):
         source = read_cifar(source, split)
     _pixels(source)
-    for name, plain in (("crop_share", None), ("crop_area", None), ("repeats", 1)):
+    for name, plain in (("crop_share", None), ("crop_area", None), ("repeats", 1), ("decoder", DALI_S_OWN)):
         if getattr(asked, name, plain) != plain:
             raise ValueError(f"{name} is of image files, got {getattr(asked, name)}; images in memory need {plain}")
     return check_source(source, asked)

@@ -247,6 +247,7 @@ def _random_crop(encoded: DataNode, graph: TrainGraph, seed: int) -> DataNode:
         random_aspect_ratio=(3 / 4, 4 / 3),
         num_attempts=10,
         seed=derive_seed(seed, "crop"),
+        **graph.decoder.settings,
     )
     flip = fn.random.coin_flip(seed=derive_seed(seed, "flip"))
     region = types.Constant(AS_IT_IS_OR_MIRRORED)[flip]
@@ -255,7 +256,8 @@ def _random_crop(encoded: DataNode, graph: TrainGraph, seed: int) -> DataNode:
 
 def _centre_crop(encoded: DataNode, graph: ValGraph) -> DataNode:
     """Encoded images -> uint8 HWC of the graph's size: torchvision's resize and centre crop, computed in one go."""
-    images = fn.decoders.image(encoded, device=_decoder_device(), output_type=types.RGB, adjust_orientation=False)
+    how = {"output_type": types.RGB, "adjust_orientation": False, **graph.decoder.settings}
+    images = fn.decoders.image(encoded, device=_decoder_device(), **how)
     size = _sides(graph.size)
     if graph.crop_share is None:
         around = [side / CROP_SHARE for side in size]

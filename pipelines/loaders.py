@@ -8,6 +8,7 @@ from typing import Any
 from nvidia.dali.pipeline import Pipeline
 
 from mixdali import Loader, derive_seed
+from mixdali.checks import positive_int
 from mixdali.loading.sampling import check_shard
 from mixdali.worlds.output import Output
 
@@ -103,6 +104,8 @@ def _maker(
     settings |= graph_settings(asked.outputs, getattr(asked, "auto_augment", None)) | run_settings(
         asked.batch_size, asked.num_threads, asked.device
     )
+    positive_int("prefetch", asked.prefetch)
+    settings["prefetch_queue_depth"] = asked.prefetch
     if batches_per_run > 1:
         settings |= {"batch_size": asked.batch_size * batches_per_run, "batches_per_run": batches_per_run}
     if guard is None:

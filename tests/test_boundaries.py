@@ -60,7 +60,7 @@ ALLOWED = {
     "pipelines": {DALI, "numpy", "PIL"},
     "pipelines/show/pictures.py": {"matplotlib", "numpy"},
     "pipelines/augment/resampling.py": {DALI, "llvmlite", "numba", "numpy"},
-    **{f"pipelines/augment/{name}.py": set() for name in ("__init__", "policies", "sizes")},
+    **{f"pipelines/augment/{name}.py": set() for name in ("__init__", "decoding", "policies", "sizes")},
     "pipelines/bench/cli.py": {"matplotlib", "rich"},
     "pipelines/bench/report.py": {"matplotlib", "rich"},
     "pipelines/bench/scaling_report.py": {"matplotlib", "numpy", "rich"},

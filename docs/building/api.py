@@ -19,7 +19,7 @@ PIPELINES = {
     "Sources": "sources.source: Source",
     "Readers": "sources.files: read_cifar read_folder read_files; sources.tables: read_table",
     "Augmentation": "augment.resize: resize; augment.color: color_jitter; augment.augmix: augmix; "
-    "augment: RandAugment AutoAugment TrivialAugment ThreeAugment Progressive Policy",
+    "augment: RandAugment AutoAugment TrivialAugment ThreeAugment Progressive Policy DecoderHints",
 }
 
 

@@ -15,7 +15,16 @@ from torchvision import transforms
 import mixdali
 from mixdali import Choose, CutMix, Cutout, MixUp, RandomErasing
 from pipelines import cifar, imagenet
-from pipelines.augment import AutoAugment, Policy, Progressive, RandAugment, ThreeAugment, TrivialAugment, operations
+from pipelines.augment import (
+    AutoAugment,
+    DecoderHints,
+    Policy,
+    Progressive,
+    RandAugment,
+    ThreeAugment,
+    TrivialAugment,
+    operations,
+)
 from pipelines.sources.source import Source
 
 N = 400
@@ -270,6 +279,36 @@ def test_repeats_go_on_to_the_byte_and_differ_from_each_other(files: Source) -> 
     assert not torch.equal(whole[0].images[0], whole[0].images[1])
 
 
+def test_batches_made_ahead_and_hints_of_the_decoder_change_no_byte_on_a_cpu(files: Source) -> None:
+    hints = DecoderHints(preallocate_width_hint=500, preallocate_height_hint=400, hw_decoder_load=0.9)
+    plain, hinted = loader(imagenet, files), loader(imagenet, files, decoder=hints, prefetch=4)
+    for batch, other in zip(hinted, plain, strict=True):
+        assert torch.equal(batch.images, other.images)
+
+
+def test_the_decoder_is_told_the_hints_that_are_set(files: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    for name in ("image", "image_random_crop"):
+        operator = getattr(fn.decoders, name)
+        monkeypatch.setattr(fn.decoders, name, lambda *a, _of=operator, **k: told.append(k) or _of(*a, **k))
+    hints = DecoderHints(preallocate_width_hint=500, host_memory_padding=1 << 20)
+    settings = {"num_classes": 3, "size": 24, "batch_size": 5, "num_threads": 1, "device_id": None, "decoder": hints}
+    for make in (imagenet.train_pipeline, imagenet.val_pipeline):
+        make(files, **settings)
+        assert (told[-1]["preallocate_width_hint"], told[-1]["host_memory_padding"]) == (500, 1 << 20)
+        assert "hw_decoder_load" not in told[-1]
+
+
+def test_a_loader_goes_on_with_another_number_of_batches_ahead(files: Source) -> None:
+    whole = list(loader(imagenet, files))
+    first = loader(imagenet, files, prefetch=1)
+    next(iter(first))
+    resumed = loader(imagenet, files, prefetch=3)
+    resumed.load_state_dict(first.state_dict())
+    for batch, other in zip(resumed, whole[1:], strict=True):
+        assert torch.equal(batch.images, other.images)
+
+
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: RandAugment(magnitude=31), "RandAugment: magnitude must be at most 30, got 31"),
     (lambda: RandAugment(prob=1.5), "RandAugment: prob must be a number from 0 to 1"),
@@ -279,6 +318,12 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Progressive(sides=((0, 8),)), "at least half of multiple=32"),
     (lambda: loader(cifar, MEMORY, crop_area=(0.3, 1)), "crop_area is of image files"),
     (lambda: cifar.val_loader(MEMORY, batch_size=2, num_classes=3, crop_share=0.9), "crop_share is of image files"),
+    (
+        lambda: loader(imagenet, MEMORY, decoder=DecoderHints(hw_decoder_load=2)),
+        "hw_decoder_load must be a number from",
+    ),
+    (lambda: loader(cifar, MEMORY, decoder=DecoderHints(hw_decoder_load=0.5)), "decoder is of image files"),
+    (lambda: list(loader(cifar, MEMORY, prefetch=0)), "prefetch must be a whole number above 0"),
     (lambda: loader(cifar, MEMORY, repeats=3), "repeats is of image files"),
     (lambda: loader(imagenet, MEMORY, repeats=0), "repeats must be a whole number above 0"),
     (lambda: loader(cifar, MEMORY, interpolation="cubic"), "interpolation must be one of 'bilinear', 'bicubic'"),

@@ -27,7 +27,12 @@ BESIDE = ("numpy", "torchvision", "timm", "numba")
 def add_start(folder: Path, world: World, seed: int) -> None:
     """Write this start below those before it, into `folder`/manifest.json."""
     path = folder / PLACE
-    starts = json.loads(path.read_text()) if path.is_file() else []
+    try:
+        starts = json.loads(path.read_text()) if path.is_file() else []
+    except ValueError:
+        # It decides nothing: what somebody's editor left of it stays, and a new one begins.
+        os.replace(path, path.with_name(f"{PLACE}.damaged"))
+        starts = []
     with written(path) as aside:
         aside.write_text(json.dumps([*starts, describe_start(world, seed)], indent=1) + "\n")
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from train.data.labels.noise import write_changes
 from train.data.loaders import preview_batches, train_loader, val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
+from train.data.stages import PATIENCE, explain_waiting
 from train.data.streams import split_batch
 from train.files import checkpoint, manifest
 from train.files.boards import installed
@@ -294,7 +295,7 @@ def _fit_and_show(
             draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
     with _unless_disk_refuses(path / manifest.PLACE, console):
         manifest.add_start(path, training.world, recipe.seed)
-    drawn = time.perf_counter()
+    drawn, explained = time.perf_counter(), list[bool]()
 
     def draw() -> None:
         with _unless_disk_refuses(path / "curves.png", console):
@@ -305,6 +306,9 @@ def _fit_and_show(
         with _unless_disk_refuses(log.path, console):
             log.add(row)
         training.progress.end_epoch(row)
+        if row["waiting"] > PATIENCE and not explained:
+            explained.append(True)
+            say(console, explain_waiting(recipe, run, sources, training.world, row["waiting"]))
         if training.by_class is not None:
             with _unless_disk_refuses(path / CLASSES, console):
                 write_classes(path / CLASSES, training.by_class.tolist(), sources.classes)

@@ -112,6 +112,13 @@ def test_the_manifest_has_a_start_below_the_other(tmp_path: Path) -> None:
     assert first["started"] <= second["started"]
 
 
+def test_a_damaged_manifest_is_kept_and_a_new_one_begun(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[{")
+    add_start(tmp_path, ALONE, seed=3)
+    assert (tmp_path / "manifest.json.damaged").read_text() == "[{"
+    assert len(json.loads((tmp_path / "manifest.json").read_text())) == 1
+
+
 def test_a_folder_that_git_does_not_know_has_no_commit(tmp_path: Path) -> None:
     assert git_state(tmp_path) is None
     assert git_state(tmp_path / "nowhere") is None
