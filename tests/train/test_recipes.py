@@ -172,6 +172,7 @@ CHANGES: dict[str, Any] = {
     "streams": (Stream(root="c.npz"),),
     "whole_epochs": False,
     "validation": 10.0,
+    "fold": (0, 5),
     "evaluate_every": 2,
     "robust": Robust(num_images=3),
     "patience": 3,
@@ -187,6 +188,7 @@ def test_a_claim_is_shown_beside_no_recipe_that_differs_from_its_own_in_any_fiel
         assert name in CHANGES, f"{name} needs a change here"
         changed = {"mix": MixUp(), "objective": CrossEntropy()} if name == "mix" else {name: CHANGES[name]}
         assert replace(claimed, **changed).own_claim is None, name
+    assert set(CHANGES) <= {field.name for field in fields(Recipe)}
     for same in ({"seed": 4}, {"precision": "float32"}, {"compile": True}, {"schedule": Steps(at=(500.0, 1000, 1500))}):
         assert replace(claimed, **same).own_claim == claimed.claim
     assert from_plain(json.loads(json.dumps(to_plain(claimed)))).own_claim == claimed.claim
