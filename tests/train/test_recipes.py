@@ -27,7 +27,7 @@ from train.files.plain import differences, to_plain
 from train.loop.epochs import make_batch, score_name, train_step
 from train.objectives import CrossEntropy
 from train.optim import SGD, OneCycle, Steps
-from train.recipe import Claim, ClaimedData, Origin, Recipe, from_plain, kinds_in, parts, vocabulary
+from train.recipe import FIXED, MACHINE, Claim, ClaimedData, Origin, Recipe, from_plain, kinds_in, parts, vocabulary
 from train.show.table import claim_for
 
 # Networks that take too long here, whatever their width and settings.
@@ -161,7 +161,6 @@ CHANGES: dict[str, Any] = {
     "auto_augment": RandAugment(),
     "erasing": RandomErasing(),
     "sync_batch_norm": True,
-    "tf32": True,
     "nonfinite": "skip",
     "augment": False,
     "color_jitter": 0.1,
@@ -172,6 +171,7 @@ CHANGES: dict[str, Any] = {
     "streams": (Stream(root="c.npz"),),
     "whole_epochs": False,
     "validation": 10.0,
+    "fold": (0, 5),
     "evaluate_every": 2,
     "robust": Robust(num_images=3),
     "patience": 3,
@@ -183,10 +183,11 @@ def test_a_claim_is_shown_beside_no_recipe_that_differs_from_its_own_in_any_fiel
     original = replace(original, objective=replace(original.objective, loss="ce"), mix=None, claim=None)
     claimed = original.claiming(Claim(data="CIFAR-10", accuracy=50.0, where="here"))
     assert claimed.own_claim is not None
-    for name in {field.name for field in fields(Recipe)} - {"data", "paper", "claim", "seed", "precision", "compile"}:
+    for name in {field.name for field in fields(Recipe)} - {"data", *FIXED, *MACHINE}:
         assert name in CHANGES, f"{name} needs a change here"
         changed = {"mix": MixUp(), "objective": CrossEntropy()} if name == "mix" else {name: CHANGES[name]}
         assert replace(claimed, **changed).own_claim is None, name
+    assert set(CHANGES) <= {field.name for field in fields(Recipe)}
     for same in ({"seed": 4}, {"precision": "float32"}, {"compile": True}, {"schedule": Steps(at=(500.0, 1000, 1500))}):
         assert replace(claimed, **same).own_claim == claimed.claim
     assert from_plain(json.loads(json.dumps(to_plain(claimed)))).own_claim == claimed.claim

@@ -1,0 +1,153 @@
+"""Each method learns by itself: with whatever helps it switched off, on images that are easy to tell apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tests.helpers.training import coloured
+from train.attacks import FGSM, PGD
+from train.cli.main import find_recipe, recipe_names, recipe_outline
+from train.files.plain import to_plain
+from train.models import build_model
+from train.objectives import MultiMix, Objective, SelfSupervisedTraining
+from train.objectives.batch import Batch
+from train.objectives.objective import step_draws
+from train.recipe import Recipe, kinds_in
+
+CLASSES, STEPS, SIZE, BATCHES = 8, 60, 32, 16
+HIDDEN = ("stage1", "stage2")
+SLOW = {"sohn2022genlabel": 100, "wang2020improving": 100}
+"""Steps of those that need more: a warm-up takes the first ones, or a weight of the loss grows with confidence."""
+
+# What is switched off, by recipe: input mixup beside mixed embeddings and hidden values, epochs of plain cross-entropy,
+# batches that are not mixed. The mixed label of GenLabel is a part of its loss: a network that goes on learning cannot
+# do so from its own densities alone, which is why gamma is not 1.
+ALONE: dict[str, dict[str, Any]] = {
+    "venkataramanan2023multimix": {"input_prob": 0.0},
+    "verma2019manifold": {"stages": HIDDEN},
+    "lim2022noisy": {"stages": HIDDEN},
+    "sohn2022genlabel": {"warmup": 1},
+    "huang2020selfadaptive": {"start": 0},
+    "iscen2022learning": {"start": 0},
+    "debenedetti2023light": {"warmup": 0},
+    "jeong2021smoothmix": {"warmup": 1},
+}
+
+
+def alone(name: str, recipe: Recipe) -> Recipe:
+    """The recipe with nothing beside its method, and with short attacks."""
+    own = {key: value for key, value in ALONE.get(name, {}).items() if hasattr(recipe.objective, key)}
+    objective = shortened(replace(recipe.objective, **own))
+    if recipe.mix is not None and hasattr(recipe.mix, "prob"):
+        recipe = replace(recipe, mix=replace(recipe.mix, prob=1.0))
+    return replace(recipe, objective=objective)
+
+
+def shortened(part: Any) -> Any:
+    """An objective, or a part of it, whose attacks take two steps."""
+    if isinstance(part, PGD):
+        return replace(part, num_steps=2, step_size=part.eps / 2, drops=(), step="steepest")
+    if isinstance(part, FGSM) or not hasattr(part, "__dataclass_fields__"):
+        return part
+    changed = {key: shortened(value) for key, value in vars(part).items() if hasattr(value, "__dataclass_fields__")}
+    return replace(part, **changed)
+
+
+@cache
+def images_and_labels(seed: int) -> tuple[Tensor, Tensor]:
+    source = coloured(SIZE, CLASSES, seed=seed)
+    return torch.tensor(source.items).permute(0, 3, 1, 2).float() / 255, torch.tensor(source.labels).long()
+
+
+def make_batch(recipe: Recipe, step: int, generator: torch.Generator) -> Batch:
+    images, labels = images_and_labels(step % BATCHES)
+    targets = F.one_hot(labels, CLASSES).float()
+    index = torch.arange(SIZE) + SIZE * (step % BATCHES)
+    views = [(images + 0.05 * torch.randn(images.shape, generator=generator)).clamp(0, 1) for _ in range(2)]
+    extra = {"view1": views[0], "view2": views[1], "labels": labels, "index": index, "unmixed": images}
+    if recipe.streams and recipe.streams[0].smoothing == 1:
+        others = torch.rand(images.shape, generator=generator)
+        mask = (torch.arange(SIZE) >= SIZE // 2).long()
+        images = torch.where(mask.view(-1, 1, 1, 1) == 1, others, images)
+        targets = torch.where(mask.view(-1, 1) == 1, 1 / CLASSES, targets)
+        extra |= {"mask": mask, "weights": torch.ones(SIZE)}
+    if recipe.mix is not None:
+        images, targets = recipe.mix(images, targets, rng=generator)
+    return Batch(epoch=step // BATCHES, step=step, images=images, targets=targets, **extra)
+
+
+def accuracy_after(recipe: Recipe, steps: int = STEPS) -> float:
+    """On other images of the same classes, 0 to 1; chance is an eighth."""
+    objective: Objective = recipe.objective
+    model = build_model(
+        "preact_resnet8_w4",
+        num_classes=objective.num_outputs(CLASSES),
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+        seed=1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = objective.setup(model, BATCHES * SIZE, CLASSES)
+    learned = [*model.parameters(), *(parameter for parameter in state.parameters() if parameter.requires_grad)]
+    optimizer = torch.optim.SGD(learned, lr=0.1, momentum=0.9)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(steps):
+        model.train()
+        batch = make_batch(recipe, step, generator)
+        loss, _ = objective(model, batch, state, step_draws(objective, batch, generator))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        objective.after_step(model, batch, state)
+    images, labels = images_and_labels(BATCHES)
+    # By the statistics of the batch: so few steps do not settle running averages.
+    with torch.no_grad():
+        return float((model.train()(images)[:, :CLASSES].argmax(dim=1) == labels).float().mean())
+
+
+def different() -> list[tuple[str, str]]:
+    """The recipes, one of those that are alike but for numbers."""
+    seen, found = set(), []
+    for name in recipe_names():
+        for variant in recipe_outline(name)[1]:
+            recipe = alone(name, find_recipe(name, variant)[1])
+            words = {key: value for key, value in to_plain(recipe.objective).items() if isinstance(value, str | bool)}
+            key = repr((words, kinds_in(recipe.objective), kinds_in(recipe.mix), bool(recipe.streams)))
+            if key not in seen:
+                seen.add(key)
+                found.append((name, variant))
+    return found
+
+
+# The image-to-image network of AdA makes images of 32 pixels and more; its own tests train with it.
+OTHERWISE = ("calian2022defending",)
+EVERY = [place for place in different() if place[0] not in OTHERWISE]
+ONE_EACH = list({name: (name, variant) for name, variant in reversed(EVERY)}.values())
+
+
+@pytest.mark.parametrize(("name", "variant"), ONE_EACH)
+def test_it_learns_with_its_helper_switched_off(name: str, variant: str) -> None:
+    recipe = alone(name, find_recipe(name, variant)[1])
+    assert accuracy_after(recipe, SLOW.get(name, STEPS)) > 0.6
+
+
+def test_a_method_that_does_not_learn_alone_is_found() -> None:
+    recipe = find_recipe("venkataramanan2023multimix", "small")[1]
+    assert isinstance(recipe.objective, MultiMix)
+    barren = replace(recipe.objective, group_size=None, clean_share=0.0, input_prob=0.0, alpha=(2.0, 2.0))
+    assert accuracy_after(replace(recipe, objective=barren)) < 0.6
+
+
+def test_what_is_switched_off_is_there() -> None:
+    for name, changes in ALONE.items():
+        kinds = [find_recipe(name, variant)[1].objective for variant in recipe_outline(name)[1]]
+        assert all(any(hasattr(kind, key) for kind in kinds) for key in changes), name
+    assert SelfSupervisedTraining in {kind for place in different() for kind in kinds_in(find_recipe(*place)[1])}
