@@ -82,7 +82,7 @@ class Origin:
     """Where the settings of a recipe's file come from: `origin` in each file of train/recipes.
 
     Each field of a recipe that is not at its default has its source here, so has each of a variant that the recipe has
-    otherwise; `python -m docs.recipes` writes them down.
+    otherwise; docs/recipes.md has them all.
     """
 
     code: str = ""
