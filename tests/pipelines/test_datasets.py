@@ -218,3 +218,13 @@ def test_a_stream_without_classes_takes_stl10s_unlabelled_images(tmp_path: Path)
     assert np.array_equal(labelled.items, images)
     (free,) = read_streams((Stream(root=str(tmp_path), smoothing=1.0),), train, **settings)
     assert (len(free), int(np.asarray(free.items).max())) == (2, 0)
+
+
+def test_a_list_of_files_is_read_wherever_a_folder_is(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "tiny")
+    files = sorted((tmp_path / "tiny" / "train").rglob("*.JPEG"))
+    rows = [f"{path.relative_to(tmp_path)},{path.parts[-3]}" for path in files]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    assert find(tmp_path / "list.csv") is None
+    kind, source = read_source(str(tmp_path / "list.csv"))
+    assert (kind, len(source)) == ("imagenet", 9)

@@ -77,8 +77,8 @@ def find_kind(root: str | os.PathLike[str]) -> Literal["cifar", "imagenet"]:
 
 
 def read_train(root: str | os.PathLike[str]) -> Source:
-    """The training images of a folder, whatever its form. Errors as of the readers."""
+    """The training images of a folder, whatever its form, or of a list of files. Errors as of the readers."""
     found = find(root)
     if found is not None:
         return found.read("train")
-    return files.read_cifar(root, "train") if files.find_kind(root) == "cifar" else files.read_folder(root, "train")
+    return files.read_cifar(root, "train") if files.find_kind(root) == "cifar" else files.read_files(root, "train")
