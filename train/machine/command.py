@@ -138,4 +138,4 @@ def _plain_sentence(boxed: str) -> str:
     )
     sentence = " ".join(inner[start:end])
     # What the rules of `numbers`, or a dataclass itself, have to say names the field.
-    return re.sub(r"^Error parsing (?:(--\S+):(?= takes)|[A-Z]\w*: )", r"\1", sentence)
+    return re.sub(r"^Error parsing (?:(--\S+):(?= takes)|[A-Z]\w*: |[a-z]\w*(?:\.\w+)+: )", r"\1", sentence)

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from mixdali import Fixed, MixUp
+from pipelines.augment import RandAugment
 from tests.helpers.training import ALONE, TINY, assert_same, coloured_sources, new_training
-from train.cli.overrides import hint_at_rate
+from train.cli.overrides import hint_at_rate, parse_overrides
 from train.files.classes import describe_hardest, write_classes
 from train.loop.epochs import fit
 from train.loop.held_out import evaluate
@@ -19,6 +20,7 @@ from train.loop.trace import LEFT_OUT, WARMUP, Trace
 from train.machine.run import Run
 from train.machine.stop import Stop
 from train.optim import AdamW
+from train.recipes import demo
 from train.show.progress import Progress, describe_reading, describe_row, describe_time
 
 MIXED = replace(TINY, mix=MixUp(alpha=Fixed(0.75), per="batch"), num_epochs=2, ema_decay=None)
@@ -102,6 +104,13 @@ def test_who_changes_the_optimiser_and_not_the_rate_is_told_of_it() -> None:
         == f"note: lr {TINY.lr:g} is the recipe's for SGD, and AdamW may want another; --lr sets it"
     )
     assert hint_at_rate(TINY, replace(changed, lr=1e-3)) == hint_at_rate(TINY, TINY) == ""
+
+
+def test_a_wrong_setting_of_a_part_is_told_in_the_part_s_own_words() -> None:
+    with pytest.raises(ValueError, match=r"^RandAugment: magnitude must be at most 30, got 200$"):
+        parse_overrides(
+            "demo", "", replace(demo.recipe, auto_augment=RandAugment()), ["--auto_augment.magnitude", "200"]
+        )
 
 
 def test_a_number_of_steps_to_trace_is_checked() -> None:
