@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import FunctionType
 
@@ -191,6 +192,14 @@ def test_every_room_is_on_the_page_of_the_house() -> None:
         top, _, inside = room.partition("/")
         for name in inside.split("/")[:1] if " · " not in inside else inside.split(" · "):
             assert name in page.partition(f"room of `{top}`")[2], room
+
+
+def test_every_folder_of_code_is_in_the_readmes_tree() -> None:
+    tree = (ROOT / "README.md").read_text().partition("## The tree")[2]
+    for top, after in pairwise(("mixdali", "pipelines", "train", "tests")):
+        part = tree.partition(f"\n    {top}/")[2].partition(f"\n    {after}/")[0]
+        folders = {path.parent.name for path in (ROOT / top).glob("*/__init__.py")}
+        assert folders <= set(re.findall(r"^      (\w+)/", part, flags=re.MULTILINE)), top
 
 
 # The site
