@@ -14,7 +14,7 @@ from pipelines.show.pictures import GREY, INK, write_figure
 from train.files.sealed import written
 from train.show.as_json import as_json
 from train.show.pictures import BLUE, DPI
-from train.study.declare import Measure, Scale, Study
+from train.study.declare import Scale, Study
 from train.study.results import Difference, Numbers, judge, mean_and_deviation, paired
 from train.study.work import Job
 
@@ -138,9 +138,8 @@ def _difference(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
     return f"{middle} [{factor * found['low']:+.{digits}f}, {factor * found['high']:+.{digits}f}]"
 
 
-def _units(measure: Mapping[str, Any] | Measure) -> tuple[float, int]:
-    shown = measure.shown if isinstance(measure, Measure) else measure["shown"]
-    return (100.0, 1) if shown == "percent" else (1.0, 3)
+def _units(measure: Mapping[str, Any]) -> tuple[float, int]:
+    return (100.0, 1) if measure["shown"] == "percent" else (1.0, 3)
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

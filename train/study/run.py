@@ -7,9 +7,8 @@ import os
 import pkgutil
 import platform
 import runpy
-import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ import tyro
 
 from mixdali.checks import positive_int
 from mixdali.names import nearest
+from pipelines.bench.header import header
 from train.machine.command import new_console, parse, say
 from train.study import studies
 from train.study.declare import Study
@@ -64,7 +64,7 @@ def main(words: Sequence[str]) -> int:
     study = find(asked.name)
     scale = study.scale(asked.scale)
     if asked.seeds:
-        scale = type(scale)(scale.overrides, scale.evaluate, asked.seeds, scale.chosen)
+        scale = replace(scale, seeds=asked.seeds)
     title = Path(asked.name).stem
     folder = Path(asked.folder) / f"study-{title}-{asked.scale}"
     runs = folder / "runs"
@@ -111,23 +111,11 @@ def find(name: str) -> Study:
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured with."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
+    found = header((), program="train.study")
     return {
-        "commit": _commit(),
-        "CPU": model,
-        "cores": len(os.sched_getaffinity(0)),
+        "commit": found["commit"],
+        **{name: value for name, value in found["machine"].items() if value},
         "Python": platform.python_version(),
         "torch": version("torch"),
         "mixdali": version("mixdali"),
     }
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
