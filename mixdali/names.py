@@ -1,4 +1,4 @@
-"""Help for mistyped names."""
+"""What users are told of their mistakes."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def nearest(word: str, known: Sequence[str], otherwise: Sequence[str] | None = N
     if close:
         return f"nearest: {', '.join(close)}"
     return f"there are: {', '.join(known if otherwise is None else otherwise) or 'none'}"
+
+
+def one_line(error: Exception) -> str:
+    """What a command says of a mistake of the user."""
+    return f"error: {' '.join(str(error).split())}"

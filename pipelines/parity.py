@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixdali.names import one_line
+
 from . import imagenet
 from .augment.sizes import INTERPOLATIONS, Interpolation
 from .sources.files import read_folder
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for one in asked.interpolation
         ]
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
     print("\n".join(table(found)))
     return 0

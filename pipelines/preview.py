@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn
 
 from mixdali import Loader, Mix, derive_seed
 from mixdali.checks import count
+from mixdali.names import one_line
 
 from . import cifar, imagenet
 from .arguments import Size, run_settings
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(draw_preview(_parser().parse_args(arguments)))
         return 0
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
 
 

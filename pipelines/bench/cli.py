@@ -12,6 +12,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from mixdali.names import one_line
+
 from ..arguments import device_id
 from . import report
 from .data import Data, embedded, find_data
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _measure(chosen, arguments)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing is written", file=sys.stderr)

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixdali.names import one_line
+
 from ..arguments import MEGAPIXELS
 from ..sources.exclude import write_list
 from ..sources.splits import find_splits
@@ -24,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(_parser().parse_args(arguments))
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
 
 

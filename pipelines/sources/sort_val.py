@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixdali.names import one_line
+
 from .walk import EXTENSIONS
 
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         moved, classes = sort_images(asked.val, asked.labels)
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
     print(f"{moved} images moved into {classes} class folders of {asked.val}")
     return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixdali.names import nearest
+from mixdali.names import nearest, one_line
 from train.files.outline import outline_recipes
 from train.machine.launch import find_rank
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_command(arguments)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        text, rank = f"error: {' '.join(str(error).split())}", find_rank(os.environ)
+        text, rank = one_line(error), find_rank(os.environ)
         # All processes of a run meet the same mistake, and rank 0 says so. torchrun stops them all as soon as one ends,
         # so the others leave it the time to; who is left then has met one of its own.
         if rank and not isinstance(error, ConnectionError):

@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from tyro.constructors import ConstructorRegistry
 
-from mixdali.names import nearest
+from mixdali.names import nearest, one_line
 from train.machine.numbers import add_numbers
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ def run_command(command: Callable[[Sequence[str]], int]) -> int:
     try:
         return command(sys.argv[1:])
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
