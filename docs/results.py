@@ -12,15 +12,17 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from docs.claims import SYSTEMS, Claim, System, Tested
+from docs.claims import SYSTEMS, Claim, Comparison, System
+from docs.claims.declare import study_command
 from train.cli.main import find_recipe
 from train.show.as_json import as_json
 from train.study.report import difference_text, draw, markdown, mean_text
+from train.study.results import paired
 from train.study.run import find
 
 ROOT = Path(__file__).parent.parent
@@ -106,31 +108,51 @@ def study_page(content: Content) -> str:
 class Found:
     """What the studies say of one comparison."""
 
-    tested: Tested
+    tested: Comparison
     scale: str
     verdict: str
     text: str
     """For people."""
 
 
-def found_for(tested: Tested, studies: Studies) -> list[Found]:
+def found_for(tested: Comparison, studies: Studies) -> list[Found]:
     """At each scale at which it was measured, from the least to the most work."""
     found = []
     for scale in SCALES:
         content = studies.get((tested.study, scale))
-        claims = [] if content is None else [one for one in content["claims"] if _is_of(one, tested)]
-        for one in claims:
-            if content is None or one["difference"] is None:
-                continue
+        if content is None:
+            continue
+        verdict, difference = _alone(tested, content) if not tested.than else _compared(tested, content)
+        if difference is not None:
             measure = content["measures"][tested.measure]
             seeds = len(content["scale"]["seeds"])
             where = f"[{tested.study}](studies/{folder_name(tested.study, scale)}/study.md), {scale}"
+            sides = f"{tested.arm} against {tested.than}" if tested.than else tested.arm
             text = (
-                f"{tested.arm} against {tested.than}, {tested.measure} ({_side(measure)}): "
-                f"{difference_text(one['difference'], measure)} ({where}, {seeds} {'seed' if seeds == 1 else 'seeds'})"
+                f"{sides}, {tested.measure} ({_side(measure, alone=not tested.than)}): "
+                f"{difference_text(difference, measure)} ({where}, {seeds} {'seed' if seeds == 1 else 'seeds'})"
             )
-            found.append(Found(tested, scale, one["verdict"], text))
+            found.append(Found(tested, scale, verdict, text))
     return found
+
+
+def _compared(tested: Comparison, content: Content) -> tuple[str, Content | None]:
+    """The verdict of the study, and its difference."""
+    for one in content["claims"]:
+        if all(one[name] == getattr(tested, name) for name in ("arm", "measure", "than")):
+            return one["verdict"], one["difference"]
+    return OPEN, None
+
+
+def _alone(tested: Comparison, content: Content) -> tuple[str, Content | None]:
+    """Whether one arm's measure is above zero, by its interval over seeds."""
+    arm = content["measures"][tested.measure]["arms"].get(tested.arm)
+    difference = None if arm is None else paired(arm["seeds"], dict.fromkeys(arm["seeds"], 0.0))
+    if difference is None:
+        return OPEN, None
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return "not resolved", asdict(difference)
+    return "holds" if difference.mean > 0 else "does not hold", asdict(difference)
 
 
 def verdict_of(claim: Claim, studies: Studies) -> str:
@@ -146,12 +168,9 @@ def folder_name(study: str, scale: str) -> str:
     return study if scale == "cpu" else f"{study}-{scale}"
 
 
-def _is_of(told: Content, tested: Tested) -> bool:
-    return all(told[name] == getattr(tested, name) for name in ("arm", "measure", "than"))
-
-
-def _side(measure: Content) -> str:
-    return f"{'points, ' if measure['shown'] == 'percent' else ''}{measure['better']} is better"
+def _side(measure: Content, *, alone: bool) -> str:
+    unit = ["points"] if measure["shown"] == "percent" else []
+    return ", ".join([*unit, "above 0 is claimed" if alone else f"{measure['better']} is better"])
 
 
 # docs/claims.md
@@ -204,7 +223,7 @@ def _further(studies: Studies) -> list[str]:
     lines = []
     for (study, _), content in studies.items():
         for told in content["claims"]:
-            one = Tested(study, told["arm"], told["measure"], told["than"])
+            one = Comparison(study, told["arm"], told["measure"], told["than"])
             if one not in linked:
                 texts = "<br>".join(found.text for found in found_for(one, studies))
                 lines.append(_row([told["paper"], told["claim"], told["verdict"], texts]))
@@ -333,7 +352,7 @@ def _measured(system: System, scale: str, studies: Studies) -> str:
     if texts or scale != "cpu":
         return "<br>".join(texts)
     names = dict.fromkeys(study for study, _, _ in places)
-    return f"{OPEN}" + (f": {_commands([f'train.study {name} --root CIFAR' for name in names])}" if names else "")
+    return f"{OPEN}" + (f": {_commands([study_command(name) for name in names])}" if names else "")
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docs import cost, results
-from docs.claims import SYSTEMS
+from docs.claims import SYSTEMS, Comparison
 from train.certify import settings as certify
 from train.cli.main import choose_recipe, split_words
 from train.cli.overrides import parse_overrides
@@ -93,8 +93,10 @@ def test_a_system_is_of_its_recipes_paper_and_its_numbers_have_a_place_in_a_stud
 def test_what_decides_a_claim_is_expected_by_a_study(claim: Any) -> None:
     paper = next(system.paper for system in SYSTEMS if claim in system.claims)
     for one in claim.tested:
-        expected = [(e.paper, e.arm, e.measure, e.than) for e in study.find(one.study).expected]
-        assert (paper, one.arm, one.measure, one.than) in expected
+        found = study.find(one.study)
+        expected = [(e.paper, e.arm, e.measure, e.than) for e in found.expected]
+        alone = not one.than and one.arm in found.arms and one.measure in found.measures
+        assert alone or (paper, one.arm, one.measure, one.than) in expected
 
 
 def study_found(verdict: str, low: float, high: float) -> dict[str, Any]:
@@ -145,6 +147,20 @@ def test_a_verdict_and_its_number_are_those_of_the_json(verdict: str, low: float
     assert (f"- mixup: {claim.text[0].lower()}{claim.text[1:]}." in results.readme_block(studies)) == (
         verdict == "holds"
     )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "verdict"),
+    [((0.05, 0.06, 0.07), "holds"), ((-0.02, 0.06, 0.01), "not resolved"), ((-0.05, -0.06, -0.07), "does not hold")],
+)
+def test_a_measure_that_is_claimed_to_be_above_zero_is_judged_by_its_own_interval(
+    seeds: tuple[float, ...], verdict: str
+) -> None:
+    content = study_found("holds", 0.01, 0.03)
+    content["measures"]["accuracy"]["arms"]["ERM"]["seeds"] = dict(enumerate(seeds))
+    (found,) = results.found_for(Comparison("mixing", "ERM", "accuracy"), {("mixing", "cpu"): content})
+    assert found.verdict == verdict
+    assert found.text.startswith("ERM, accuracy (points, above 0 is claimed): ")
 
 
 def test_the_study_with_more_work_decides_and_both_are_shown() -> None:

@@ -1,7 +1,7 @@
 """The claims of the twenty abstracts that a run can show, and what of this project shows them: a table, and no code."""
 
 from docs.claims.attacks import AWP, GOWAL, IAT, OAT, REBUFFI, RICE, VIT
-from docs.claims.declare import Claim, System, Tested
+from docs.claims.declare import Claim, Comparison, System
 from docs.claims.mixing import AUGRMIXAT, CUTMIX, GENLABEL, MANIFOLD, MIXUP, MIXUPE, MULTIMIX, NFM
 from docs.claims.others import ADA, NCR, PREDICTOR, SAT, SMOOTHMIX
 
@@ -28,4 +28,4 @@ SYSTEMS = (
     PREDICTOR,
 )
 
-__all__ = ["SYSTEMS", "Claim", "System", "Tested"]
+__all__ = ["SYSTEMS", "Claim", "Comparison", "System"]

@@ -1,6 +1,6 @@
 """The claims of papers on mixing: mixup, Manifold Mixup, MixupE, NFM, CutMix, GenLabel, MultiMix, AugRmixAT."""
 
-from docs.claims.declare import Claim, System, Tested
+from docs.claims.declare import Claim, Comparison, System
 
 MIXUP = System(
     name="mixup",
@@ -10,7 +10,7 @@ MIXUP = System(
     claims=(
         Claim(
             text="It generalises better than ERM on CIFAR-10 and CIFAR-100",
-            tested=(Tested("mixing", "mixup", "accuracy", "ERM"),),
+            tested=(Comparison("mixing", "mixup", "accuracy", "ERM"),),
             lacks="CIFAR-100, which is another `--root`",
         ),
         Claim(
@@ -34,7 +34,7 @@ MIXUP = System(
         ),
         Claim(
             text="It withstands adversarial examples better",
-            tested=(Tested("mixing", "mixup", "FGSM 2/255", "ERM"),),
+            tested=(Comparison("mixing", "mixup", "FGSM 2/255", "ERM"),),
             commands=(
                 "train.evaluate runs/zhang2017mixup-small --root CIFAR --parts fgsm pgd20 transfer --source "
                 "runs/baseline-small/last.pt",
@@ -135,7 +135,7 @@ CUTMIX = System(
     claims=(
         Claim(
             text="It is more accurate than other augmentations on CIFAR",
-            tested=(Tested("mixing", "CutMix", "accuracy", "mixup"),),
+            tested=(Comparison("mixing", "CutMix", "accuracy", "mixup"),),
             lacks="PyramidNet-200, `yun2019cutmix`, which wants a GPU",
         ),
         Claim(
