@@ -72,10 +72,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Expected:
-    """A claim of a paper, as one arm being better than another in one measure.
+    """A claim, as one arm being better than another in one measure; or as good as it.
 
-    claim  in the paper's sense, in our words.
-    paper  its arXiv number.
+    paper   its arXiv number; "" for a claim of our own.
+    claim   in the paper's sense, in our words.
+    within  the two are alike: they differ by less than this, in the measure's unit (0.02: two points of a share).
     """
 
     paper: str
@@ -83,6 +84,10 @@ class Expected:
     arm: str
     measure: str
     than: str
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        require(self.within is None or self.within > 0, "Expected: within", self.within, "must be above 0, or None")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,11 +86,21 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference
 
 
 def judge(expected: Expected, study: Study, numbers: Numbers) -> tuple[Verdict, Difference | None]:
-    """Whether a claim's direction holds: the interval of the difference lies on its side of zero, or on the other."""
+    """Whether a claim's direction holds: the interval of the difference lies on its side of zero, or on the other.
+
+    A claim that two are alike holds where the interval lies within its bounds, and does not where it lies beyond one.
+    """
     measure, found = study.measures[expected.measure], numbers[expected.measure]
     difference = paired(found[expected.arm], found[expected.than])
     if difference is None:
         return "not measured", None
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+    low, high, bound = difference.low, difference.high, expected.within or 0.0
+    if low is None or high is None:
+        return "not resolved", difference
+    beyond = low > bound or high < -bound
+    if expected.within is not None:
+        inside = -bound < low and high < bound
+        return "holds" if inside else "does not hold" if beyond else "not resolved", difference
+    if not beyond:
         return "not resolved", difference
     return "holds" if (difference.mean > 0) == (measure.better == "higher") else "does not hold", difference

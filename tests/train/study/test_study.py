@@ -117,6 +117,23 @@ def test_numbers_intervals_and_verdicts_follow_from_the_runs(tmp_path: Path) -> 
     assert paired({0: 0.5}, {1: 0.3}) is None
 
 
+@pytest.mark.parametrize(
+    ("arm", "within", "verdict"),
+    [
+        # the difference and its interval: 0.0417 [0.0227, 0.0606], of noisy 0.0000 [-0.2484, 0.2484]
+        ("mixed", 0.07, "holds"),
+        ("mixed", 0.05, "not resolved"),
+        ("mixed", 0.02, "does not hold"),
+        ("noisy", 0.07, "not resolved"),
+    ],
+)
+def test_two_are_alike_where_the_whole_interval_is_small(arm: str, within: float, verdict: str, tmp_path: Path) -> None:
+    worked(tmp_path)
+    numbers = read_numbers(STUDY, planned(tmp_path), Done(tmp_path / "done.json"), tmp_path / "runs")
+    for one, other in ((arm, "plain"), ("plain", arm)):
+        assert judge(Expected("", "alike", one, "accuracy", other, within), STUDY, numbers)[0] == verdict
+
+
 def test_the_report_says_first_what_does_not_hold_and_how_each_number_was_made(tmp_path: Path) -> None:
     worked(tmp_path)
     jobs, scale = planned(tmp_path), STUDY.scale("cpu")
@@ -157,6 +174,8 @@ def test_mistakes_get_one_line(tmp_path: Path) -> None:
         command.main([str(tmp_path / "my.py")])
     with pytest.raises(ValueError, match="the study has no measure 'speed'"):
         replace(STUDY, expected=(Expected("1", "fast", "mixed", "speed", "plain"),))
+    with pytest.raises(ValueError, match="Expected: within must be above 0"):
+        Expected("", "alike", "mixed", "accuracy", "plain", within=0.0)
     worked(tmp_path)
     wrong = replace(STUDY, measures={"x": Measure("clean", ("accurracy",))}, expected=())
     with pytest.raises(ValueError, match="measure 'x': clean has no 'accurracy', there is accuracy"):
