@@ -35,7 +35,7 @@ TABLE = """
     train/data train/show train/loop train/cli
     train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare train/export
     train/study/declare.py train/study/studies train/study
-    train/generator train/autoencoder
+    train/generator train/autoencoder train/tables
     train/bench train/killed
     train
 """
