@@ -177,8 +177,8 @@ def draw(path: Path, looks: Sequence[Tensor], settings: Settings) -> None:
     figure = Figure(figsize=(2.3 * len(chosen), 2.7), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, look in zip(figure.subplots(1, len(chosen), sharex=True, sharey=True), chosen, strict=True):
-        axes.scatter(*centres().T, s=60, facecolors="none", edgecolors=GREY, linewidths=1)
-        axes.scatter(*looks[look].T, s=2, color=BLUE, alpha=0.4, linewidths=0)
+        axes.scatter(*centres().T.numpy(), s=60, facecolors="none", edgecolors=GREY, linewidths=1)
+        axes.scatter(*looks[look].T.numpy(), s=2, color=BLUE, alpha=0.4, linewidths=0)
         axes.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
         step = round(settings.num_steps * (look + 1) / len(looks))
         axes.set_title(f"step {step:,}", fontsize=9, color=INK, loc="left")
