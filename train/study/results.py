@@ -41,13 +41,23 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
     for job in jobs:
         if not is_done(job, done, runs):
             continue
-        parts = json.loads(job.products(runs)[1].read_text())["parts"] if job.evaluate else {}
+        parts = _parts(job.products(runs)[-1])
         of_run: Mapping[str, float] = {}
         if any(measure.part == OF_RUN for measure in study.measures.values()):
             of_run = read_run(runs / job.name).numbers
         for name, measure in study.measures.items():
+            if measure.part != OF_RUN and measure.part not in parts:
+                raise ValueError(
+                    f"measure {name!r}: {job.name} has no part {measure.part!r}, there is {', '.join(parts)}"
+                )
             told = of_run if measure.part == OF_RUN else network_of(parts[measure.part])
             found[name][job.arm][job.seed] = _number(name, measure, told)
+    return found
+
+
+def _parts(product: Path) -> Mapping[str, Any]:
+    """What was measured; nothing of a run that was not evaluated."""
+    found: Mapping[str, Any] = json.loads(product.read_text())["parts"] if product.suffix == ".json" else {}
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from train.study import run as command
 from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.numbers import claim, write_numbers
 from train.study.report import contents, markdown, write_report
 from train.study.results import judge, paired, read_numbers
 from train.study.work import Done, Job, jobs_of, work_off
@@ -182,17 +183,53 @@ def test_mistakes_get_one_line(tmp_path: Path) -> None:
         read_numbers(wrong, planned(tmp_path), Done(tmp_path / "done.json"), tmp_path / "runs")
 
 
+def test_an_arm_may_be_another_program_that_leaves_its_own_numbers(tmp_path: Path) -> None:
+    study = replace(
+        STUDY,
+        arms={"plain": Arm("iris", program="train.tables"), "mixed": Arm("iris", "--lr 1", program="train.tables")},
+        measures={"accuracy": Measure("iris", ("accuracy",))},
+        expected=(),
+    )
+
+    def run(words: Sequence[str], log: Path, variables: Mapping[str, str]) -> int:
+        assert words[:4] == ["train.tables", "iris", "--num_epochs", "2"]
+        folder = tmp_path / "runs" / words[words.index("--name") + 1]
+        write_numbers(claim(folder.parent, folder.name, "", {}), {}, {"iris": {"last": {"accuracy": 0.75}}})
+        return 0
+
+    jobs, done = jobs_of(study, study.scale("cpu"), None, tmp_path / "runs"), Done(tmp_path / "done.json")
+    assert [len(job.commands) for job in jobs] == [1] * 6
+    assert work_off(jobs, done, tmp_path / "runs", 1, lambda text: None, run) == []
+    assert read_numbers(study, jobs, done, tmp_path / "runs")["accuracy"]["mixed"] == {0: 0.75, 1: 0.75, 2: 0.75}
+    wrong = replace(study, measures={"accuracy": Measure("wine", ("accuracy",))})
+    with pytest.raises(ValueError, match="has no part 'wine', there is iris"):
+        read_numbers(wrong, jobs, done, tmp_path / "runs")
+    with pytest.raises(
+        ValueError, match=r"measure 'robust' is of a run of python -m train, and train.tables makes none"
+    ):
+        replace(study, measures={"robust": Measure("run", ("robust, best",))})
+
+
 @pytest.mark.parametrize("name", command.names())
 def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path) -> None:
     from train.cli.main import choose_recipe, split_words
     from train.cli.overrides import parse_overrides
     from train.evaluate.settings import Arguments
+    from train.generator import gaussians
     from train.machine.command import parse
+    from train.tables import run as tables
 
     study = command.find(name)
     assert "cpu" in study.scales or list(study.scales) == ["paper"]
     for scale in study.scales.values():
         for job in jobs_of(study, replace(scale, seeds=(0,)), None, tmp_path):
+            if job.program == "train.tables":
+                parse(tables.Arguments, job.train, program=job.program, summary="").settings()
+                continue
+            if job.program == "train.generator.gaussians":
+                parse(gaussians.Arguments, job.train, program=job.program, summary="")
+                continue
+            assert job.program == "train"
             words, fields = split_words(job.train)
             chosen = choose_recipe(*words)
             parse_overrides(" ".join(words), chosen.summary, chosen.stored, fields, None)
