@@ -265,11 +265,14 @@ def test_a_network_that_sees_every_class_everywhere_points_by_chance() -> None:
             return super().forward(torch.ones_like(images))
 
     source, _ = squares(16)
-    found = measure_pointing({"n": classifier(Even())}, held_out(source), seed=0)["n"]
-    assert found["share"] == pytest.approx(0.1875)  # a quarter, and nothing for a colour whose map is below 0 there
+    even = Even()
+    nn.init.ones_(even.head.weight)
+    assert measure_pointing({"n": classifier(even)}, held_out(source), seed=0)["n"]["share"] == pytest.approx(0.25)
+    nn.init.constant_(even.head.weight, -1)
+    assert measure_pointing({"n": classifier(even)}, held_out(source), seed=0)["n"]["share"] == 0
     white = Source(source.items[3::4], source.labels[3::4])
     with pytest.raises(ValueError, match="images of 4 classes at least, got 1"):
-        measure_pointing({"n": classifier(Even())}, held_out(white), seed=0)
+        measure_pointing({"n": classifier(even)}, held_out(white), seed=0)
 
 
 def test_four_images_of_four_classes_lie_in_the_cells_that_were_drawn() -> None:

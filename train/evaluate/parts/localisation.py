@@ -98,7 +98,7 @@ def box_above(values: np.ndarray, threshold: float) -> tuple[int, int, int, int]
     if not number:
         return None
     largest = int(np.bincount(areas.ravel())[1:].argmax()) + 1
-    rows, columns = ndimage.find_objects(areas == largest)[0]
+    rows, columns = ndimage.find_objects(areas)[largest - 1]
     return int(columns.start), int(rows.start), int(columns.stop), int(rows.stop)
 
 

@@ -61,7 +61,7 @@ def _of_class(network: Network, images: HeldOutImages) -> dict[str, Any]:
     places, (height, width) = places_of(network), images.size
     # of large images a stage alone fills the memory
     together = [places] if height * width <= SMALL else [[place] for place in places]
-    found = {}
+    found: dict[str, Any] = {}
     for some in together:
         found |= {place: spectrum(values) for place, values in read_inside(network, images, some)[0].items()}
     return found
