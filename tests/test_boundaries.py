@@ -34,7 +34,8 @@ TABLE = """
     train/data/labels train/data/streams
     train/recipe.py train/recipes
     train/data train/show train/loop train/cli
-    train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare train/export
+    train/evaluate/parts train/evaluate/pictures train/evaluate
+    train/certify train/predict train/selective train/compare train/export
     train/study/declare.py train/study/scales.py train/study/studies train/study/arms train/study
     train/generator train/autoencoder train/tables
     train/bench train/killed
