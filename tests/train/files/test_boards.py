@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from mixdali.commits import own_commit
 from tests.helpers.training import ALONE, TINY
 from train.files.boards import open_boards
-from train.files.manifest import add_start, git_state
+from train.files.manifest import add_start
 from train.files.plain import to_plain
 
 ROW = {"epoch": 2, "accuracy": 0.5, "loss": 1.25}
@@ -109,6 +110,9 @@ def test_the_manifest_has_a_start_below_the_other(tmp_path: Path) -> None:
     assert (first["seed"], first["processes"], first["device"]) == (3, 1, "cpu")
     assert {"torch", "mixdali", "dali"} <= set(first["versions"])
     assert first["machine"]["cores"] >= 1
+    own = own_commit()
+    assert first["code"] == (None if own is None else {"commit": own.number, "changed": own.changed})
+    assert first["own_code"] is None  # the tests run in the checkout
     assert first["started"] <= second["started"]
 
 
@@ -117,8 +121,3 @@ def test_a_damaged_manifest_is_kept_and_a_new_one_begun(tmp_path: Path) -> None:
     add_start(tmp_path, ALONE, seed=3)
     assert (tmp_path / "manifest.json.damaged").read_text() == "[{"
     assert len(json.loads((tmp_path / "manifest.json").read_text())) == 1
-
-
-def test_a_folder_that_git_does_not_know_has_no_commit(tmp_path: Path) -> None:
-    assert git_state(tmp_path) is None
-    assert git_state(tmp_path / "nowhere") is None
