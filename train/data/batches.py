@@ -42,8 +42,8 @@ def train_batches(
         counts: training images in each, and images of each stream.
         outputs: fields of the batches.
         shard: rank and number of ranks.
-        of_files: what loaders of files are told of bad ones.
-        settings: `device` and `num_threads` of the pipelines.
+        of_files: what loaders of files are told beside.
+        settings: `device`, `num_threads` and `prefetch` of the pipelines.
 
     Raises:
         ValueError: too few images for a batch.

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from train.data.labels.noise import write_changes
-from train.data.loaders import preview_batches, train_loader, val_loader
+from train.data.loaders import check_hints, preview_batches, train_loader, val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
 from train.data.stages import PATIENCE, explain_waiting
 from train.data.streams import split_batch
@@ -91,10 +91,11 @@ def train_recipe(
         )
         sources = prepare_sources(recipe, read, run.root)
         facts = describe_run(recipe, sources, world, file, auto=auto, parts=run.parts)
+        hint = check_hints(run, sources, world)
         folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
         facts |= folder.facts
         training = _build(recipe, run, sources, world, stop, file)
-        notes = list(folder.notes)
+        notes = [*folder.notes, *([hint] if hint else [])]
         if folder.start is not None:
             notes += _go_on(training, folder)
 
