@@ -13,6 +13,7 @@ from typing import Any
 from mixdali.commits import own_commit
 
 PACKAGE = __name__.rpartition(".")[0]
+ROOT = Path(__file__).parents[PACKAGE.count(".") + 1]  # the folder that holds the outermost package
 
 
 def header(arguments: Sequence[str], *, program: str = PACKAGE, **conditions: Any) -> dict[str, Any]:

@@ -27,6 +27,12 @@ class Loader(Protocol):
     def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None: ...
 
 
+class Releasable(Loader, Protocol):
+    """One that frees its pipeline until it is needed again."""
+
+    def release(self) -> None: ...
+
+
 def train_batches(
     recipe: Recipe,
     sources: Sources,

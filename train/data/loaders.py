@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from train.data.batches import Loader, find_pipeline, train_batches
+from train.data.batches import Loader, Releasable, find_pipeline, train_batches
 from train.data.sources import Sources
 from train.data.streams import check_streams, split_batch
 from train.machine.distributed import World
@@ -62,10 +62,10 @@ def val_loader(
     world: World,
     images: Source | None = None,
     outputs: tuple[str, ...] = ("images", "targets"),
-) -> Loader:
+) -> Releasable:
     """This process's share of the held-out images, or of others, every one once an epoch."""
     pipeline = find_pipeline(sources.kind)
-    return pipeline.val_loader(
+    loader: Releasable = pipeline.val_loader(
         sources.held_out if images is None else images,
         batch_size=max(1, recipe.batch_size // world.size),
         num_classes=sources.num_classes,
@@ -79,6 +79,7 @@ def val_loader(
         prefetch=run.prefetch,
         **(run.of_files if sources.kind == "imagenet" else {}),
     )
+    return loader
 
 
 def check_hints(run: Run, sources: Sources, world: World) -> str:

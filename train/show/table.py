@@ -17,8 +17,9 @@ from train.show.intervals import with_interval
 def result_table(title: str, history: Sequence[dict[str, float]], recipe: Recipe, sources: Sources) -> Table:
     """Held-out accuracy after the last epoch and at its best, and the paper's own where recipe and data are its.
 
-    Each accuracy that was measured has the 95 % interval of its number of images. Where accuracy under attack was measured, the best epoch is the one where that was highest, and what was lost of it
-    until the last epoch has a line of its own.
+    Each accuracy that was measured has the 95 % interval of its number of images. Where accuracy under attack was
+    measured, the best epoch is the one where that was highest, and what was lost of it until the last epoch has a line
+    of its own.
     """
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     table.add_column("held-out")

@@ -34,8 +34,8 @@ from train.loop.epochs import Training, fit, is_finished
 from train.loop.under_attack import measure_robust
 from train.machine.stop import Stop
 from train.objectives import AdversarialTraining
-from train.show.pictures import draw_curves
 from train.show.intervals import with_interval
+from train.show.pictures import draw_curves
 from train.show.progress import describe_row
 from train.show.table import result_table
 
