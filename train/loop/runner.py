@@ -322,7 +322,7 @@ def _fit_and_show(
     if run.profile:
         training.trace = Trace(path / "trace.json", run.profile)
     with (
-        closing(Log(path, header, state.history, run.boards)) as log,
+        closing(Log(path, header, state.history, run.boards, partial(say, console))) as log,
         closing(new_progress(console)) as training.progress,
     ):
         with _unless_disk_refuses(log.path, console):
