@@ -123,6 +123,11 @@ def preview_batches(recipe: Recipe, run: Run, sources: Sources, world: World) ->
     return batches
 
 
+def batches_per_run(loader: Any) -> int:
+    """How many batches the pipelines of a loader make at a time, at most."""
+    return max([getattr(loader, "batches_per_run", 1), *map(batches_per_run, getattr(loader, "loaders", ()))])
+
+
 def skipped_files(loader: Any) -> dict[str, str]:
     """What is wrong with each image file that a loader could not use so far, by its path."""
     own = dict(getattr(loader, "skipped", []))

@@ -23,8 +23,11 @@ PLACE = "manifest.json"
 BESIDE = ("numpy", "torchvision", "timm", "numba")
 
 
-def add_start(folder: Path, world: World, seed: int) -> None:
-    """Write this start below those before it, into `folder`/manifest.json."""
+def add_start(folder: Path, world: World, seed: int, memory: dict[str, Any] | None = None) -> None:
+    """Write this start below those before it, into `folder`/manifest.json.
+
+    memory  that it will take by estimate, as plain values.
+    """
     path = folder / PLACE
     try:
         starts = json.loads(path.read_text()) if path.is_file() else []
@@ -33,10 +36,10 @@ def add_start(folder: Path, world: World, seed: int) -> None:
         os.replace(path, path.with_name(f"{PLACE}.damaged"))
         starts = []
     with written(path) as aside:
-        aside.write_text(json.dumps([*starts, describe_start(world, seed)], indent=1) + "\n")
+        aside.write_text(json.dumps([*starts, describe_start(world, seed, memory)], indent=1) + "\n")
 
 
-def describe_start(world: World, seed: int) -> dict[str, Any]:
+def describe_start(world: World, seed: int, memory: dict[str, Any] | None = None) -> dict[str, Any]:
     """What this process is: plain values."""
     own, around = own_commit(), commit_of(os.getcwd())
     return {
@@ -51,6 +54,7 @@ def describe_start(world: World, seed: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "beside": _installed(),
         "machine": _machine(world),
+        "memory": memory,
     }
 
 

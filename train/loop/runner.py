@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from train.data.labels.noise import write_changes
-from train.data.loaders import check_hints, preview_batches, train_loader, val_loader
+from train.data.loaders import batches_per_run, check_hints, preview_batches, train_loader, val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
 from train.data.stages import PATIENCE, explain_waiting
 from train.data.streams import split_batch
@@ -26,6 +26,7 @@ from train.files.log import Log
 from train.files.plain import to_plain
 from train.files.recipe_file import RecipeFile, own_names
 from train.loop.epochs import Training, fit, score_name
+from train.loop.memory import estimate_memory
 from train.loop.saves import Saves
 from train.loop.state import new_state
 from train.loop.trace import Trace
@@ -116,8 +117,11 @@ def train_recipe(
         if not world.is_main:
             return 0 if train(lambda row: None) else stop.exit_code
         _announce(console, title, overrides, training, sources, folder)
-        for note in notes:
+        memory = estimate_memory(recipe, run, sources, training.state, world, batches_per_run(training.train))
+        for note in (*memory.lines(), *notes):
             say(console, note)
+        with _unless_disk_refuses(folder.path / manifest.PLACE, console):
+            manifest.add_start(folder.path, world, recipe.seed, memory.plain())
         finished = _fit_and_show(training, train, title, run, sources, folder, facts, console)
         if saves.trouble is not None:
             raise saves.trouble
@@ -294,8 +298,6 @@ def _fit_and_show(
         names = (*sources.classes, "no class")
         with _unless_disk_refuses(path / "mixed.png", console):
             draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
-    with _unless_disk_refuses(path / manifest.PLACE, console):
-        manifest.add_start(path, training.world, recipe.seed)
     drawn, explained = time.perf_counter(), list[bool]()
 
     def draw() -> None:
