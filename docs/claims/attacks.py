@@ -72,7 +72,7 @@ REBUFFI = System(
             lacks="the number itself, of `rebuffi2021data` with a WRN-70-16, which wants a GPU for days",
         ),
         Claim(
-            text="So it does against attacks of 128/255 in L2",
+            text="Augmentation raises robust accuracy against attacks of 128/255 in L2 too",
             commands=(
                 "train rebuffi2021data small --root CIFAR --objective.attack "
                 "\"PGD(eps=128/255, norm='L2', step_size=15/255, num_steps=10)\"",
@@ -80,7 +80,7 @@ REBUFFI = System(
             ),
         ),
         Claim(
-            text="So it does on CIFAR-100, SVHN and Tiny-ImageNet",
+            text="Augmentation raises robust accuracy on CIFAR-100, SVHN and Tiny-ImageNet too",
             commands=("train rebuffi2021data small --root CIFAR100", "train rebuffi2021data small --root SVHN"),
             lacks="Tiny-ImageNet, whose images are larger than a step against attacks on two cores bears",
         ),
@@ -144,7 +144,7 @@ RICE = System(
             ),
         ),
         Claim(
-            text="So it does on CIFAR-100, SVHN and ImageNet",
+            text="Accuracy under attack falls after its best epoch on CIFAR-100, SVHN and ImageNet too",
             commands=(
                 "train rice2020overfitting small_overfit --root CIFAR100 --num_images 300",
                 "train rice2020overfitting small_overfit --root SVHN --num_images 300",
@@ -152,7 +152,7 @@ RICE = System(
             lacks="ImageNet; the paper's attack for SVHN is in `rice2020overfitting svhn`, which wants a GPU",
         ),
         Claim(
-            text="So it does against attacks in L2",
+            text="Accuracy under attacks in L2 falls after its best epoch too",
             commands=(
                 "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --objective.attack "
                 "\"PGD(eps=128/255, norm='L2', step_size=15/255, num_steps=10)\"",
@@ -225,7 +225,7 @@ GOWAL = System(
             ),
         ),
         Claim(
-            text="So it is on CIFAR-100, SVHN and Tiny-ImageNet, and in L2",
+            text="Generated images help on CIFAR-100, SVHN and Tiny-ImageNet too, and in L2",
             commands=(
                 "train gowal2021improving small_gaussian --root CIFAR100",
                 "train gowal2021improving small_gaussian --root SVHN",

@@ -167,7 +167,7 @@ NFM = System(
             ),
         ),
         Claim(
-            text="So it is of vision transformers",
+            text="Its trade-off is better for vision transformers too",
             commands=(
                 "train lim2022noisy small --root CIFAR --model "
                 "'timm:vit_tiny_patch16_224(img_size=32, patch_size=4)' --objective.stages input",
@@ -341,7 +341,7 @@ AUGRMIXAT = System(
             lacks="no code of the paper is public: it is built from its text",
         ),
         Claim(
-            text="So it does on CIFAR-100 and Tiny-ImageNet",
+            text="It improves accuracy and robustness on CIFAR-100 and Tiny-ImageNet too",
             commands=("train liu2022augrmixat small --root CIFAR100",),
             lacks="Tiny-ImageNet, whose images are larger than a step against attacks on two cores bears",
         ),
