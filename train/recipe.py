@@ -166,6 +166,9 @@ class Recipe:
     """Random operations after crop and flip, such as those of RandAugment."""
     color_jitter: float = 0.0
     """Brightness, contrast and saturation of the training images change by up to this share each."""
+    lighting: float = 0.0
+    """The colours of each training image move along the principal axes of ImageNet's colours, by AlexNet's noise of
+    that deviation; 0.1 is usual."""
     erasing: Erasing | None = None
     """A box of the mixed images is covered."""
     weights: str | None = None
@@ -223,7 +226,8 @@ class Recipe:
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        require(0 <= self.color_jitter <= 1, "color_jitter", self.color_jitter, "must be in [0, 1]")
+        for name in ("color_jitter", "lighting"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be in [0, 1]")
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
             require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")

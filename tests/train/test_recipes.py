@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -54,6 +55,9 @@ def test_every_field_that_decides_says_where_it_comes_from(name: str) -> None:
         assert sorted(told) == sorted(recipes.decided(name, variant)), f"{name} {variant}"
         assert all(why.strip() for why in [*own.ours.values(), *own.differs])
         assert not own.from_code or origin.code
+    for code in (origin.code, *(own.code for own in origin.variants.values())):
+        # A repository by its commit, or a package by its version: it can be looked at as it was.
+        assert not code or re.search(r"[\w-]+/[\w.-]+ at [0-9a-f]{7}\b|, timm \d+\.\d+\.\d+:", code), code
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -148,11 +152,16 @@ CLAIMED = {
     ("gowal2021improving", "recipe"),
     ("gowal2021improving", "cutmix"),
     ("gowal2021improving", "resnet18"),
+    ("gowal2021improving", "l2"),
+    ("gowal2021improving", "cifar100"),
     ("huang2020selfadaptive", "recipe"),
     ("lamb2022interpolated", "recipe"),
     ("leclerc2023ffcv", "recipe"),
     ("rebuffi2021data", "recipe"),
     ("rebuffi2021data", "generated"),
+    ("rebuffi2021data", "generated_l2"),
+    ("rebuffi2021data", "cifar100"),
+    ("rebuffi2021data", "generated_cifar100"),
     ("rice2020overfitting", "recipe"),
     ("touvron2021training", "recipe"),
     ("verma2019manifold", "recipe"),
@@ -200,6 +209,7 @@ CHANGES: dict[str, Any] = {
     "nonfinite": "skip",
     "augment": False,
     "color_jitter": 0.1,
+    "lighting": 0.1,
     "weights": "a.pt",
     "labels": "b.pt",
     "noise": LabelNoise(rate=0.1),

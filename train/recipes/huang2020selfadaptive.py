@@ -142,7 +142,7 @@ origin = Origin(
             differs=("their network sees images as they are, ours has a layer that normalises: one rule for all",),
         ),
         "selective": Origin(
-            code="LayneH/SAT-selective-cls, loss.py and run_cifar10.sh",
+            code="LayneH/SAT-selective-cls at dc55593, loss.py, train.py and run_cifar10.sh",
             from_code=("num_epochs", "batch_size", "schedule", "objective", "noise"),
             ours={
                 "model": "theirs is VGG-16 with batch norm, which needs images of 224 pixels where torchvision has it"
