@@ -32,6 +32,8 @@ SLOW = {"sohn2022genlabel": 100, "wang2020improving": 100}
 # batches that are not mixed. The mixed label of GenLabel is a part of its loss: a network that goes on learning cannot
 # do so from its own densities alone, which is why gamma is not 1. AdA's network of trained weights makes images of 32
 # pixels and more, and gives way to a filter that lets images pass nearly as they are.
+# A bet that pays little is not made by a network that knows nothing, which is why Deep Gamblers begins with
+# cross-entropy; one that pays much is.
 ALONE: dict[str, dict[str, Any]] = {
     "venkataramanan2023multimix": {"input_prob": 0.0},
     "verma2019manifold": {"stages": HIDDEN},
@@ -39,6 +41,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "sohn2022genlabel": {"warmup": 1},
     "huang2020selfadaptive": {"start": 0},
     "iscen2022learning": {"start": 0},
+    "liu2019deep": {"start": 0, "reward": 7.0},
     "debenedetti2023light": {"warmup": 0},
     "jeong2021smoothmix": {"warmup": 1},
     "calian2022defending": {"network": "tests.helpers.nets:nearly_the_same"},

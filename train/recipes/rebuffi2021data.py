@@ -11,6 +11,8 @@ diffusion model beside (cifar10_ddpm.npz of their README) and the settings of th
 three tenths of training images, a cosine after 10 epochs of warm-up, and epochs of as many steps as without further
 images. `l2` and `generated_l2` are within 128 / 255 in L2; `cifar100` and `generated_cifar100` are the same two on
 CIFAR-100, the latter with cifar100_ddpm.npz.
+`unmixed`, `cutout`, `mixup` and `ricap` have in place of CutMix no mix, a covered square, mixup, and four images at a
+point. Every one keeps an average of its weights, and an evaluation measures the network without it too (`raw`).
 The network is theirs, WRN-28-10 with swish, running averages that move by a hundredth a step and a last layer that
 begins at zero; weights of layers decay and norms do not; the average of the weights has the decay
 min(0.995, (1 + t) / (10 + t)) in step t, and the running averages of the network itself.
@@ -18,7 +20,7 @@ min(0.995, (1 + t) / (10 + t)) in step t, and the running averages of the networ
 
 from dataclasses import replace
 
-from mixdali import CutMix
+from mixdali import CutMix, MixUp, Mosaic, RandomErasing
 from train.attacks import PGD
 from train.attacks.robust import Robust
 from train.data.streams import Stream
@@ -112,6 +114,15 @@ generated_cifar100 = replace(generated, streams=(Stream(root="cifar100_ddpm.npz"
     )
 )
 
+# An attack away from the prediction is that of TRADES, for images that are not mixed.
+unmixed = replace(recipe, mix=None, objective=BatchTRADES(attack=attack, beta=6.0), claim=None)
+
+cutout = replace(unmixed, mix=RandomErasing(prob=1.0, area=(0.25, 0.25), aspect=(1.0, 1.0)))
+
+mixup = replace(recipe, mix=MixUp(alpha=0.2, per="batch", partner="permutation"), claim=None)
+
+ricap = replace(recipe, mix=Mosaic(alpha=0.3, per="batch", partner="permutation"), claim=None)
+
 small = replace(
     baseline.small_attacked,
     paper=recipe.paper,
@@ -124,6 +135,12 @@ small = replace(
 
 # What CutMix does, without it.
 small_unmixed = replace(small, mix=None, objective=BatchTRADES(attack=attack, beta=6.0))
+
+small_cutout = replace(small_unmixed, mix=cutout.mix)
+
+small_mixup = replace(small, mix=mixup.mix)
+
+small_ricap = replace(small, mix=ricap.mix)
 
 # CutMix and adversarial training, beside rice2020overfitting small_overfit.
 small_overfit = replace(rice2020overfitting.small_overfit, paper=recipe.paper, mix=cutmix)
@@ -179,6 +196,13 @@ origin = Origin(
                 "their released code names the file of CIFAR-10 alone; that of CIFAR-100 is in its README",
             ),
         ),
+        "unmixed": Origin(from_paper=("mix",), from_code=("objective",)),
+        "cutout": Origin(
+            from_code=("objective",),
+            ours={"mix": "a square of half the side, wholly inside the image; theirs may reach out"},
+        ),
+        "mixup": Origin(ours={"mix": "alpha 0.2, the paper's best as recalled"}),
+        "ricap": Origin(ours={"mix": "the default of RICAP's own paper"}),
         "generated": Origin(
             from_code=(
                 "batch_size",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from train.compare.run import BEST, COLUMNS, overfitting
 from train.study import run as command
-from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.declare import OF_RUN, Arm, Expected, Measure, Scale, Study
 from train.study.numbers import claim, write_numbers
 from train.study.report import contents, markdown, write_report
 from train.study.results import judge, paired, read_numbers
@@ -221,7 +222,10 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
 
     study = command.find(name)
     assert "cpu" in study.scales or list(study.scales) == ["paper"]
+    columns = {*COLUMNS.values(), *BEST.values(), *overfitting(dict.fromkeys((*COLUMNS.values(), *BEST.values()), 0.5))}
+    assert {measure.keys[0] for measure in study.measures.values() if measure.part == OF_RUN} <= columns
     for scale in study.scales.values():
+        evaluations = set()
         for job in jobs_of(study, replace(scale, seeds=(0,)), None, tmp_path):
             if job.program == "train.tables":
                 parse(tables.Arguments, job.train, program=job.program, summary="").settings()
@@ -233,5 +237,7 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
             words, fields = split_words(job.train)
             chosen = choose_recipe(*words)
             parse_overrides(" ".join(words), chosen.summary, chosen.stored, fields, None)
-            if job.evaluate:
+            # What evaluates the arms differs in their folders alone.
+            if job.evaluate and job.evaluate[1:] not in evaluations:
+                evaluations.add(job.evaluate[1:])
                 parse(Arguments, job.evaluate, program="train.evaluate", summary="")
