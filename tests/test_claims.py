@@ -21,6 +21,7 @@ from train.machine.command import parse
 from train.predict import run as predict
 from train.selective import run as selective
 from train.study import run as study
+from train.tables import run as tables
 
 CLAIMS = [claim for system in SYSTEMS for claim in system.claims]
 KINDS = {
@@ -31,6 +32,7 @@ KINDS = {
     "train.predict": predict.Arguments,
     "train.selective": selective.Arguments,
     "train.study": study.Arguments,
+    "train.tables": tables.Arguments,
 }
 STUDIES = results.read_studies(results.STUDIES)
 
