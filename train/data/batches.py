@@ -68,6 +68,7 @@ def train_batches(
         crop_share=recipe.crop_share,
         auto_augment=recipe.auto_augment,
         color_jitter=recipe.color_jitter,
+        lighting=recipe.lighting,
         erasing=recipe.erasing,
         seed=recipe.seed,
         **(of_files if sources.kind == "imagenet" else {}),

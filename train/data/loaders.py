@@ -30,7 +30,7 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
             objective and the recipe's streams do not go together.
     """
     as_they_are = recipe.labels is None and not (
-        recipe.noise.rate or recipe.validation or recipe.fold or recipe.num_images
+        recipe.noise.rate or recipe.image_noise.rate or recipe.validation or recipe.fold or recipe.num_images
     )
     assert sources.prepared or (as_they_are and not recipe.streams), "prepare_sources comes first"
     shares = world.size * run.parts

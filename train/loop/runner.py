@@ -94,6 +94,10 @@ def train_recipe(
         facts = describe_run(recipe, sources, world, file, auto=auto, parts=run.parts)
         hint = check_hints(run, sources, world)
         folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
+        if folder.finished:
+            if world.is_main:
+                _show_finished(title, recipe, sources, folder, console)
+            return 0
         facts |= folder.facts
         training = _build(recipe, run, sources, world, stop, file)
         notes = [*folder.notes, *([hint] if hint else [])]
@@ -182,7 +186,14 @@ def _enter_folder(
     answer: RunFolder | Exception | None = None
     if world.is_main:
         name = run.name or title.replace(" ", "-")
-        claim = Claim(identity=identity, settings=recipe, exact=run.exact, resume=run.resume, instead=INSTEAD)
+        claim = Claim(
+            identity=identity,
+            settings=recipe,
+            exact=run.exact,
+            resume=run.resume,
+            once=run.once,
+            instead=INSTEAD,
+        )
         try:
             answer = stack.enter_context(claim_folder(Path(run.folder), name, claim, asked=run.name is not None))
         except (ValueError, OSError) as error:
@@ -342,9 +353,21 @@ def _fit_and_show(
         console.print(result_table(title, state.history, recipe, sources))
         if training.by_class is not None and sources.num_classes > SHOWN_CLASSES:
             say(console, f"hardest: {describe_hardest(training.by_class.tolist(), sources.classes, SHOWN_CLASSES)}")
-        files = [name for name in FILES if (path / name).is_file()]
-        say(console, f"{path}: {', '.join(files)}")
+        _name_files(path, console)
     return finished
+
+
+def _show_finished(title: str, recipe: Recipe, sources: Sources, folder: RunFolder, console: Console) -> None:
+    """What a run reached that was finished before."""
+    assert folder.start is not None
+    say(console, f"{folder.path} is finished, and this is what it reached; delete the folder to train anew")
+    console.print(result_table(title, checkpoint.load(folder.start)["history"], recipe, sources))
+    _name_files(folder.path, console)
+
+
+def _name_files(path: Path, console: Console) -> None:
+    files = [name for name in FILES if (path / name).is_file()]
+    say(console, f"{path}: {', '.join(files)}")
 
 
 @contextmanager

@@ -74,6 +74,8 @@ class Run(Place):
     """Minutes from one checkpoint to the next within an epoch; after every epoch there is one too."""
     keep: int = 2
     """So many of the last checkpoints are kept, as last.pt, last-2.pt and so on, beside best.pt."""
+    once: bool = False
+    """Where this very run is finished already, show what it reached, instead of training it anew in NAME-2."""
     parts: int = 1
     """Forward and backward passes a step, one after the other, each on an equal part of the batch, whose gradients are
     added up: for a batch that the memory does not hold. Mixing and batch norm see the part alone."""
