@@ -15,7 +15,6 @@ import numpy as np
 from ..source import Source
 from ..splits import NAMES
 
-NEEDED = "is a data set of Hugging Face's library datasets: pip install 'mixdali[huggingface]'"
 LABELS = ("label", "labels", "target", "class", "fine_label")
 BATCH = 1000  # rows that are looked at together
 
@@ -90,7 +89,9 @@ def read_saved(folders: Sequence[Path], *, classes: Sequence[str] = ()) -> Sourc
     try:
         from datasets import load_from_disk
     except ImportError:
-        raise ImportError(f"{folder} {NEEDED}") from None
+        raise ImportError(
+            f"{folder} is a data set of Hugging Face's library datasets: pip install 'mixdali[huggingface]'"
+        ) from None
     try:
         dataset = load_from_disk(str(folder))
     except Exception as error:  # damaged files can raise nearly anything
