@@ -129,9 +129,10 @@ class MixedLoader:
             number += 1
             place.epoch, place.batch = epoch, number - 1
             place.count(length)
+            mixed_batch = self._mix_batch(batch, drawn, epoch)
             if self._spread is not None and not self._spread.see(*self._mix_batch.labels(batch)):
                 self._spread = None
-            yield self._mix_batch(batch, drawn, epoch)
+            yield mixed_batch
         if place.entered:
             place.move(epoch + 1)
 
