@@ -1,6 +1,7 @@
 """Mixing behind the input, on part of CIFAR-10: hidden values, their noise, embeddings, and derivatives."""
 
 from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.scales import OVERFITTED
 
 STUDY = Study(
     question="What does mixing hidden values bring beside mixing images, with and without what helps it?",
@@ -25,9 +26,7 @@ STUDY = Study(
         "PGD-20": Measure("pgd20", ("accuracy",)),
     },
     scales={
-        "cpu": Scale(
-            "--num_images 2000 --num_epochs 60 --evaluate_every 60 --ema_decay None", "--num_images 2000", (0, 1, 2)
-        ),
+        "cpu": OVERFITTED,
         "gpu-hour": Scale("--num_epochs 60 --model preact_resnet18", "", (0, 1, 2)),
     },
     expected=(
