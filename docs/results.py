@@ -28,6 +28,7 @@ from train.study.run import find
 ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "docs" / "studies"
 RESULTS, CLAIMS, README = ROOT / "RESULTS.md", ROOT / "docs" / "claims.md", ROOT / "README.md"
+MENU = ROOT / "mkdocs.yml"
 # What stands on the pages for a folder of data, by its name.
 ROOTS = {"cifar-10-batches-py": "CIFAR", "cifar-100-python": "CIFAR100", "cifar-100-python-mini": "CIFAR100"}
 SCALES = ("cpu", "gpu-hour", "paper")  # from the least to the most work; of several, the last decides
@@ -37,6 +38,8 @@ OPEN = "not measured yet"
 VERDICTS = ("does not hold", "not resolved", "holds", OPEN, ABSENT)
 SHOWN = 8  # claims in the README
 BLOCK = re.compile(r"(<!-- claims -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+
+IN_MENU = re.compile(r"( *# studies, written by [^\n]*\n).*?( *# end of the studies\n)", flags=re.DOTALL)
 
 Content = Mapping[str, Any]
 Studies = Mapping[tuple[str, str], Content]
@@ -53,6 +56,7 @@ def main() -> None:
     RESULTS.write_text(results_page(studies))
     CLAIMS.write_text(claims_page(studies))
     README.write_text(readme(README.read_text(), studies))
+    MENU.write_text(menu(MENU.read_text(), studies))
 
 
 def read_studies(folder: Path) -> dict[tuple[str, str], Content]:
@@ -407,6 +411,16 @@ def readme_block(studies: Studies) -> str:
     lines += [f"- {system.name}: {claim.text[0].lower()}{claim.text[1:]}." for system, claim in holding[:SHOWN]]
     lines += [f"- and {more} more."] if more > 0 else []
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+# The menu of the site
+
+
+def menu(text: str, studies: Studies) -> str:
+    """The menu with the pages of the studies."""
+    pages = [f"{'':10}- studies/{folder_name(*key)}/study.md\n" for key in sorted(studies)]
+    lines = "".join([f"{'':6}- Each study:\n", *pages] if pages else [])
+    return IN_MENU.sub(lambda match: match[1] + lines + match[2], text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ TABLE = """
     mixdali
 
     pipelines/augment pipelines/arguments.py pipelines/show
-    pipelines/sources pipelines/sources/datasets pipelines/sources/records
+    pipelines/sources pipelines/sources/records pipelines/sources/datasets
     pipelines/check
     pipelines
     pipelines/bench pipelines/bench/contestants

@@ -63,7 +63,9 @@ def test_the_pages_are_what_the_studies_say() -> None:
     assert results.results_page(STUDIES) == results.RESULTS.read_text(), "python -m docs.results"
     assert results.claims_page(STUDIES) == results.CLAIMS.read_text(), "python -m docs.results"
     assert results.readme(results.README.read_text(), STUDIES) == results.README.read_text(), "python -m docs.results"
+    assert results.menu(results.MENU.read_text(), STUDIES) == results.MENU.read_text(), "python -m docs.results"
     assert "<!-- claims -->" in results.README.read_text()
+    assert "# end of the studies" in results.MENU.read_text()
     for path in results.STUDIES.glob("*/study.json"):
         content = json.loads(path.read_text())
         assert results.portable(content) == content, "python -m docs.results"
@@ -173,6 +175,14 @@ def test_the_study_with_more_work_decides_and_both_are_shown() -> None:
     row = next(line for line in results.claims_page(studies).splitlines() if line.startswith("| 1.1 |"))
     assert "-2.0 [-3.0, -1.0]" in row
     assert "+2.0 [+1.0, +3.0]" in row
+
+
+def test_a_study_that_is_kept_has_its_page_in_the_menu() -> None:
+    key, larger = ("mixing", "cpu"), ("mixing", "gpu-hour")
+    text = results.menu(results.MENU.read_text(), {key: {}, larger: {}})
+    pages = ("studies/mixing/study.md", "studies/mixing-gpu-hour/study.md")
+    assert re.findall(r"^          - (studies/.*)$", text, flags=re.MULTILINE) == list(pages)
+    assert results.menu(text, {key: {}}) == results.menu(results.MENU.read_text(), {key: {}})
 
 
 def test_what_a_study_compares_beside_the_claims_is_shown_too() -> None:

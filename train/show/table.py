@@ -47,7 +47,8 @@ def result_table(title: str, history: Sequence[dict[str, float]], recipe: Recipe
             table.add_row(f"{name}: {broken:.0f} attacked images gave no finite logits, and count as wrong")
     for name in [name for name in ("real", "corrupted") if name in sources.also]:
         table.add_section()
-        table.add_row(f"training images, {name} labels, last epoch", *_numbers(history[-1], name, "", images))
+        what = "labels" if recipe.image_noise.rate == 0 else "pixels" if sources.changes is None else "labels or pixels"
+        table.add_row(f"training images, {name} {what}, last epoch", *_numbers(history[-1], name, "", images))
     claim = claim_for(recipe, sources)
     if claim is not None:
         table.add_section()
