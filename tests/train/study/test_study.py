@@ -218,7 +218,7 @@ def test_an_arm_may_be_another_program_that_leaves_its_own_numbers(tmp_path: Pat
     def run(words: Sequence[str], log: Path, variables: Mapping[str, str]) -> int:
         assert words[:4] == ["train.tables", "iris", "--num_epochs", "2"]
         folder = tmp_path / "runs" / words[words.index("--name") + 1]
-        write_numbers(claim(folder.parent, folder.name, "", {}), {}, {"iris": {"last": {"accuracy": 0.75}}})
+        write_numbers(claim(folder.parent, folder.name, "", {}), {"iris": {"last": {"accuracy": 0.75}}})
         return 0
 
     jobs, done = jobs_of(study, study.scale("cpu"), None, tmp_path / "runs"), Done(tmp_path / "done.json")
