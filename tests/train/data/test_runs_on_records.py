@@ -24,7 +24,10 @@ def run(root: Path | str, place: Path, *more: str) -> int:
     return main([*TINY, "--root", str(root), "--folder", str(place), "--name", "run", *more])
 
 
-@pytest.mark.parametrize(("form", "called"), [("tfrecord", "TFRecords"), ("recordio", "RecordIO files")])
+@pytest.mark.parametrize(
+    ("form", "called"),
+    [("tfrecord", "TFRecords"), pytest.param("recordio", "RecordIO files", marks=pytest.mark.long)],
+)
 def test_an_epoch_of_each_form(form: str, called: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ending, writer = WRITERS[form]
     writer(tmp_path / f"train-0{ending}", SAMPLES[:20])
