@@ -18,8 +18,9 @@ $(VENV)/.installed: pyproject.toml $(PINS)
 	$(BIN)/python -m mixdali.prepare pipelines.augment.resampling
 	@touch $@
 
+# A second time it shows what the first one reached; without its folder, runs/demo, it trains anew.
 demo: setup
-	$(BIN)/python -m train demo
+	$(BIN)/python -m train demo --once
 
 test: setup lint
 	$(BIN)/python -m pytest -n 2

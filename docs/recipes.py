@@ -85,6 +85,8 @@ def table(name: str, variant: str, origin: Origin) -> list[str]:
     rows = [
         f"| {field} | `{_value(getattr(recipe, field))}` | {known.get(field, '')} |" for field in decided(name, variant)
     ]
+    if not rows:
+        return ["All settings are those of the recipe.", ""]
     return ["| setting | value | from |", "| --- | --- | --- |", *rows, ""]
 
 

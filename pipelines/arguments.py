@@ -113,6 +113,8 @@ class TrainGraph(ValGraph):
                  needs `enable_conditionals=True`; the loaders see to it. None: none.
     color_jitter brightness, contrast and saturation change by up to this share each, in [0, 1], after that
                  (`pipelines.augment.color`).
+    lighting     colours move along the principal axes of ImageNet's by AlexNet's noise of that deviation, in [0, 1],
+                 after that (`pipelines.augment.color`); 0.1 is usual.
     erasing      `mixdali.RandomErasing()` or `mixdali.Cutout()`, of the mixed images; what is unmixed stays whole.
     """
 
@@ -124,6 +126,7 @@ class TrainGraph(ValGraph):
     crop_area: tuple[float, float] | None = None
     auto_augment: Policy | None = None
     color_jitter: float = 0.0
+    lighting: float = 0.0
     erasing: Erasing | None = None
 
     def __post_init__(self) -> None:

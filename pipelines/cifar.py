@@ -25,6 +25,7 @@ from mixdali.worlds.output import Output
 from .arguments import DALI_S_OWN, TrainArguments, TrainGraph, ValArguments, ValGraph, height_width, run_settings
 from .augment.augmix import augmix
 from .augment.color import color_jitter as jitter
+from .augment.color import lighting as light
 from .augment.operations import operate
 from .augment.resize import resize
 from .augment.sizes import Progressive
@@ -82,6 +83,7 @@ def train_pipeline(
         images = _resized(nodes["images"], source, graph)
         images = operate(images, graph.auto_augment, derive_seed(seed, "auto_augment"))
         images = jitter(images, graph.color_jitter, seed=derive_seed(seed, "color"))
+        images = light(images, graph.lighting, seed=derive_seed(seed, "lighting"))
         plan = Plan.of_parts({name.partition(".")[2]: nodes[name] for name in parts}) if parts else None
         made = nodes | {"unmixed": mixdali.to_float(images, **graph.form)}
         before = graph.form if graph.erasing is None else {}
@@ -240,7 +242,8 @@ def is_fused(source: Source, graph: TrainGraph, gpu: int | None) -> bool:
 @do_not_convert
 def _is_drawn_by_dali(graph: TrainGraph) -> bool:
     """Whether anything is left to the random operators of DALI, whose draws do not know the epoch."""
-    operators = graph.auto_augment is not None or graph.erasing is not None or graph.color_jitter
+    colours = graph.color_jitter or graph.lighting
+    operators = graph.auto_augment is not None or graph.erasing is not None or colours
     return bool(operators or set(VIEWS) & set(graph.outputs))
 
 

@@ -24,6 +24,7 @@ from mixdali.loading.sampling import Given, InOrder, Shuffled
 from .arguments import FileTrainArguments, FileValArguments, Size, TrainGraph, ValGraph, height_width
 from .augment.augmix import augmix
 from .augment.color import color_jitter as jitter
+from .augment.color import lighting as light
 from .augment.operations import operate
 from .augment.resize import FULL, resize
 from .augment.sizes import Progressive
@@ -72,7 +73,8 @@ def train_pipeline(source: Source, graph: TrainGraph, *, first_epoch: int = 0, w
     crop = partial(_random_crop, seed=seed) if graph.augment else _centre_crop
     images = crop(encoded, graph)
     images = operate(images, graph.auto_augment, derive_seed(seed, "auto_augment"))
-    nodes["images"] = jitter(images, graph.color_jitter, seed=derive_seed(seed, "color"))
+    images = jitter(images, graph.color_jitter, seed=derive_seed(seed, "color"))
+    nodes["images"] = light(images, graph.lighting, seed=derive_seed(seed, "lighting"))
     for view in VIEWS:
         if view in graph.outputs:
             nodes[view] = augmix(nodes["images"], severity=SEVERITY, seed=derive_seed(seed, view))

@@ -48,7 +48,7 @@ def make_train_loader(
         return make(seed=seed, first_epoch=epoch, checkpoint=checkpoint, **sides)
 
     facts = {field.name: getattr(asked, field.name) for field in fields(TrainGraph) if field.name != "outputs"}
-    facts |= {"size": size} | _form_facts(asked)
+    facts |= {"size": size, "decoder": asked.decoder.of_pixels} | _form_facts(asked)
     return _loader(of_epoch, names, guard, continuous=continuous, facts=facts, **settings)
 
 

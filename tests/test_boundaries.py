@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ DALI, TORCH = "nvidia.dali", "torch"
 # The order of the rooms: a file imports from its own room and from those above it in this table. A room is a folder
 # without its subfolders; of a room's files the table may place some on their own.
 TABLE = """
-    mixdali/checks.py mixdali/names.py mixdali/seeds.py
+    mixdali/checks.py mixdali/names.py mixdali/seeds.py mixdali/commits.py
     mixdali/ranks.py
     mixdali/plan.py mixdali/worlds/output.py mixdali/draws.py mixdali/worlds/classmates.py
     mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph
@@ -33,9 +34,10 @@ TABLE = """
     train/data/labels train/data/streams
     train/recipe.py train/recipes
     train/data train/show train/loop train/cli
-    train/evaluate/parts train/evaluate train/certify train/predict train/selective train/compare train/export
-    train/study/declare.py train/study/studies train/study
-    train/generator train/autoencoder
+    train/evaluate/parts train/evaluate/pictures train/evaluate
+    train/certify train/predict train/selective train/compare train/export
+    train/study/declare.py train/study/scales.py train/study/studies train/study/arms train/study
+    train/generator train/autoencoder train/tables
     train/bench train/killed
     train
 """
@@ -87,9 +89,12 @@ def imported_from(node: ast.ImportFrom, path: Path) -> str:
     return ".".join([*around, *([node.module] if node.module else [])])
 
 
+parsed = cache(ast.parse)
+
+
 def imports(path: Path, everywhere: bool) -> set[str]:
     """Modules imported by a file of the project: at its top, or also inside its functions."""
-    tree = ast.parse((ROOT / path).read_text())
+    tree = parsed((ROOT / path).read_text())
     found = set()
     for node in ast.walk(tree) if everywhere else tree.body:
         if isinstance(node, ast.Import):
@@ -108,6 +113,7 @@ def place_of(path: Path) -> str:
     return str(path) if str(path) in ORDER else str(path.parent)
 
 
+@cache
 def modules() -> dict[str, Path]:
     return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 
@@ -115,7 +121,7 @@ def modules() -> dict[str, Path]:
 def arrows(path: Path, text: str, known: dict[str, Path]) -> set[Path]:
     """The files of the project that a text imports, wherever in it, if it stands at that path."""
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Import):
             found |= {known[alias.name] for alias in node.names if alias.name in known}
         elif isinstance(node, ast.ImportFrom) and (module := imported_from(node, path)) in known:
@@ -180,7 +186,7 @@ def test_so_is_one_of_a_relative_import(path: str, planted: str, against: str | 
 
 def by_name(path: Path) -> set[str]:
     """What a file imports by its full name and not by its place."""
-    nodes = list(ast.walk(ast.parse((ROOT / path).read_text())))
+    nodes = list(ast.walk(parsed((ROOT / path).read_text())))
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     of = [node for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
     return found | {f"{node.module}.{alias.name}" for node in of for alias in node.names}

@@ -36,7 +36,7 @@ def code(page: Path) -> str:
     return "\n".join(kept)
 
 
-ABOVE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+ABOVE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "RESULTS.md")]
 PAGES = {str(page.relative_to(ROOT)): page for page in [*ABOVE, *sorted((ROOT / "docs").rglob("*.md"))]}
 
 
@@ -153,6 +153,33 @@ def test_links_within_the_documentation_lead_somewhere(page: Path) -> None:
             continue
         assert (page.parent / target).exists(), link
         assert not anchor or anchor in anchors(page.parent / target if target else page), link
+
+
+ACCURACY = re.compile(r"accuracy|held-out|clean|PGD\b|FGSM|^noise|right at|(best|last)( epoch)?$", flags=re.IGNORECASE)
+FOUND = re.compile(r"(\d+\.\d+) ?%?(?: ± [\d.]+)?(?: \[([\d.]+), ([\d.]+)\])?$")
+
+
+def without_interval(text: str) -> list[str]:
+    """The accuracies in the tables of a page that stand without an interval around them."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        for column in (number for number, head in enumerate(rows[0]) if ACCURACY.search(head)):
+            cells = [row[column] for row in rows[2:] if len(row) > column]
+            taken = [match for cell in cells if (match := FOUND.match(cell))]
+            found += [m[0] for m in taken if m[2] is None or not float(m[2]) <= float(m[1]) <= float(m[3])]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=list(PAGES))
+def test_every_accuracy_in_a_table_has_an_interval(page: Path) -> None:
+    assert without_interval(page.read_text()) == []
+
+
+def test_an_accuracy_without_an_interval_is_found() -> None:
+    rows = ["| | accuracy | seconds |", "| --- | --- | --- |", "| a | 71.8 [70.9, 72.7] | 0.2 |", "| b | 72.4 | 0.3 |"]
+    assert without_interval("\n".join(rows) + "\n") == ["72.4"]
+    assert without_interval("\n".join([*rows[:3], "| b | 72.4 [70.1, 72.3] | 0.3 |"]) + "\n") == ["72.4 [70.1, 72.3]"]
 
 
 METHODS_PAGE, METHODS_FOLDER = ROOT / "docs" / "methods.md", ROOT / "docs" / "methods"

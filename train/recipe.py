@@ -23,8 +23,9 @@ from pipelines.expressions import describe, fits, setting_hints
 from train import attacks, objectives, optim
 from train.attacks.robust import Robust
 from train.data import streams
-from train.data.labels import noise
+from train.data.labels import noise, pixels
 from train.data.labels.noise import LabelNoise
+from train.data.labels.pixels import ImageNoise
 from train.data.streams import Stream, split_batch
 from train.files.plain import OWN, shortened, to_plain, type_name
 from train.files.recipe_file import RecipeFile
@@ -35,7 +36,7 @@ from train.optim.averaging import Buffers
 from train.optim.optimizers import SGD, Decayed, Optimizer
 from train.optim.schedules import Schedule
 
-HOMES = (mixdali, augment, attacks, objectives, optim, streams, noise, densities)
+HOMES = (mixdali, augment, attacks, objectives, optim, streams, noise, pixels, densities)
 """The modules whose public names are what recipes are made of."""
 
 Data = Literal["cifar", "imagenet"]
@@ -51,6 +52,7 @@ MACHINE = ("seed", "precision", "tf32", "compile")
 PLAIN = CrossEntropy()
 PLAIN_SGD = SGD()
 NO_NOISE = LabelNoise()
+AS_THEY_ARE = ImageNoise()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,9 @@ class Recipe:
     """Random operations after crop and flip, such as those of RandAugment."""
     color_jitter: float = 0.0
     """Brightness, contrast and saturation of the training images change by up to this share each."""
+    lighting: float = 0.0
+    """The colours of each training image move along the principal axes of ImageNet's colours, by AlexNet's noise of
+    that deviation; 0.1 is usual."""
     erasing: Erasing | None = None
     """A box of the mixed images is covered."""
     weights: str | None = None
@@ -174,6 +179,8 @@ class Recipe:
     CIFAR-10_human.pt:worse_label. A relative path counts from the data's folder. Test labels stay as they are."""
     noise: LabelNoise = NO_NOISE
     """Labels of training images that are redrawn at random."""
+    image_noise: ImageNoise = AS_THEY_ARE
+    """Training images in memory whose pixels are replaced, once, while they keep their labels."""
     num_images: int | None = None
     """Train on so many of the training images, drawn by the seed; None takes all."""
     streams: tuple[Stream, ...] = ()
@@ -219,7 +226,8 @@ class Recipe:
             require(getattr(self, name) > 0, name, getattr(self, name), "must be above 0")
         for name in ("weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        require(0 <= self.color_jitter <= 1, "color_jitter", self.color_jitter, "must be in [0, 1]")
+        for name in ("color_jitter", "lighting"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be in [0, 1]")
         require(0 <= self.smoothing < 1, "smoothing", self.smoothing, "must be in [0, 1)")
         if self.ema_decay is not None:
             require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must be in (0, 1), or None for no average")
@@ -251,6 +259,8 @@ class Recipe:
             require(not self.streams, "erasing", type(self.erasing).__name__, rule)
         if self.layer_decay is not None:
             require(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "must be in (0, 1], or None")
+        in_memory = self.data == "cifar" or self.image_noise.rate == 0
+        require(in_memory, "image_noise.rate", self.image_noise.rate, "must be 0 for image files")
         self.schedule.check(self.num_epochs)
 
     def settings_digest(self) -> str:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from docs.building.api import pages as reference  # noqa: E402
 
 # Pages that lie at the top of the repository, by their name in the site.
-ABOVE = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+ABOVE = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "RESULTS.md": "results.md"}
 SHIM = "iframe-worker.js"
 
 

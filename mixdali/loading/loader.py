@@ -167,6 +167,30 @@ class Loader:
             )
         self._pass += left_early
 
+    def release(self) -> None:
+        """Free the pipeline's threads and memory. For the next batch that is asked for it is built anew.
+
+        What comes next is what would have come: between two epochs the next one. An epoch that is under way is over, as
+        it is when iterating is begun anew. RuntimeError for a pipeline that cannot begin there: a bare one, the same
+        one for every epoch with something random in it, or one that a state put into the middle of an epoch.
+        """
+        if self._runs is None:
+            return
+        if self._place.batch and not self._place.entered:
+            raise RuntimeError(
+                "a loader that a state put into the middle of an epoch cannot be released before it went on"
+            )
+        if self._bare is not None or not (self._begins_anywhere() or not self._is_random()):
+            raise RuntimeError(f"a pipeline that cannot be made anew for one epoch cannot be released: {OF_A_FUNCTION}")
+        left_early = self._place.entered
+        self._go_to(self._place.next_epoch)
+        self._pass += left_early
+
+        from nvidia.dali import backend  # which the pipeline has loaded
+
+        # What a pipeline gives back stays in DALI's pools, where nobody else can take it.
+        backend.ReleaseUnusedMemory()  # type: ignore[attr-defined]
+
     @property
     def batch_size(self) -> int:
         """Images in a full batch."""

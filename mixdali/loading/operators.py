@@ -9,7 +9,8 @@ from typing import Any
 # and how the work is done, which changes no byte of it.
 LEFT_OUT = re.compile(
     "_origin_stack_.*|run_fn|setup_fn|function_id|_display_name|_module|preserve_name|bytes_per_sample_hint|no_copy|"
-    "prefetch_queue_depth|read_ahead|dont_use_mmap|use_o_direct|.*_memory_padding.*"
+    "prefetch_queue_depth|read_ahead|dont_use_mmap|use_o_direct|.*_memory_padding.*|"
+    "preallocate_(width|height)_hint"
 )
 
 

@@ -32,6 +32,11 @@ class DecoderHints:
             (fraction if name == "hw_decoder_load" else count)(f"DecoderHints: {name}", value)
 
     @property
+    def of_pixels(self) -> "DecoderHints":
+        """What of them may change a pixel; the rest is memory."""
+        return DecoderHints(hw_decoder_load=self.hw_decoder_load)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Those that are set, as the decoder takes them."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}

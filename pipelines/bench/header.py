@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from mixdali.commits import own_commit
 
 PACKAGE = __name__.rpartition(".")[0]
 ROOT = Path(__file__).parents[PACKAGE.count(".") + 1]  # the folder that holds the outermost package
@@ -19,7 +20,7 @@ def header(arguments: Sequence[str], *, program: str = PACKAGE, **conditions: An
     """Command, commit, machine, time, how busy the machine was before, and these conditions; for JSON."""
     return {
         "command": shlex.join(["python", "-m", program, *arguments]),
-        "commit": _commit(),
+        "commit": str(own_commit() or "unknown"),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": _machine(),
         "load": os.getloadavg()[0],
@@ -49,21 +50,6 @@ def lines(header: dict[str, Any]) -> list[str]:
         ", ".join(f"{name} {version}" for name, version in versions.items()),
         ", ".join(f"{key} {value}" for key, value in shown.items()),
     ]
-
-
-def _commit() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
-            return "unknown"  # installed in a folder that another project's repository holds
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "--short=12", "HEAD") + (", with changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _machine() -> dict[str, Any]:

@@ -28,6 +28,8 @@ except ImportError as error:
     raise ImportError(NEEDED) from error
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NUM_TEST = 1000
+"""Test images of `cifar_folder`."""
 
 
 def cifar_folder(cache: Path | None = None) -> Path:
@@ -48,16 +50,27 @@ def image_folder(cache: Path | None = None) -> Path:
     return make_once((cache or user_cache()) / "digits-v1" / "images", _write_images)
 
 
+def draw_test() -> tuple[np.ndarray, np.ndarray]:
+    """The test images of `cifar_folder` drawn again, (1000, 32, 32, 3) uint8 in their order, and where their digits
+    are: (1000, 4) pixels, left, top, and the first column to the right and row below. Takes a second.
+
+    Raises ImportError without scikit-learn.
+    """
+    images, _, boxes = _draw_all(_load(), "test", NUM_TEST, 32)
+    order = _order("test", NUM_TEST)
+    return np.stack([np.asarray(images[i]) for i in order]), boxes[order]
+
+
 def _write_cifar(folder: Path) -> None:
     material = _load()
     for part, count, files in (
         ("train", 6000, [f"data_batch_{i}" for i in range(1, 6)]),
-        ("test", 1000, ["test_batch"]),
+        ("test", NUM_TEST, ["test_batch"]),
     ):
-        images, digits = _draw_all(material, part, count, 32)
+        images, digits, _ = _draw_all(material, part, count, 32)
         rows = np.stack([np.asarray(image).transpose(2, 0, 1).ravel() for image in images])
         labels = material.labels[digits].tolist()
-        order = np.random.default_rng(derive_seed(1, "digits", part, "order")).permutation(count)
+        order = _order(part, count)
         for file, chosen in zip(files, np.split(order, len(files)), strict=True):
             content = {
                 "batch_label": file,
@@ -76,7 +89,7 @@ def _write_images(folder: Path) -> None:
     for split, part, count in (("train", "train", 1200), ("val", "test", 300)):
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
-        images, digits = _draw_all(material, part, count, 256)
+        images, digits, _ = _draw_all(material, part, count, 256)
         for i, (image, label) in enumerate(zip(images, material.labels[digits], strict=True)):
             image.save(folder / split / CLASSES[label] / f"{i // len(CLASSES) + 1:04}.jpg", quality=90)
 
@@ -110,19 +123,28 @@ def _pools(labels: np.ndarray, part: str) -> list[np.ndarray]:
     return pools
 
 
-def _draw_all(material: _Material, part: str, count: int, size: int) -> tuple[list[Image.Image], np.ndarray]:
-    """`count` images of size x size, going round through the classes, and the number of the digit in each."""
+def _order(part: str, count: int) -> np.ndarray:
+    """In which the images of a part, as they are made, stand in its files."""
+    return np.random.default_rng(derive_seed(1, "digits", part, "order")).permutation(count)
+
+
+def _draw_all(
+    material: _Material, part: str, count: int, size: int
+) -> tuple[list[Image.Image], np.ndarray, np.ndarray]:
+    """`count` images of size x size, going round through the classes, the number of the digit in each, and its box."""
     rng = np.random.default_rng(derive_seed(1, "digits", part, size))
     # As large as the crops need, and no larger: this decides how long it takes.
     photographs = [_shrink(photograph, 3 * size) for photograph in material.photographs]
     pools = _pools(material.labels, part)
-    images, digits = [], []
+    images, digits, boxes = [], [], []
     for i in range(count):
         turn, label = divmod(i, len(CLASSES))
         digits.append(pools[label][turn % len(pools[label])])
         photograph = photographs[rng.integers(len(photographs))]
-        images.append(_compose(_glyph(material.digits[digits[-1]], size, rng), _crop(photograph, size, rng), rng))
-    return images, np.array(digits)
+        glyph = _glyph(material.digits[digits[-1]], size, rng)
+        images.append(_compose(glyph, _crop(photograph, size, rng), rng))
+        boxes.append(glyph.getbbox())
+    return images, np.array(digits), np.array(boxes)
 
 
 def _shrink(image: Image.Image, shorter: int) -> Image.Image:

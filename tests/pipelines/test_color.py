@@ -1,7 +1,6 @@
-"""Jittered colours: what changes, by how much, and that the rest of a batch does not."""
+"""Jittered colours and lighting: what changes, by how much, and that the rest of a batch does not."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,25 +72,42 @@ def test_saturation_moves_colours_from_and_to_their_grey(load: Load) -> None:
     assert apart.max() > 1.25 * 50 / 126
 
 
-def test_images_of_a_batch_differ_and_none_leaves_the_range(load: Load) -> None:
-    levels = first_pixels(load((250, 4, 128), 500, color_jitter=1.0))
+def test_lighting_moves_a_colour_along_the_axes_of_imagenet_s_colours(load: Load) -> None:
+    """Numbers of AlexNet's noise, written out: each axis by its deviation times N(0, 0.1^2), in units of [0, 1]."""
+    axes = [[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948], [0.4009, -0.8140, 0.4203]]
+    deviations = [0.2175, 0.0188, 0.0045]
+    moves = first_pixels(load((100, 128, 150), 2000, lighting=0.1)) - (100, 128, 150)
+    # A level is rounded, which adds a twelfth of a level's square to each channel.
+    expected = 25.5**2 * sum(d * d * np.outer(axis, axis) for d, axis in zip(deviations, axes, strict=True))
+    assert np.abs(moves.mean(axis=0)).max() < 0.3
+    assert np.cov(moves.T) == pytest.approx(expected + np.eye(3) / 12, rel=0.12)
+    assert stats.kstest(moves @ axes[0], stats.norm(scale=25.5 * deviations[0]).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("settings", [{"color_jitter": 1.0}, {"lighting": 1.0}])
+def test_images_of_a_batch_differ_and_none_leaves_the_range(load: Load, settings: dict[str, float]) -> None:
+    levels = first_pixels(load((250, 4, 128), 500, **settings))
     assert levels.min() >= 0
     assert levels.max() <= 255
     assert len(np.unique(levels[:50], axis=0)) > 40
 
 
-def test_the_rest_of_a_batch_is_as_without(load: Load) -> None:
+CHANGED = [{"color_jitter": 0.4}, {"lighting": 0.1}]
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_the_rest_of_a_batch_is_as_without(load: Load, changed: dict[str, float]) -> None:
     outputs = ("images", "targets", "index")
     settings = {"outputs": outputs, "mix": MixUp(), "seed": 3}
-    plainly, jittered = (load((90, 128, 200), 100, color_jitter=jitter, **settings) for jitter in (0.0, 0.4))
-    for one, other in zip(plainly, jittered, strict=True):
+    plainly, moved = (load((90, 128, 200), 100, **more, **settings) for more in ({}, changed))
+    for one, other in zip(plainly, moved, strict=True):
         assert torch.equal(one.index, other.index)
         assert not torch.equal(one.images, other.images)
 
 
-def test_a_resumed_loader_jitters_on(load: Load) -> None:
+def test_a_resumed_loader_changes_colours_on(load: Load) -> None:
     def make() -> Any:
-        return load((90, 128, 200), 200, color_jitter=0.4, seed=3)
+        return load((90, 128, 200), 200, color_jitter=0.4, lighting=0.1, seed=3)
 
     whole, broken = [batch.images for batch in make()], make()
     batches = iter(broken)
@@ -102,7 +118,8 @@ def test_a_resumed_loader_jitters_on(load: Load) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("name", ["color_jitter", "lighting"])
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, True])
-def test_what_is_no_share_is_refused(load: Load, wrong: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="color_jitter must be a number from 0 to 1, got"):
-        list(load((9, 9, 9), 100, color_jitter=wrong))
+def test_what_is_no_share_is_refused(load: Load, name: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a number from 0 to 1, got"):
+        list(load((9, 9, 9), 100, **{name: wrong}))

@@ -136,6 +136,7 @@ ONE = RandAugment(num_ops=1, magnitude=90, magnitude_std=5, num_magnitude_bins=1
 EVERYTHING = {
     "auto_augment": ONE,
     "color_jitter": 0.3,
+    "lighting": 0.1,
     "erasing": RandomErasing(value="noise"),
     "interpolation": "bicubic",
 }

@@ -121,9 +121,24 @@ def read_run(path: Path) -> Finished:
         if any(key in row for row in history):
             numbers[name] = max(row[key] for row in history if key in row)
     images = {column: number for column in numbers if (number := _images(column, content)) is not None}
+    numbers |= overfitting(numbers)
     settings = {name: value for name, value in _flat(recipe).items() if name not in ("seed", "claim", "paper")}
     settings |= {"images": content["identity"]["images"]["num_images"], "classes": len(content["classes"])}
     return Finished(path, _title(path), settings, recipe["seed"], numbers, images)
+
+
+def overfitting(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Of a run's numbers by column those that tell robust overfitting, where it has them: "robust, lost", how much less
+    the last epoch has than the best one, and "robust gap", how much more the training images have than the held-out
+    ones in the last epoch. They are in no table of `compare`; studies measure them."""
+    found = {}
+    for name, more, less in (
+        ("robust, lost", "robust, best", "robust, last"),
+        ("robust gap", "training robust", "robust, last"),
+    ):
+        if more in numbers and less in numbers:
+            found[name] = numbers[more] - numbers[less]
+    return found
 
 
 def _images(column: str, content: Mapping[str, Any]) -> int | None:

@@ -27,6 +27,12 @@ class Loader(Protocol):
     def load_state_dict(self, state: dict[str, Any], *, exact: bool = True) -> None: ...
 
 
+class Releasable(Loader, Protocol):
+    """One that frees its pipeline until it is needed again."""
+
+    def release(self) -> None: ...
+
+
 def train_batches(
     recipe: Recipe,
     sources: Sources,
@@ -42,8 +48,8 @@ def train_batches(
         counts: training images in each, and images of each stream.
         outputs: fields of the batches.
         shard: rank and number of ranks.
-        of_files: what loaders of files are told of bad ones.
-        settings: `device` and `num_threads` of the pipelines.
+        of_files: what loaders of files are told beside.
+        settings: `device`, `num_threads` and `prefetch` of the pipelines.
 
     Raises:
         ValueError: too few images for a batch.
@@ -62,6 +68,7 @@ def train_batches(
         crop_share=recipe.crop_share,
         auto_augment=recipe.auto_augment,
         color_jitter=recipe.color_jitter,
+        lighting=recipe.lighting,
         erasing=recipe.erasing,
         seed=recipe.seed,
         **(of_files if sources.kind == "imagenet" else {}),

@@ -6,11 +6,13 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from train.data.batches import Loader, find_pipeline, train_batches
+import numpy as np
+
+from train.data.batches import Loader, Releasable, find_pipeline, train_batches
 from train.data.sources import Sources
 from train.data.streams import check_streams, split_batch
 from train.machine.distributed import World
-from train.machine.run import Run
+from train.machine.run import DALI_S_OWN, Run
 from train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
             objective and the recipe's streams do not go together.
     """
     as_they_are = recipe.labels is None and not (
-        recipe.noise.rate or recipe.validation or recipe.fold or recipe.num_images
+        recipe.noise.rate or recipe.image_noise.rate or recipe.validation or recipe.fold or recipe.num_images
     )
     assert sources.prepared or (as_they_are and not recipe.streams), "prepare_sources comes first"
     shares = world.size * run.parts
@@ -48,6 +50,7 @@ def train_loader(recipe: Recipe, run: Run, sources: Sources, world: World, outpu
         shard=(world.rank, world.size),
         device=world.kind,
         num_threads=run.threads(world.local_size),
+        prefetch=run.prefetch,
         of_files=run.of_files,
     )
 
@@ -59,10 +62,10 @@ def val_loader(
     world: World,
     images: Source | None = None,
     outputs: tuple[str, ...] = ("images", "targets"),
-) -> Loader:
+) -> Releasable:
     """This process's share of the held-out images, or of others, every one once an epoch."""
     pipeline = find_pipeline(sources.kind)
-    return pipeline.val_loader(
+    loader: Releasable = pipeline.val_loader(
         sources.held_out if images is None else images,
         batch_size=max(1, recipe.batch_size // world.size),
         num_classes=sources.num_classes,
@@ -73,8 +76,23 @@ def val_loader(
         shard=(world.rank, world.size),
         device=world.kind,
         num_threads=run.threads(world.local_size),
+        prefetch=run.prefetch,
         **(run.of_files if sources.kind == "imagenet" else {}),
     )
+    return loader
+
+
+def check_hints(run: Run, sources: Sources, world: World) -> str:
+    """A line for people where hints for the decoder change nothing; else nothing.
+
+    Raises:
+        ValueError: there are no image files that they could be of.
+    """
+    if run.decoder == DALI_S_OWN:
+        return ""
+    if all(isinstance(source.items, np.ndarray) for source in (sources.train, *sources.streams)):
+        raise ValueError("decoder is of image files, the recipe reads images in memory; leave out --decoder")
+    return "" if world.kind == "gpu" else "note: --decoder is for a GPU, and changes nothing on a CPU"
 
 
 def preview_batches(recipe: Recipe, run: Run, sources: Sources, world: World) -> list[Any]:
@@ -103,6 +121,11 @@ def preview_batches(recipe: Recipe, run: Run, sources: Sources, world: World) ->
                 for batch in batches
             ]
     return batches
+
+
+def batches_per_run(loader: Any) -> int:
+    """How many batches the pipelines of a loader make at a time, at most."""
+    return max([getattr(loader, "batches_per_run", 1), *map(batches_per_run, getattr(loader, "loaders", ()))])
 
 
 def skipped_files(loader: Any) -> dict[str, str]:

@@ -51,8 +51,8 @@ class Sources:
     num_classes: int
     also: Mapping[str, Source] = field(default_factory=dict)
     """What else is measured after every epoch, by name. "test": the test images, where the held-out ones are a part of
-    the training images. "real", "corrupted": training images whose labels are as they were, and such as were
-    changed, both with the labels trained on."""
+    the training images. "real", "corrupted": training images that are as they were, and such as have other labels or
+    other pixels, both with what is trained on."""
     streams: tuple[Source, ...] = ()
     """The images of the recipe's streams."""
     changes: Changes | None = None
@@ -186,8 +186,8 @@ def _read_known(own: Found, kind: Data, exclude: str | None, root: str | None) -
 
 
 def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sources:
-    """The sources of `read_sources` as a recipe wants them: its labels, its noise, its validation split, its subset,
-    its streams.
+    """The sources of `read_sources` as a recipe wants them: its labels, its noise of labels and of pixels, its
+    validation split, its subset, its streams.
 
     All that is drawn follows from the recipe's seed and the images' indices.
 
@@ -200,11 +200,16 @@ def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sourc
     labels = full.labels if recipe.labels is None else read_labels(recipe.labels, full, sources.classes, root)
     labels = recipe.noise.apply(labels, full.index, sources.classes, derive_seed(recipe.seed, "labels"))
     given, changed = full.relabel(labels), labels != full.labels
+    if recipe.image_noise.rate > 0:
+        assert isinstance(full.items, np.ndarray)
+        seed = derive_seed(recipe.seed, "pixels")
+        given = replace(given, items=recipe.image_noise.apply(full.items, full.index, seed))
+        changed = changed | recipe.image_noise.chosen(full.index, seed)
     train, held_out = _split(recipe, full)
     also: dict[str, Source | None] = {}
     if len(held_out) and sources.has_test:
         also["test"] = sources.held_out
-    if recipe.labels is not None or recipe.noise.rate > 0:
+    if recipe.labels is not None or recipe.noise.rate > 0 or recipe.image_noise.rate > 0:
         also["real"] = _sample(given, train[~changed[train]], MEASURED, recipe.seed)
         also["corrupted"] = _sample(given, train[changed[train]], MEASURED, recipe.seed)
     chosen = given if len(train) == len(given) else given.select(train)
@@ -221,7 +226,7 @@ def prepare_sources(recipe: Recipe, sources: Sources, root: str | None) -> Sourc
             first_index=int(full.index.max()) + 1,
             seed=recipe.seed,
         ),
-        changes=Changes(full.index, full.labels, labels) if changed.any() else None,
+        changes=Changes(full.index, full.labels, labels) if (labels != full.labels).any() else None,
         num_all=len(full),
         prepared=True,
     )

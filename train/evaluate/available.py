@@ -13,24 +13,34 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from train.data.images import HeldOutImages, identify_images, labels_of
 from train.evaluate.parts import auto
 from train.evaluate.parts.adversarial import Keep, Saved, measure_saved
 from train.evaluate.parts.attacks import Ascent, measure_pgd
 from train.evaluate.parts.by_class import by_class
 from train.evaluate.parts.calibration import measure_attacked, measure_calibration
+from train.evaluate.parts.class_maps import why_no_maps
 from train.evaluate.parts.corruptions import SMALLEST, Published, maker, measure_corruptions
 from train.evaluate.parts.detection import measure_detection
 from train.evaluate.parts.doubts import measure_doubts
+from train.evaluate.parts.embedding import measure_embedding
+from train.evaluate.parts.inside import has_classifier
+from train.evaluate.parts.localisation import measure_localisation
 from train.evaluate.parts.noise import measure_noise
 from train.evaluate.parts.occlusion import measure_occlusion
+from train.evaluate.parts.pointing import measure_pointing, why_not_larger
 from train.evaluate.parts.published import Variant, measure_real, measure_variants
 from train.evaluate.parts.shifts import Network, Networks, Remember, check_labels, read_logits
+from train.evaluate.parts.spectrum import measure_spectrum
 from train.evaluate.parts.transfer import measure_fgsm, measure_transfer
 from train.files.checkpoint import digest_file
 
 # Radii in Linf of the parts fgsm and transfer, whatever the norm of the others: those of the papers on mixing.
 ONE_STEP_RADII = tuple(steps / 255 for steps in (1, 2, 4, 8))
+INSIDE = ("spectrum", "embedding", "localisation", "pointing")
+"""Parts that look into the networks."""
 TRANSFER_RADII = tuple(steps / 255 for steps in (4, 8))
 
 
@@ -60,6 +70,8 @@ class Setup:
     """variants: other images of the classes, by name."""
     real: Sequence[frozenset[int]] | None = None
     """real: ReaL's labels of the images."""
+    boxes: np.ndarray | None = None
+    """localisation: (N, 4) where the images' objects are."""
     saved: Saved | None = None
     """saved: the adversarial images of a file."""
     keep: Callable[[str], Keep] | None = None
@@ -128,6 +140,23 @@ def real(setup: Setup, remember: Remember) -> dict[str, Any]:
     return measure_real(setup.networks, setup.images, setup.real)
 
 
+def spectrum(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_spectrum(setup.networks, setup.images, remember=remember)
+
+
+def embedding(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_embedding(setup.networks, setup.images, remember=remember)
+
+
+def localisation(setup: Setup, remember: Remember) -> dict[str, Any]:
+    assert setup.boxes is not None
+    return measure_localisation(setup.networks, setup.images, setup.boxes, remember=remember)
+
+
+def pointing(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_pointing(setup.networks, setup.images, seed=setup.seed, remember=remember)
+
+
 def fgsm(setup: Setup, remember: Remember) -> dict[str, Any]:
     return measure_fgsm(setup.networks, setup.images, eps=ONE_STEP_RADII, remember=remember)
 
@@ -180,6 +209,10 @@ PARTS: dict[str, Measure] = {
     "variants": variants,
     "real": real,
     "detection": detection,
+    "embedding": embedding,
+    "spectrum": spectrum,
+    "localisation": localisation,
+    "pointing": pointing,
     "fgsm": fgsm,
     "transfer": transfer,
     "pgd": partial(pgd, "pgd"),
@@ -217,6 +250,9 @@ def own_settings(name: str, setup: Setup) -> dict[str, Any]:
         assert setup.real is not None
         text = repr([sorted(labels) for labels in setup.real])
         return {"labels": hashlib.sha256(text.encode()).hexdigest()[:12]}
+    if name == "localisation":
+        assert setup.boxes is not None
+        return {"boxes": hashlib.sha256(setup.boxes.tobytes()).hexdigest()[:12]}
     if name == "detection":
         return {"ood": {other: len(images) for other, images in setup.others.items()}}
     return {}
@@ -234,12 +270,38 @@ def why_not(name: str, setup: Setup) -> str | None:
         if min(setup.images.size) < SMALLEST:
             return f"corruptions are made for images of {SMALLEST} x {SMALLEST} pixels or more"
         return _missing(maker)
+    if name == "localisation" and setup.boxes is None:
+        return (
+            "localisation needs to know where the objects are: of the embedded digits it does, of other images by "
+            "--boxes; CIFAR has no boxes, and pointing needs none"
+        )
+    if name in INSIDE:
+        return _not_inside(name, setup)
     if name in ("pgd", "pgd20", "pgd50", "calibration_attacked", "doubts") and not setup.ascents:
         return f"{name} knows the norms Linf and L2; --parts autoattack knows L1 too"
     if name == "saved" and setup.saved is None:
         return "saved needs a file of adversarial images; pass --adversarial"
     if name == "autoattack":
         return auto.too_few(setup.images.num_classes, setup.ensemble) or _missing(auto.maker)
+    return None
+
+
+def _not_inside(name: str, setup: Setup) -> str | None:
+    """Why a part that looks into the networks cannot."""
+    counts = np.bincount(labels_of(setup.images).numpy())
+    if name in ("spectrum", "embedding") and counts.max() < 2:
+        return f"{name} needs two images of a class at least"
+    if name == "embedding" and (counts > 0).sum() < 2:
+        return "embedding needs images of two classes at least"
+    if name == "pointing" and (counts > 0).sum() < 4:
+        return "pointing needs images of four classes at least"
+    for network in setup.networks.values():
+        if name == "embedding" and not has_classifier(network):
+            return "embedding is what enters a network's last linear layer, and this one has none"
+        if name in ("localisation", "pointing") and (reason := why_no_maps(network)) is not None:
+            return f"{name} needs class activation maps: {reason}"
+        if name == "pointing" and (reason := why_not_larger(network, setup.images)) is not None:
+            return reason
     return None
 
 

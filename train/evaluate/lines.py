@@ -40,7 +40,7 @@ def part_intervals(name: str, result: Mapping[str, Any], num_images: int) -> dic
         if name == "variants":
             found[network] = {title: intervals(own, one[title]["images"]) for title, own in shares.items()}
         else:
-            found[network] = intervals(shares, one["images"] if name in ("real", "doubts") else num_images)
+            found[network] = intervals(shares, one["images"] if name in OWN_NUMBER else num_images)
     return found
 
 
@@ -111,6 +111,37 @@ def _detection(found: Mapping[str, Any], total: int) -> Lines:
     ]
 
 
+def _embedding(found: Mapping[str, Any], total: int) -> Lines:
+    return [
+        ("alignment of a class's embeddings", f"{found['alignment']:.3f}"),
+        ("  distance of other classes'", f"{found['apart']:.3f}"),
+        ("uniformity of all embeddings", f"{found['uniformity']:.3f}"),
+    ]
+
+
+def _spectrum(found: Mapping[str, Any], total: int) -> Lines:
+    return [
+        (f"directions of a class at {place}", f"{one['needed']:.1f}, first has {one['share']:.1%}")
+        for place, one in found.items()
+    ]
+
+
+def _localisation(found: Mapping[str, Any], total: int) -> Lines:
+    return [
+        (f"objects found by {found['method']}", with_interval(found["localised"], total)),
+        ("  and class right", with_interval(found["top1"], total)),
+        ("  at the best threshold", f"{with_interval(found['best'], total)}, {found['best_threshold']:g}"),
+        ("  with the whole image as box", with_interval(found["whole"], total)),
+    ]
+
+
+def _pointing(found: Mapping[str, Any], total: int) -> Lines:
+    return [
+        (f"{found['method']} in the right one of four images", f"{found['share']:.2%}"),
+        ("  its greatest value there", with_interval(found["found"], found["images"])),
+    ]
+
+
 def _fgsm(found: Mapping[str, Any], total: int) -> Lines:
     return [(f"FGSM {radius}", with_interval(value, total)) for radius, value in found.items()]
 
@@ -170,6 +201,10 @@ LINES: dict[str, Write] = {
     "variants": _variants,
     "real": _real,
     "detection": _detection,
+    "embedding": _embedding,
+    "spectrum": _spectrum,
+    "localisation": _localisation,
+    "pointing": _pointing,
     "fgsm": _fgsm,
     "transfer": _levels({"fgsm": "transfer, FGSM", "pgd20": "transfer, PGD-20"}),
     "pgd": _pgd,
@@ -190,6 +225,9 @@ def _some(*names: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda found: {name: found[name] for name in names}
 
 
+OWN_NUMBER = ("real", "doubts", "pointing")
+"""Parts of fewer images than all, which say of how many."""
+
 SHARES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "clean": _some("accuracy"),
     "calibration": _some("accuracy"),
@@ -201,6 +239,8 @@ SHARES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         name: {key: one[key] for key in ("accuracy", "of_all_classes")} for name, one in found.items()
     },
     "real": _some("accuracy"),
+    "localisation": _some("localised", "top1", "by_threshold", "best", "whole"),
+    "pointing": _some("found"),
     "fgsm": _all,
     "transfer": _all,
     "pgd": _some("accuracy", "after"),

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from train.evaluate.lines import part_intervals, part_lines, pgd_label, write_eps
-from train.evaluate.pictures import (
+from train.evaluate.pictures.inside import draw_localisation, draw_spectrum
+from train.evaluate.pictures.measures import (
     draw_attacks,
     draw_calibration,
     draw_classes,
@@ -90,6 +91,11 @@ def _draw(folder: Path, title: str, results: Mapping[str, Any], number: int) -> 
         draw_levels(folder / "fgsm.png", rows, f"{title}, one step", accuracies, AXES, number)
     if "detection" in results:
         draw_detection(folder / "detection.png", results["detection"], title)
+    if "spectrum" in results:
+        draw_spectrum(folder / "spectrum.png", results["spectrum"], f"{title}, representations of a class")
+    if "localisation" in results:
+        path = folder / "localisation.png"
+        draw_localisation(path, results["localisation"], f"{title}, localisation", number)
     attacked = attack_rows(results)
     if attacked:
         draw_attacks(folder / "attacks.png", attacked, title, number)

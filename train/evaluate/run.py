@@ -29,6 +29,7 @@ from train.evaluate.models import (
 from train.evaluate.parts.adversarial import read_adversarial
 from train.evaluate.parts.attacks import Ascent
 from train.evaluate.parts.auto import Ensemble
+from train.evaluate.parts.boxes import digit_boxes, read_boxes
 from train.evaluate.parts.corrupted_files import read_corrupted
 from train.evaluate.parts.detection import read_others
 from train.evaluate.parts.published import Variant, read_real, read_variant
@@ -139,9 +140,19 @@ def set_up(asked: Arguments, subject: Subject, world: World, stop: Stop, console
         published=published,
         others=_read_others(asked, images),
         variants=_read_variants(asked, images, sources.classes),
+        boxes=_read_boxes(asked, images),
         real=None if asked.real is None else read_real(asked.real, chosen, sources.classes),
         saved=None if asked.adversarial is None else read_adversarial(asked.adversarial),
     )
+
+
+def _read_boxes(asked: Arguments, images: HeldOutImages) -> np.ndarray | None:
+    """None where they are not asked for or not known."""
+    if asked.boxes is not None:
+        return read_boxes(asked.boxes, images)
+    if not {"localisation", "all"} & set(asked.parts) or asked.root is not None or images.kind != "cifar":
+        return None
+    return digit_boxes(images)
 
 
 def _read_variants(

@@ -30,6 +30,10 @@ Part = Literal[
     "variants",
     "real",
     "detection",
+    "embedding",
+    "spectrum",
+    "localisation",
+    "pointing",
     "fgsm",
     "transfer",
     "pgd",
@@ -126,6 +130,9 @@ class Arguments:
     """variants: folders with other images of the same classes, such as ImageNet-A, ImageNet-R and ImageNet-V2."""
     real: Path | None = None
     """real: ReaL's real.json, further labels for ImageNet's validation images."""
+    boxes: Path | None = None
+    """localisation: a text with a line for each image, NAME LEFT TOP RIGHT BOTTOM: the end of its path, or its index,
+    and where its object is, in pixels of the file. The boxes of the embedded digits are known."""
     ood: tuple[Path, ...] = ()
     """detection: folders with images of other classes. Images of noise are always tried."""
     seed: int = 0
@@ -196,6 +203,7 @@ class Arguments:
             "adversarial": ("saved",),
             "variants": ("variants",),
             "real": ("real",),
+            "boxes": ("localisation",),
         }
         for name, parts in users.items():
             value = getattr(self, name)

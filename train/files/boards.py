@@ -9,7 +9,10 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +21,8 @@ from train.machine.run import Board as Name
 
 PLACE = "boards.json"
 PROJECT = "mixdali"
+# Of a parameter's value, and of parameters at a time: what MLflow takes.
+LONGEST, MOST = 500, 100
 
 
 class Board(Protocol):
@@ -30,22 +35,63 @@ class Board(Protocol):
         """Nothing comes after."""
 
 
-def open_boards(
-    names: Sequence[Name] | None, folder: Path, title: str, settings: Mapping[str, Any], epochs: int
-) -> list[Board]:
-    """The boards of a run in its folder.
+class Boards:
+    """The boards of a run. One that fails is told of once, and gets the rows that it missed with the next one: what
+    shows a run is not worth ending it.
 
     Args:
         names: which; None takes TensorBoard where it is installed.
+        folder: of the run.
         title: of the run, for people.
         settings: plain values, told to those that show settings.
-        epochs: that are done; what a board has of later ones is of a run that was cut off.
+        say: tells people a line.
 
     Raises:
         ValueError: one is not installed.
     """
-    kinds: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
-    return [kinds[name](folder, title, settings, epochs) for name in installed(names)]
+
+    def __init__(
+        self,
+        names: Sequence[Name] | None,
+        folder: Path,
+        title: str,
+        settings: Mapping[str, Any],
+        say: Callable[[str], None],
+    ) -> None:
+        kinds: dict[str, Callable[..., Board]] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
+        self._make = {name: partial(kinds[name], folder, title, settings) for name in installed(names)}
+        self._say = say
+        self._open: dict[Name, Board] = {}
+        self._missed: dict[Name, list[Mapping[str, float]]] = {name: [] for name in self._make}
+        self._told: set[str] = set()
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """What was measured in an epoch."""
+        for name, rows in self._missed.items():
+            rows.append(row)
+            with self._unless_it_fails(name):
+                if name not in self._open:
+                    # What it has of later epochs is of a run that was cut off.
+                    self._open[name] = self._make[name](int(rows[0]["epoch"]) - 1)
+                while rows:
+                    self._open[name].add(rows[0])
+                    del rows[0]
+
+    def close(self) -> None:
+        """Nothing comes after."""
+        for name, board in self._open.items():
+            with self._unless_it_fails(name):
+                board.close()
+
+    @contextmanager
+    def _unless_it_fails(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # theirs are of any kind
+            if name not in self._told:
+                self._told.add(name)
+                why = " ".join(str(error).split()) or type(error).__name__
+                self._say(f"{name} does not take the numbers: {why:.300}; training goes on, metrics.jsonl has them all")
 
 
 def installed(names: Sequence[Name] | None) -> Sequence[Name]:
@@ -99,25 +145,32 @@ class WandB:
 
 
 class MLflow:
-    """A run of the experiment `mixdali`, at MLFLOW_TRACKING_URI or in the folder's `mlruns`."""
+    """A run of the experiment `mixdali`, at MLFLOW_TRACKING_URI or in the folder's `mlflow.db`."""
 
     def __init__(self, folder: Path, title: str, settings: Mapping[str, Any], epochs: int) -> None:
         mlflow: Any = importlib.import_module("mlflow")
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").resolve().as_uri()
-        self.client = mlflow.MlflowClient(tracking_uri=uri)
+        self.entities: Any = importlib.import_module("mlflow.entities")
+        uri, place = os.environ.get("MLFLOW_TRACKING_URI"), folder.resolve()
+        # Plain folders are a store that MLflow does not open any more.
+        self.client = mlflow.MlflowClient(tracking_uri=uri or f"sqlite:///{place / 'mlflow.db'}")
         known = _known(folder, "mlflow")
         if known is None:
             experiment = self.client.get_experiment_by_name(PROJECT)
-            number = self.client.create_experiment(PROJECT) if experiment is None else experiment.experiment_id
+            where = {} if uri else {"artifact_location": (place / "mlartifacts").as_uri()}
+            number = self.client.create_experiment(PROJECT, **where) if experiment is None else experiment.experiment_id
             known = self.client.create_run(number, run_name=title).info.run_id
-            for name, value in _flat(settings):
-                self.client.log_param(known, name, str(value)[:500])
+            params = [self.entities.Param(name, str(value)[:LONGEST]) for name, value in _flat(settings)]
+            for start in range(0, len(params), MOST):
+                self.client.log_batch(known, params=params[start : start + MOST])
             _remember(folder, "mlflow", known)
+        else:
+            self.client.update_run(known, status="RUNNING")
         self.number = known
 
     def add(self, row: Mapping[str, float]) -> None:
-        for name, value in row.items():
-            self.client.log_metric(self.number, name, float(value), step=int(row["epoch"]))
+        now, step = round(1000 * time.time()), int(row["epoch"])
+        metrics = [self.entities.Metric(name, float(value), now, step) for name, value in row.items()]
+        self.client.log_batch(self.number, metrics=metrics)
 
     def close(self) -> None:
         self.client.set_terminated(self.number)

@@ -33,6 +33,8 @@ class RunFolder:
     facts: dict[str, Any] = field(default_factory=dict)
     """What every checkpoint in it says beside the rest: `changed`, what changed since the run began, which is why it is
     not equal to the byte to one that was not stopped, and `begun_from`, the digest of a checkpoint elsewhere."""
+    finished: bool = False
+    """It holds the run, finished; only where that was asked for."""
 
     @property
     def resumes(self) -> bool:
@@ -68,6 +70,8 @@ class Claim:
     """Refuse to go on with a run that would no longer end with the same bytes."""
     resume: Path | None = None
     """Go on from this checkpoint, which lies elsewhere, or from the last one in this folder."""
+    once: bool = False
+    """Where the run is finished, its folder is the one, and not a new one."""
     instead: str = ""
     """What else can be done with a checkpoint of another run, for people."""
 
@@ -84,6 +88,7 @@ class _Found:
     facts: dict[str, Any] = field(default_factory=dict)
     damaged: tuple[Damaged, ...] = ()
     """What is wrong with newer checkpoints than `start`."""
+    finished: bool = False
 
 
 @contextmanager
@@ -91,7 +96,8 @@ def claim_folder(runs: Path, name: str, claim: Claim, *, asked: bool) -> Iterato
     """Find or make the folder of a run, and keep it from other processes until the block is left.
 
     The first of `runs`/NAME, NAME-2, NAME-3, ... that holds this very run, unfinished and under the same
-    circumstances; else the first that holds it under others; else the first that holds nothing yet.
+    circumstances; else the first that holds it under others; else the first that holds nothing yet. With `once` a
+    finished run is as good as an unfinished one.
 
     Args:
         name: NAME.
@@ -108,6 +114,9 @@ def claim_folder(runs: Path, name: str, claim: Claim, *, asked: bool) -> Iterato
     place = _search(runs, name, claim, elsewhere, asked)
     path, found = place.path, place.found
     with place.lock:
+        if found.finished:
+            yield RunFolder(path, found.start, found.loose, facts=found.facts, finished=True)
+            return
         before = found.facts.get("changed", [])
         if claim.exact and (found.loose or before):
             raise ValueError(_refuse_changes(found))
@@ -198,13 +207,15 @@ def _examine(path: Path, claim: Claim, elsewhere: _Found | None, *, strict: bool
         raise ValueError(f"{path} holds another run ({brief(found.decisive)}); pass another --name")
     if found.decisive:
         return _Found(taken=f"is another run ({brief(found.decisive)})")
-    return _Found(taken="is finished") if content["finished"] else _of_run(newest, found)
+    if content["finished"] and not claim.once:
+        return _Found(taken="is finished")
+    return _of_run(newest, found)
 
 
 def _of_run(newest: checkpoint.Newest, found: Comparison) -> _Found:
     content = newest.content
     facts: dict[str, Any] = {name: content[name] for name in ("changed", "begun_from") if name in content}
-    return _Found(start=newest.path, loose=tuple(found.loose), facts=facts, damaged=newest.damaged)
+    return _Found(None, newest.path, tuple(found.loose), facts, newest.damaged, content["finished"])
 
 
 def _put_aside(path: Path, found: _Found) -> list[str]:

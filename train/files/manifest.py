@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import socket
-import subprocess
 import sys
 from datetime import datetime, timezone
 from importlib import metadata
@@ -15,17 +14,20 @@ from typing import Any
 
 import torch
 
+from mixdali.commits import Commit, commit_of, own_commit
 from train.files.sealed import written
 from train.machine.circumstances import circumstances
 from train.machine.distributed import World
 
 PLACE = "manifest.json"
-ROOT = Path(__file__).parents[2]
 BESIDE = ("numpy", "torchvision", "timm", "numba")
 
 
-def add_start(folder: Path, world: World, seed: int) -> None:
-    """Write this start below those before it, into `folder`/manifest.json."""
+def add_start(folder: Path, world: World, seed: int, memory: dict[str, Any] | None = None) -> None:
+    """Write this start below those before it, into `folder`/manifest.json.
+
+    memory  that it will take by estimate, as plain values.
+    """
     path = folder / PLACE
     try:
         starts = json.loads(path.read_text()) if path.is_file() else []
@@ -34,38 +36,30 @@ def add_start(folder: Path, world: World, seed: int) -> None:
         os.replace(path, path.with_name(f"{PLACE}.damaged"))
         starts = []
     with written(path) as aside:
-        aside.write_text(json.dumps([*starts, describe_start(world, seed)], indent=1) + "\n")
+        aside.write_text(json.dumps([*starts, describe_start(world, seed, memory)], indent=1) + "\n")
 
 
-def describe_start(world: World, seed: int) -> dict[str, Any]:
+def describe_start(world: World, seed: int, memory: dict[str, Any] | None = None) -> dict[str, Any]:
     """What this process is: plain values."""
+    own, around = own_commit(), commit_of(os.getcwd())
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": [sys.executable, *sys.orig_argv[1:]],
         "folder": os.getcwd(),
         "seed": seed,
         "processes": world.size,
-        "code": git_state(ROOT),
-        "own_code": git_state(Path.cwd()) if Path.cwd() != ROOT else None,
+        "code": _plain(own),
+        "own_code": None if around == own else _plain(around),
         **circumstances(world),
         "python": platform.python_version(),
         "beside": _installed(),
         "machine": _machine(world),
+        "memory": memory,
     }
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit that a folder is at and whether its files differ from it; None where git knows of none."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    command = ["git", "-C", str(folder), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+def _plain(commit: Commit | None) -> dict[str, Any] | None:
+    return None if commit is None else {"commit": commit.number, "changed": commit.changed}
 
 
 def _installed() -> dict[str, str]:

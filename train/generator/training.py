@@ -149,14 +149,24 @@ def _discriminate(settings: Settings, state: State, real: Tensor, labels: Tensor
     with autocast(settings.precision, real.device):
         with torch.no_grad():
             drawn = state.generator(_noise(settings, random, real.device), labels)
-        if settings.mixup > 0:
-            goal = draw_beta(settings.mixup, settings.mixup, random, (len(real),)).to(real)
-            seen, of_class = torch.lerp(drawn, real, goal[:, None, None, None]), labels
-        else:
-            goal = torch.cat([torch.ones_like(labels), torch.zeros_like(labels)]).to(real)
-            seen, of_class = torch.cat([real, drawn]), labels.repeat(2)
+        seen, goal = told_apart(settings.mixup, real, drawn, random)
+        of_class = labels if settings.mixup > 0 else labels.repeat(2)
         logits = state.discriminator(_shown(settings, seen, random), of_class)
     return F.binary_cross_entropy_with_logits(logits, goal)
+
+
+def told_apart(mixup: float, real: Tensor, drawn: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What a discriminator sees, and what it has to say of each: 1 is real, 0 is drawn.
+
+    real, drawn (N, ...) -> both, (2 N, ...), and goals (2 N,); with `mixup` above 0 their mixtures lam real +
+    (1 - lam) drawn, (N, ...), and lam (N,), each of Beta(mixup, mixup). Zhang et al., "mixup: Beyond Empirical Risk
+    Minimization", ICLR 2018, arXiv:1710.09412.
+    """
+    if mixup > 0:
+        goal = draw_beta(mixup, mixup, random, (len(real),)).to(real)
+        return torch.lerp(drawn, real, goal.reshape(-1, *[1] * (real.ndim - 1))), goal
+    ones = torch.ones(len(real), device=real.device, dtype=real.dtype)
+    return torch.cat([real, drawn]), torch.cat([ones, torch.zeros_like(ones)])
 
 
 def _steepness(discriminator: Discriminator, images: Tensor, labels: Tensor) -> Tensor:

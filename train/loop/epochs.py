@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from train.data.batches import Loader
+from train.data.batches import Loader, Releasable
 from train.data.loaders import skipped_files
 from train.loop.finite import are_finite, is_finite_step, kept_buffers, put_back, steps_taken
 from train.loop.held_out import evaluate, to_device
@@ -39,11 +39,11 @@ class Training:
     recipe: Recipe
     state: State
     train: Loader
-    held_out: Loader
+    held_out: Releasable
     world: World
     progress: Progress = field(default_factory=Progress)
     stop: Stop = field(default_factory=Stop)
-    also: Mapping[str, Loader] = field(default_factory=dict)
+    also: Mapping[str, Releasable] = field(default_factory=dict)
     """What else is measured after every epoch, by name; it decides nothing."""
     fixed: Fixed = field(default_factory=dict)
     """The images that accuracy under attack is measured on, where the recipe wants that."""
@@ -244,7 +244,10 @@ def make_batch(raw: Any, epoch: int, step: int, device: torch.device) -> Batch:
 
 
 def _evaluate_epoch(training: Training) -> dict[str, float]:
-    """Loss and accuracy on the held-out images and on what else is measured, of the weights and of their average."""
+    """Loss and accuracy on the held-out images and on what else is measured, of the weights and of their average.
+
+    A pipeline of held-out images is there while it is needed: its threads and memory are training's in between.
+    """
     models, started = _models(training.state), time.perf_counter()
     row: dict[str, float] = {}
     for name, loader in {"": training.held_out, **training.also}.items():
@@ -256,6 +259,7 @@ def _evaluate_epoch(training: Training) -> dict[str, float]:
                 training.by_class = by_class[0]
             row |= {f"{start}{average}loss": found["loss"], f"{start}{average}accuracy": found["accuracy"]}
         row[f"{name or 'held_out'}_images"] = found["images"]
+        loader.release()
     training.measuring = time.perf_counter() - started
     return row
 

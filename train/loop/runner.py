@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from train.data.labels.noise import write_changes
-from train.data.loaders import preview_batches, train_loader, val_loader
+from train.data.loaders import batches_per_run, check_hints, preview_batches, train_loader, val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
 from train.data.stages import PATIENCE, explain_waiting
 from train.data.streams import split_batch
@@ -26,6 +26,7 @@ from train.files.log import Log
 from train.files.plain import to_plain
 from train.files.recipe_file import RecipeFile, own_names
 from train.loop.epochs import Training, fit, score_name
+from train.loop.memory import estimate_memory
 from train.loop.saves import Saves
 from train.loop.state import new_state
 from train.loop.trace import Trace
@@ -91,10 +92,15 @@ def train_recipe(
         )
         sources = prepare_sources(recipe, read, run.root)
         facts = describe_run(recipe, sources, world, file, auto=auto, parts=run.parts)
+        hint = check_hints(run, sources, world)
         folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
+        if folder.finished:
+            if world.is_main:
+                _show_finished(title, recipe, sources, folder, console)
+            return 0
         facts |= folder.facts
         training = _build(recipe, run, sources, world, stop, file)
-        notes = list(folder.notes)
+        notes = [*folder.notes, *([hint] if hint else [])]
         if folder.start is not None:
             notes += _go_on(training, folder)
 
@@ -115,8 +121,11 @@ def train_recipe(
         if not world.is_main:
             return 0 if train(lambda row: None) else stop.exit_code
         _announce(console, title, overrides, training, sources, folder)
-        for note in notes:
+        memory = estimate_memory(recipe, run, sources, training.state, world, batches_per_run(training.train))
+        for note in (*memory.lines(), *notes):
             say(console, note)
+        with _unless_disk_refuses(folder.path / manifest.PLACE, console):
+            manifest.add_start(folder.path, world, recipe.seed, memory.plain())
         finished = _fit_and_show(training, train, title, run, sources, folder, facts, console)
         if saves.trouble is not None:
             raise saves.trouble
@@ -177,7 +186,14 @@ def _enter_folder(
     answer: RunFolder | Exception | None = None
     if world.is_main:
         name = run.name or title.replace(" ", "-")
-        claim = Claim(identity=identity, settings=recipe, exact=run.exact, resume=run.resume, instead=INSTEAD)
+        claim = Claim(
+            identity=identity,
+            settings=recipe,
+            exact=run.exact,
+            resume=run.resume,
+            once=run.once,
+            instead=INSTEAD,
+        )
         try:
             answer = stack.enter_context(claim_folder(Path(run.folder), name, claim, asked=run.name is not None))
         except (ValueError, OSError) as error:
@@ -293,8 +309,6 @@ def _fit_and_show(
         names = (*sources.classes, "no class")
         with _unless_disk_refuses(path / "mixed.png", console):
             draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
-    with _unless_disk_refuses(path / manifest.PLACE, console):
-        manifest.add_start(path, training.world, recipe.seed)
     drawn, explained = time.perf_counter(), list[bool]()
 
     def draw() -> None:
@@ -321,7 +335,7 @@ def _fit_and_show(
     if run.profile:
         training.trace = Trace(path / "trace.json", run.profile)
     with (
-        closing(Log(path, header, state.history, run.boards)) as log,
+        closing(Log(path, header, state.history, run.boards, partial(say, console))) as log,
         closing(new_progress(console)) as training.progress,
     ):
         with _unless_disk_refuses(log.path, console):
@@ -339,9 +353,21 @@ def _fit_and_show(
         console.print(result_table(title, state.history, recipe, sources))
         if training.by_class is not None and sources.num_classes > SHOWN_CLASSES:
             say(console, f"hardest: {describe_hardest(training.by_class.tolist(), sources.classes, SHOWN_CLASSES)}")
-        files = [name for name in FILES if (path / name).is_file()]
-        say(console, f"{path}: {', '.join(files)}")
+        _name_files(path, console)
     return finished
+
+
+def _show_finished(title: str, recipe: Recipe, sources: Sources, folder: RunFolder, console: Console) -> None:
+    """What a run reached that was finished before."""
+    assert folder.start is not None
+    say(console, f"{folder.path} is finished, and this is what it reached; delete the folder to train anew")
+    console.print(result_table(title, checkpoint.load(folder.start)["history"], recipe, sources))
+    _name_files(folder.path, console)
+
+
+def _name_files(path: Path, console: Console) -> None:
+    files = [name for name in FILES if (path / name).is_file()]
+    say(console, f"{path}: {', '.join(files)}")
 
 
 @contextmanager

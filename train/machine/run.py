@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.augment import DecoderHints
 from train.machine.distributed import Device
 
 Board = Literal["tensorboard", "wandb", "mlflow"]
 """Where a run's numbers can go."""
+
+DALI_S_OWN = DecoderHints()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,17 @@ class Run(Place):
     num_threads: int | None = None
     """Threads of the data pipeline, which change no byte; None shares the CPU's cores among the processes, up to 8
     each."""
-
+    prefetch: int = 2
+    """Batches that the data pipeline makes ahead, which change no byte; each takes its memory. DALI's own number is
+    2."""
+    decoder: DecoderHints = DALI_S_OWN
+    """Hints for DALI's decoder of image files on a GPU."""
     save_every: float = 10.0
     """Minutes from one checkpoint to the next within an epoch; after every epoch there is one too."""
     keep: int = 2
     """So many of the last checkpoints are kept, as last.pt, last-2.pt and so on, beside best.pt."""
+    once: bool = False
+    """Where this very run is finished already, show what it reached, instead of training it anew in NAME-2."""
     parts: int = 1
     """Forward and backward passes a step, one after the other, each on an equal part of the batch, whose gradients are
     added up: for a batch that the memory does not hold. Mixing and batch norm see the part alone."""
@@ -78,7 +87,7 @@ class Run(Place):
             raise ValueError(f"save_every must be a number of minutes above 0, got {self.save_every}")
         if self.profile < 0:
             raise ValueError(f"profile must be a number of steps, got {self.profile}")
-        for name in ("keep", "parts"):
+        for name in ("keep", "parts", "prefetch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.num_threads is not None and self.num_threads < 1:
@@ -89,8 +98,8 @@ class Run(Place):
 
     @property
     def of_files(self) -> dict[str, Any]:
-        """What loaders of image files are told of bad ones."""
-        return {"on_error": self.on_error, "max_megapixels": self.max_megapixels}
+        """What loaders of image files are told beside what all are told: of bad ones, and hints for their decoder."""
+        return {"on_error": self.on_error, "max_megapixels": self.max_megapixels, "decoder": self.decoder}
 
     def threads(self, num_processes: int) -> int:
         """Pipeline threads of one of `num_processes` processes on this machine."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,10 +57,17 @@ class AdversarialAugment(Objective):
     """What normalises in the classifier during the attack."""
     clean: float = 0.0
     """Share of the clean images' loss."""
+    corrupts: Literal["images", "view1"] = "images"
+    """What c is given: the images, or "view1", what AugMix makes of them. The clean images' loss is of the images."""
 
     def __post_init__(self) -> None:
         one_of("AdversarialAugment: batch_norm", self.batch_norm, ("eval", "train", "frozen"))
         fraction("AdversarialAugment: clean", self.clean)
+        one_of("AdversarialAugment: corrupts", self.corrupts, ("images", "view1"))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (*super().outputs, *(("view1",) if self.corrupts == "view1" else ()))
 
     def setup(self, model: nn.Module, num_samples: int, num_classes: int) -> nn.Module:
         """Loads the image-to-image network. FileNotFoundError, ValueError or ImportError if there is none."""
@@ -92,16 +100,20 @@ class AdversarialAugment(Objective):
     def corrupt(self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws) -> Tensor:
         """The corrupted images of a batch, (N, 3, H, W) in [0, 1]."""
         assert isinstance(state, Corruptor)
+        images = batch.images
+        if self.corrupts == "view1":
+            assert batch.view1 is not None
+            images = batch.view1
         if "start" in draws:
             start = draws["start"]
         else:
             seed = derive_seed(int(draws["start_seed"]), "start")
             generator = torch.Generator(batch.images.device).manual_seed(seed)
-            start = self.attack.draw(state.network, batch.images, generator)
+            start = self.attack.draw(state.network, images, generator)
         with attacked(model, self.batch_norm) as classifier:
             return self.attack.search(
                 state.network,
-                batch.images,
-                lambda images: cross_entropy(classifier(images), batch.targets),
+                images,
+                lambda corrupted: cross_entropy(classifier(corrupted), batch.targets),
                 start,
             )

@@ -64,9 +64,7 @@ class MixupE(Objective):
         state = nn.Module()
         normalisers = [module for module in bare(model).modules() if isinstance(module, Normalise)]
         mean = (
-            normalisers[0].mean.detach().clone()
-            if normalisers
-            else torch.zeros(1, 1, 1, 1, dtype=torch.float32, device="cpu")
+            normalisers[0].mean.detach().clone() if normalisers else torch.zeros((), dtype=torch.float32, device="cpu")
         )
         state.register_buffer("mean_image", mean)
         return state

@@ -1,4 +1,4 @@
-"""Adversarial training with images of no class.
+"""Training with images of no class, against attacks and without.
 
 Lee, Park, Lee, Yi, Lee and Yoon, "Removing Undesirable Feature Contributions Using Out-of-Distribution Data", ICLR
 2021, arXiv:2101.06639.
@@ -15,7 +15,7 @@ from train.attacks import Loss
 from train.objectives.adversarial import AdversarialTraining
 from train.objectives.batch import Batch
 from train.objectives.cross_entropy import accuracy, cross_entropy
-from train.objectives.objective import Metrics
+from train.objectives.objective import Draws, Metrics, Objective, checked_draws
 from train.objectives.trades import TRADES, divergence
 
 JOINED = ("images", "targets", "mask", "weights")
@@ -75,6 +75,30 @@ class OutOfDistributionTRADES(TRADES):
             "robust_accuracy": _mean_of(accuracy(moved.detach(), batch.targets), own),
             "divergence": distances.detach().mean(),
             "stream_loss": _mean_of(losses.detach(), ~own),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfDistributionCrossEntropy(Objective):
+    """Cross-entropy in which each image has a weight, that of its stream: the paper's standard training, without an
+    attack. Accuracy is that of the training images."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return JOINED
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, state: nn.Module, draws: Draws | None = None
+    ) -> tuple[Tensor, Metrics]:
+        checked_draws(self, batch, draws)
+        mask, weights = _streams_of(batch)
+        logits = model(batch.images)
+        losses = cross_entropy(logits, batch.targets)
+        loss = (weights * losses).mean()
+        return loss, {
+            "loss": loss.detach(),
+            "accuracy": _mean_of(accuracy(logits.detach(), batch.targets), mask == 0),
+            "stream_loss": _mean_of(losses.detach(), mask != 0),
         }
 
 

@@ -14,7 +14,14 @@ from rich.table import Table
 
 from pipelines.show.pictures import write_figure
 from train.predict.measure import Measured
-from train.predict.scores import check_room, conditional_mutual_information, rank_correlations
+from train.predict.scores import (
+    check_room,
+    conditional_mutual_information,
+    information_by_chance,
+    kendall_by_chance,
+    kendall_interval,
+    rank_correlations,
+)
 from train.show.intervals import whiskers
 
 INK, GREY = "#222222", "#9a9a9a"
@@ -26,7 +33,8 @@ def score(networks: Sequence[Measured]) -> dict[str, Any]:
 
     Beside the synthetic accuracy stand two predictors that need no images but the training ones: the training accuracy,
     and the training loss. The PGDL score is in percent; it is None, and `pgdl_missing` says why, where the networks
-    make no grid for it.
+    make no grid for it. `kendall_interval` is its 95 % interval over sets of networks like these. `chance` has what a
+    predictor without any knowledge exceeds once in twenty, and its mean PGDL score, which is not 0.
     """
     actual = [network.test_accuracy for network in networks]
     gap = [network.gap for network in networks]
@@ -45,8 +53,15 @@ def score(networks: Sequence[Measured]) -> dict[str, Any]:
     for name, (predicted, measure) in predictors.items():
         error = None if predicted is fit else float(np.abs(np.subtract(predicted, actual)).mean())
         pgdl = None if missing else 100 * conditional_mutual_information(measure, gap, grid)
-        rows[name] = {**rank_correlations(predicted, actual), "mean_error": error, "pgdl": pgdl}
-    return {"hyperparameters": names, "pgdl_missing": missing, "predictors": rows}
+        rows[name] = {
+            **rank_correlations(predicted, actual),
+            "kendall_interval": kendall_interval(predicted, actual),
+            "mean_error": error,
+            "pgdl": pgdl,
+        }
+    mean, bound = (None, None) if missing else (100 * value for value in information_by_chance(gap, grid))
+    chance = {"kendall": kendall_by_chance(actual), "pgdl": bound, "pgdl_mean": mean}
+    return {"hyperparameters": names, "pgdl_missing": missing, "predictors": rows, "chance": chance}
 
 
 def _missing(grid: dict[str, list[Any]]) -> str | None:
@@ -65,7 +80,14 @@ def result_table(found: dict[str, Any], count: int) -> Table:
     for name in ("Kendall", "Spearman", "mean error", "PGDL score"):
         table.add_column(name, justify="right")
     for name, row in found["predictors"].items():
-        table.add_row(name, *(_text(row[key], form) for key, form in COLUMNS.items()))
+        cells = [_text(row[key], form) for key, form in COLUMNS.items()]
+        if row["kendall_interval"] is not None:
+            low, high = row["kendall_interval"]
+            cells[0] += f" [{low:.3f}, {high:.3f}]"
+        table.add_row(name, *cells)
+    chance = found["chance"]
+    table.add_section()
+    table.add_row("by chance, 1 in 20 above", _text(chance["kendall"], ".3f"), "", "", _text(chance["pgdl"], ".1f"))
     return table
 
 

@@ -10,6 +10,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from mixdali import derive_seed
+
+DRAWS = 2000
+"""Sets of networks, or orders, that an interval or a chance level is made of."""
+PGDL_DRAWS = 400
+CONFIDENCE = 0.95
+
 
 def rank_correlations(predicted: Sequence[float], actual: Sequence[float]) -> dict[str, float | None]:
     """Kendall's tau-b and Spearman's rho of (M,) with (M,), in [-1, 1]; None where one of the two is constant."""
@@ -21,6 +28,44 @@ def rank_correlations(predicted: Sequence[float], actual: Sequence[float]) -> di
         "kendall": float(stats.kendalltau(predicted, actual).statistic),
         "spearman": float(stats.spearmanr(predicted, actual).statistic),
     }
+
+
+def kendall_interval(predicted: Sequence[float], actual: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of Kendall's tau over sets of networks like these, (M,) and (M,): each is drawn as often as it
+    comes, so many of them (the percentile bootstrap). None where one of the two is constant."""
+    if len(set(predicted)) == 1 or len(set(actual)) == 1:
+        return None
+    rng = np.random.default_rng(derive_seed(0, "networks"))
+    rows = rng.integers(len(actual), size=(DRAWS, len(actual)))
+    found = _taus(np.asarray(predicted, float)[rows], np.asarray(actual, float)[rows])
+    low, high = np.nanquantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def kendall_by_chance(actual: Sequence[float]) -> float | None:
+    """The tau with (M,) that an order drawn at random exceeds once in twenty; None where they are constant."""
+    if len(set(actual)) == 1:
+        return None
+    rng, values = np.random.default_rng(derive_seed(0, "orders")), np.asarray(actual, float)
+    orders = rng.permuted(np.tile(np.arange(len(values), dtype=float), (DRAWS, 1)), axis=1)
+    return float(np.quantile(_taus(orders, np.tile(values, (DRAWS, 1))), CONFIDENCE))
+
+
+def information_by_chance(gap: Sequence[float], hyperparameters: Mapping[str, Sequence[Any]]) -> tuple[float, float]:
+    """The mean of `conditional_mutual_information` over measures in an order drawn at random, and what one in twenty of
+    them exceeds. Few networks tell something of each other by chance alone."""
+    rng = np.random.default_rng(derive_seed(0, "measures"))
+    measures = (rng.permutation(len(gap)).astype(float) for _ in range(PGDL_DRAWS))
+    found = [conditional_mutual_information(measure.tolist(), gap, hyperparameters) for measure in measures]
+    return float(np.mean(found)), float(np.quantile(found, CONFIDENCE))
+
+
+def _taus(predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """(S, M), (S, M) -> (S,) Kendall's tau-b of each row; nan where one of the two is constant."""
+    one, other = (np.sign(values[:, :, None] - values[:, None, :]) for values in (predicted, actual))
+    room = np.sqrt(np.square(one).sum(axis=(1, 2)) * np.square(other).sum(axis=(1, 2)))
+    found: np.ndarray = np.divide((one * other).sum(axis=(1, 2)), room, out=np.full(len(room), np.nan), where=room > 0)
+    return found
 
 
 def conditional_mutual_information(

@@ -8,7 +8,8 @@ classifier, is the paper's; the ball for each layer, of a share of its length, i
 network are ours: a small autoencoder (`python -m train.autoencoder`, trained on CIFAR-10) that lies here, a move of
 0.5 % of each tensor's length and three steps of 0.4 %, by which images change their colours and get a pattern; at 2 %
 little is left of some. `alike` moves by up to 1 % and keeps a structural similarity of 0.3, from memory the paper's for
-some of its networks; `beside_clean` takes half of the loss from the images as they are.
+some of its networks; `beside_clean` takes half of the loss from the images as they are; `augmix` corrupts what AugMix
+makes of the images.
 """
 
 from dataclasses import replace
@@ -39,7 +40,11 @@ alike = replace(recipe, objective=AdversarialAugment(attack=replace(attack, eps=
 
 beside_clean = replace(recipe, objective=AdversarialAugment(attack=attack, clean=0.5))
 
+augmix = replace(recipe, objective=AdversarialAugment(attack=attack, corrupts="view1"))
+
 small = replace(baseline.small, paper=recipe.paper, objective=recipe.objective)
+
+small_augmix = replace(small, objective=augmix.objective)
 
 origin = Origin(
     from_paper=("data", "model"),
@@ -57,11 +62,13 @@ origin = Origin(
     differs=(
         "theirs are four larger image-to-image networks (among them EDSR and an autoencoder of DeepAugment): none is "
         "public with its weights",
-        "they also train on images that AugMix changes further, we do not",
     ),
     variants={
         "alike": Origin(
             ours={"objective": "the least similarity of 0.3 is the paper's for some of its networks, from memory"}
+        ),
+        "augmix": Origin(
+            ours={"objective": "AugMix comes first, in the pipeline; in the paper, from memory, after the network"}
         ),
         "beside_clean": Origin(ours={"objective": "half of the loss of the images as they are"}),
     },

@@ -9,17 +9,21 @@ and not for the attack, random crop and flip, colours jittered by 0.4, no mixing
 steps. `cifar` has the settings of their fine-tuning on CIFAR-10: TRADES with beta 6 and 10 steps within 8 / 255,
 patches of 4 x 4 pixels, 20 epochs and 2 at the final rate. Theirs starts from the network of `eps8`, as
 `--weights runs/debenedetti2023light-eps8/last.pt` does; the recipe alone starts anew, so there is no number of the
-paper to compare with. Tensors with fewer than two axes do not decay, as in timm, which has to be installed.
+paper to compare with. `heavy` is what the paper argues against, the same attack within the augmentation that vision
+transformers are usually trained with: RandAugment, mixup 0.8 or CutMix, erasing with 0.25, a decay of 0.05. Tensors
+with fewer than two axes do not decay, as in timm, which has to be installed.
 """
 
 from dataclasses import replace
 
+from mixdali import RandomErasing
 from train.attacks import PGD
 from train.attacks.robust import SELECTING, Robust
 from train.objectives import LightTRADES, LightTraining
 from train.optim.optimizers import AdamW
 from train.optim.schedules import EpochCosine
 from train.recipe import Claim, Origin, Recipe
+from train.recipes import touvron2021training
 
 recipe = Recipe(
     paper="2209.07399",
@@ -75,6 +79,15 @@ cifar = replace(
     robust=SELECTING,
 )
 
+heavy = replace(
+    recipe,
+    weight_decay=0.05,
+    mix=touvron2021training.recipe.mix,
+    auto_augment=touvron2021training.recipe.auto_augment,
+    erasing=RandomErasing(prob=0.25, area=(0.02, 1 / 3), law="log", value="noise"),
+    claim=None,
+)
+
 # A transformer of 140,000 parameters, for two CPU cores; with --num_images 10000 it is enough to see what it does.
 small = replace(
     cifar,
@@ -88,6 +101,8 @@ small = replace(
     ema_decay=0.995,
     robust=Robust(num_images=100),
 )
+
+small_heavy = replace(small, mix=heavy.mix, auto_augment=heavy.auto_augment, erasing=heavy.erasing)
 
 origin = Origin(
     code="dedeswim/vits-robustness-torch at 2f5a214, configs/xcit-adv-training.yaml and src/attacks.py",
@@ -113,6 +128,15 @@ origin = Origin(
         "they train on eight devices in batches of 64 each, whose batch norms see 64 images; with torchrun ours do too",
     ),
     variants={
+        "heavy": Origin(
+            code="dedeswim/vits-robustness-torch at 4f055f4, sweeps/data-augmentation-adv.yaml",
+            from_code=("mix", "auto_augment", "erasing"),
+            from_paper=("weight_decay",),
+            differs=(
+                "theirs erases before it mixes, and fills with normal noise; DALI's RandAugment lacks two of timm's "
+                "operations: as in touvron2021training",
+            ),
+        ),
         "eps8": Origin(from_code=("objective",), ours={"robust": "the same within 8 / 255, steps of 2 / 255"}),
         "cifar": Origin(
             code="dedeswim/vits-robustness-torch at 2f5a214, configs/xcit-adv-finetuning.yaml",

@@ -6,14 +6,28 @@ Huang, Zhang and Zhang, "Self-Adaptive Training: beyond Empirical Risk Minimizat
 wrong; the test labels are right. `sce` is its symmetric form. The others have the data's own labels: `trades` trains
 against attacks; `selective` is selective classification, after which `python -m train.selective` says how often the
 network is wrong where it answers; `selfsupervised` learns without labels (arXiv:2101.08732), at settings of our own,
-and `two_views` does so from AugMix's two views of each image.
+and `two_views` does so from AugMix's two views of each image; `linear` then measures its features, by a linear
+classifier on them as they stay:
+
+    python -m train huang2020selfadaptive selfsupervised
+    python -m train huang2020selfadaptive linear --weights runs/huang2020selfadaptive-selfsupervised/last.pt
+
+`gaussian`, `random_pixels` and `shuffled_pixels` have right labels and 40 % of the images replaced: by normal numbers,
+by their own pixels in an order of their own, and in one order for all.
 """
 
 from dataclasses import replace
 
 from train.attacks.robust import SELECTING
 from train.data.labels.noise import LabelNoise
-from train.objectives import SelectiveTraining, SelfAdaptiveTRADES, SelfAdaptiveTraining, SelfSupervisedTraining
+from train.data.labels.pixels import ImageNoise
+from train.objectives import (
+    LinearEvaluation,
+    SelectiveTraining,
+    SelfAdaptiveTRADES,
+    SelfAdaptiveTraining,
+    SelfSupervisedTraining,
+)
 from train.optim.schedules import Cosine, Steps
 from train.recipe import Claim, Origin, Recipe
 from train.recipes import baseline
@@ -72,10 +86,24 @@ selfsupervised = replace(
 
 two_views = replace(selfsupervised, objective=SelfSupervisedTraining(momentum=0.7, views=2))
 
+linear = replace(selfsupervised, num_epochs=100, weight_decay=0.0, schedule=Cosine(), objective=LinearEvaluation())
+
+gaussian = replace(recipe, noise=LabelNoise(), image_noise=ImageNoise(rate=0.4, to="gaussian"), claim=None)
+
+random_pixels = replace(gaussian, image_noise=ImageNoise(rate=0.4, to="random"))
+
+shuffled_pixels = replace(gaussian, image_noise=ImageNoise(rate=0.4, to="shuffled"))
+
 # The targets begin to move after a quarter of the epochs, as in the authors' script about a third.
 small = replace(
     baseline.small, paper=recipe.paper, objective=SelfAdaptiveTraining(start=5, momentum=0.9), noise=recipe.noise
 )
+
+small_gaussian = replace(small, noise=LabelNoise(), image_noise=gaussian.image_noise)
+
+small_random_pixels = replace(small_gaussian, image_noise=random_pixels.image_noise)
+
+small_shuffled_pixels = replace(small_gaussian, image_noise=shuffled_pixels.image_noise)
 
 small_trades = replace(
     baseline.small_attacked,
@@ -90,6 +118,10 @@ small_selective = replace(
 
 small_selfsupervised = replace(
     baseline.small, paper=selfsupervised.paper, lr=0.1, objective=SelfSupervisedTraining(hidden=128, size=64)
+)
+
+small_linear = replace(
+    baseline.small, paper=selfsupervised.paper, weight_decay=0.0, objective=LinearEvaluation(), ema_decay=None
 )
 
 origin = Origin(
@@ -110,11 +142,28 @@ origin = Origin(
             differs=("their network sees images as they are, ours has a layer that normalises: one rule for all",),
         ),
         "selective": Origin(
-            code="LayneH/SAT-selective-cls, loss.py and run_cifar10.sh",
+            code="LayneH/SAT-selective-cls at dc55593, loss.py, train.py and run_cifar10.sh",
             from_code=("num_epochs", "batch_size", "schedule", "objective", "noise"),
             ours={
                 "model": "theirs is VGG-16 with batch norm, which needs images of 224 pixels where torchvision has it"
             },
+        ),
+        **{
+            name: Origin(
+                code="LayneH/self-adaptive-training at 62033bf, datasets/random_noise.py",
+                from_code=("image_noise", "noise"),
+                differs=("they replace exactly 40 % of the images, here each has that chance",),
+            )
+            for name in ("gaussian", "random_pixels", "shuffled_pixels")
+        },
+        "linear": Origin(
+            ours={
+                "model": "as in `selfsupervised`",
+                "num_epochs": "as long as is usual for a linear evaluation",
+                "weight_decay": "usual for a linear evaluation",
+                "objective": "the last layer alone, on features of the network in evaluation mode",
+                "noise": "the data's own labels",
+            }
         ),
         "selfsupervised": Origin(
             ours={

@@ -73,7 +73,7 @@ small = replace(
 )
 
 origin = Origin(
-    code="libffcv/ffcv-imagenet, the configurations of the README",
+    code="libffcv/ffcv-imagenet at e97289f, train_imagenet.py and rn50_configs",
     from_code=(
         "data",
         "model",
@@ -89,6 +89,8 @@ origin = Origin(
     ),
     differs=(
         "their strided convolutions blur first; they validate an image and its mirror image, ours the image alone",
+        "what does not decay is told by its name there, which spares the norms of blocks and not those of shortcuts "
+        "(downsample.1); here no norm decays",
         "their images were stored at 500 px and half of them as pixels; here all are the files themselves",
     ),
     variants={

@@ -8,7 +8,8 @@ Lee, Park, Lee, Yi, Lee and Yoon, "Removing Undesirable Feature Contributions Us
 and 60,000 on; only the weights of convolutions and linear layers decay. `trades` is their TRADES: 32 and 32 in a batch
 of 64, 50 epochs, which are as many steps as 100 without further images; radius 0.031, beta 6, a tenth of the rate from
 epochs 37 and 45 on (counted from 1). The images of no class come from CIFAR-100, whose classes are others than
-CIFAR-10's: a folder cifar-100-python, or `--streams.0.root`.
+CIFAR-10's: a folder cifar-100-python, or `--streams.0.root`. `standard` is training without an attack beside the same
+images.
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ from dataclasses import replace
 from train.attacks import PGD
 from train.attacks.robust import SELECTING
 from train.data.streams import Stream
-from train.objectives import OutOfDistributionTRADES, OutOfDistributionTraining
+from train.objectives import OutOfDistributionCrossEntropy, OutOfDistributionTRADES, OutOfDistributionTraining
 from train.optim.schedules import Steps
 from train.recipe import Origin, Recipe
 from train.recipes import baseline
@@ -49,12 +50,23 @@ trades = replace(
     ),
 )
 
+# No attack, so no accuracy under one: the epoch is chosen by that of the images as they are.
+standard = replace(recipe, objective=OutOfDistributionCrossEntropy(), robust=None)
+
 small = replace(
     baseline.small_attacked, paper=recipe.paper, weight_decay=2e-4, objective=recipe.objective, streams=recipe.streams
 )
 
 small_trades = replace(
     baseline.small_attacked, paper=recipe.paper, weight_decay=2e-4, objective=trades.objective, streams=recipe.streams
+)
+
+small_standard = replace(
+    baseline.small,
+    paper=recipe.paper,
+    weight_decay=2e-4,
+    objective=standard.objective,
+    streams=recipe.streams,
 )
 
 origin = Origin(
@@ -73,6 +85,11 @@ origin = Origin(
         "their network has leaky ReLUs (0.1) and shortcuts without parameters, ours the usual ones of a wide ResNet",
     ),
     variants={
+        "standard": Origin(
+            from_paper=("objective",),
+            ours={"robust": "there is no attack"},
+            differs=("the code has no standard training; batches and epochs are those of its adversarial one",),
+        ),
         "trades": Origin(
             code="Saehyung-Lee/OAT at 0fcd5c3, TRADES/",
             from_code=("num_epochs", "batch_size", "decayed", "schedule", "objective"),

@@ -62,7 +62,7 @@ small = replace(
 )
 
 origin = Origin(
-    code="facebookresearch/deit, main.py, its defaults",
+    code="facebookresearch/deit at 100e3cd, main.py, its defaults",
     from_paper=("data",),
     from_code=(
         "model",

@@ -17,6 +17,8 @@ from train.optim.schedules import Steps
 from train.recipe import Origin, Recipe
 from train.recipes import baseline
 
+objective = MART(beta=5.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False))
+
 recipe = Recipe(
     paper="",
     data="cifar",
@@ -26,13 +28,11 @@ recipe = Recipe(
     lr=0.01,
     weight_decay=3.5e-3,
     schedule=Steps(at=(74, 89, 99)),
-    objective=MART(
-        beta=5.0, attack=PGD(eps=0.031, step_size=0.007, num_steps=10, start="gaussian", project_start=False)
-    ),
+    objective=objective,
     robust=SELECTING,
 )
 
-small = replace(baseline.small_attacked, lr=0.05, objective=recipe.objective)
+small = replace(baseline.small_attacked, lr=0.05, objective=objective)
 
 origin = Origin(
     code="YisenWang/MART at 2d83e17, train_resnet.py and mart.py",

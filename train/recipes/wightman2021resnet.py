@@ -81,7 +81,8 @@ small = replace(
 )
 
 origin = Origin(
-    code="huggingface/pytorch-image-models (timm)",
+    code="huggingface/pytorch-image-models, timm 1.0.31: timm/data/mixup.py, timm/data/auto_augment.py, "
+    "timm/scheduler/cosine_lr.py and timm/loss/binary_cross_entropy.py",
     from_paper=(
         "data",
         "model",

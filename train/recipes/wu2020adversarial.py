@@ -5,6 +5,7 @@ Wu, Xia and Wang, "Adversarial Weight Perturbation Helps Robust Generalization",
 `recipe` is the authors' AT-AWP: the training of rice2020overfitting, gamma 0.01. `l2` is that within 128 / 255 in L2.
 `trades` is their TRADES-AWP: gamma 0.005 from epoch 10 on (counted from 1), beta 6, 8 / 255 with 10 steps of 2 / 255
 from a Gaussian start in evaluation mode, WRN-34-10, a tenth of the rate in the epochs from 100 and from 150 on.
+`mart` perturbs the weights in the training of wang2020improving.
 """
 
 from dataclasses import replace
@@ -13,7 +14,7 @@ from train.attacks import PGD
 from train.objectives import TRADES, AdversarialTraining, LoggedAdversarialTraining, WeightPerturbation
 from train.optim.schedules import Steps
 from train.recipe import Origin
-from train.recipes import baseline, rice2020overfitting
+from train.recipes import baseline, rice2020overfitting, wang2020improving
 
 recipe = replace(
     rice2020overfitting.recipe,
@@ -42,6 +43,12 @@ trades = replace(
     ),
 )
 
+mart = replace(
+    wang2020improving.recipe,
+    paper=recipe.paper,
+    objective=WeightPerturbation(gamma=0.005, start=9, objective=wang2020improving.objective),
+)
+
 small = replace(
     baseline.small_attacked,
     paper=recipe.paper,
@@ -49,6 +56,12 @@ small = replace(
     objective=WeightPerturbation(
         gamma=0.005, objective=AdversarialTraining(attack=PGD(eps=8 / 255, step_size=2 / 255, num_steps=10))
     ),
+)
+
+small_mart = replace(
+    wang2020improving.small,
+    paper=recipe.paper,
+    objective=WeightPerturbation(gamma=0.005, objective=wang2020improving.objective),
 )
 
 # What it does to robust overfitting, beside rice2020overfitting small_overfit.
@@ -66,6 +79,14 @@ origin = Origin(
     ),
     variants={
         "l2": Origin(from_code=("objective", "robust")),
+        "mart": Origin(
+            code="YisenWang/MART at 2d83e17 for the training",
+            from_code=("num_epochs", "lr", "weight_decay", "schedule"),
+            ours={
+                "objective": "the attack and loss of MART's code, and gamma and start of the authors' TRADES-AWP: that "
+                "of MART-AWP is not at hand",
+            },
+        ),
         "trades": Origin(
             code="csdongxian/AWP at a7acf5d, trades_AWP",
             from_code=("model", "schedule", "objective"),

@@ -5,7 +5,7 @@ Features", ICCV 2019, arXiv:1905.04899.
 
 Settings of the authors' commands: alpha (their beta) 1, one box and one permutation a batch; on CIFAR half of the
 batches are mixed, batch 64, rate 0.25, a tenth of it from half and again from three quarters of 300 epochs, Nesterov;
-on ImageNet every batch is mixed and the rate falls every 75 epochs.
+on ImageNet every batch is mixed, the rate falls every 75 epochs, and colours are jittered and lit.
 """
 
 from dataclasses import replace
@@ -44,6 +44,7 @@ imagenet = replace(
     optimizer=SGD(nesterov=True),
     schedule=Steps(at=(75, 150, 225)),
     color_jitter=0.4,
+    lighting=0.1,
     mix=CutMix(alpha=1.0, per="batch", partner="permutation"),
 ).claiming(
     Claim(
@@ -57,7 +58,7 @@ imagenet = replace(
 small_imagenet = replace(baseline.small_imagenet, paper=recipe.paper, mix=recipe.mix)
 
 origin = Origin(
-    code="clovaai/CutMix-PyTorch at 2d8eb68, train.py and pyramidnet.py",
+    code="clovaai/CutMix-PyTorch at 2d8eb68, train.py, utils.py and pyramidnet.py",
     from_paper=("data",),
     from_code=("model", "num_epochs", "batch_size", "lr", "optimizer", "weight_decay", "schedule", "mix"),
     differs=(
@@ -65,11 +66,11 @@ origin = Origin(
     ),
     variants={
         "imagenet": Origin(
-            from_code=("data", "model", "batch_size", "lr", "schedule", "mix", "color_jitter"),
+            from_code=("data", "model", "batch_size", "lr", "schedule", "mix", "color_jitter", "lighting"),
             differs=(
-                "no lighting noise along the colours' principal axes, which their code adds with a deviation of 0.1: "
-                "DALI has no operator for it",
-                "contrast is jittered around the middle grey, theirs around the image's mean",
+                "contrast is jittered around the middle grey, theirs around the image's mean, and the three jitters "
+                "come in one order, theirs in a random one",
+                "after the lighting noise levels are rounded and stay in 0 to 255, theirs may leave that range",
             ),
         ),
     },

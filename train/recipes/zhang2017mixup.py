@@ -5,8 +5,8 @@ Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: Beyond Empirical Risk Minimization"
 Settings of the authors' CIFAR code: alpha 1, one lambda and one permutation (which may leave an image alone) a batch,
 SGD without Nesterov, weight decay 1e-4; its rate falls at the end of the epochs numbered 100 and 150 from 0, so the
 epochs 101 and 151 are the first to feel it. `imagenet` is the paper's ResNet-50 with alpha 0.2: batches of 1,024,
-a rate that rises from 0.1 to 0.4 in five epochs, and a tenth of it from 30, 60 and 80 of 90 epochs on; `imagenet200` is
-its longer training.
+a rate that rises from 0.1 to 0.4 in five epochs, and a tenth of it from 30, 60 and 80 of 90 epochs on, as its section
+on ImageNet has it; `imagenet200` is its longer training.
 `corrupt20`, `corrupt50` and `corrupt80` are the paper's experiment on memorising wrong labels: so many percent of
 CIFAR-10's labels are redrawn, of all classes, and alpha is large. Each epoch says the accuracy on the test images, and
 by the labels trained on that on training images whose label is real and whose label is corrupted; `python -m train
@@ -112,7 +112,10 @@ origin = Origin(
         ),
         "imagenet200": Origin(
             from_paper=("data", "model", "batch_size", "lr", "mix"),
-            ours={"schedule": "drops at 60, 120 and 180 of 200 epochs, as recalled; the warm-up is that of `imagenet`"},
+            ours={
+                "schedule": "the same warm-up and drops at 60, 120 and 180 of 200 epochs: of the paper's sentence the "
+                "words up to the 60 were at hand, the others are as recalled"
+            },
         ),
     },
 )

@@ -10,13 +10,15 @@ from mixdali.checks import one_of, require
 from mixdali.names import nearest
 
 OF_RUN = "run"
+TRAINER = "train"
 
 
 @dataclass(frozen=True)
 class Measure:
     """A number of every run.
 
-    part    a part of `python -m train.evaluate`, or "run": what `python -m train.compare` shows of a run.
+    part    a part of `python -m train.evaluate`, or of another program's numbers.json; or "run": what `python -m
+            train.compare` shows of a run.
     keys    where it stands below the network in evaluate.json, such as ("white", "0.05"); of "run" one column's name.
     better  which direction is the better one.
     shown   "percent" for shares of 1, else "number".
@@ -39,10 +41,13 @@ class Arm:
 
     recipe     the words after `python -m train`: "zhang2017mixup small", or a recipe file of one's own.
     overrides  further words: "--objective.alpha 0.4".
+    program    another command in place of the trainer, which leaves a numbers.json (train.study.numbers) and is not
+               evaluated: "train.tables", whose words `recipe` then has.
     """
 
     recipe: str
     overrides: str = ""
+    program: str = TRAINER
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Expected:
-    """A claim of a paper, as one arm being better than another in one measure.
+    """A claim, as one arm being better than another in one measure; or as good as it.
 
-    claim  in the paper's sense, in our words.
-    paper  its arXiv number.
+    paper   its arXiv number; "" for a claim of our own.
+    claim   in the paper's sense, in our words.
+    within  the two are alike: they differ by less than this, in the measure's unit (0.02: two points of a share).
     """
 
     paper: str
@@ -83,6 +89,10 @@ class Expected:
     arm: str
     measure: str
     than: str
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        require(self.within is None or self.within > 0, "Expected: within", self.within, "must be above 0, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +117,10 @@ class Study:
             _known("arm", name, self.arms)
         for claim in self.expected:
             _known("measure", claim.measure, self.measures)
+        others = [arm.program for arm in self.arms.values() if arm.program != TRAINER]
+        of_runs = [name for name, measure in self.measures.items() if measure.part == OF_RUN]
+        if others and of_runs:
+            raise ValueError(f"measure {of_runs[0]!r} is of a run of python -m train, and {others[0]} makes none")
         require(bool(self.scales), "Study: scales", "none", "must be one at least")
         require(bool(self.measures), "Study: measures", "none", "must be one at least")
 

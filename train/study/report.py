@@ -76,7 +76,7 @@ def markdown(content: Mapping[str, Any]) -> str:
     order = ("does not hold", "not resolved", "holds", "not measured")
     for claim in sorted(content["claims"], key=lambda claim: order.index(claim["verdict"])):
         measure = content["measures"][claim["measure"]]
-        shown = "" if claim["difference"] is None else f": {_difference(claim['difference'], measure)}"
+        shown = "" if claim["difference"] is None else f": {difference_text(claim['difference'], measure)}"
         lines.append(
             f"- **{claim['verdict']}**: {claim['claim']} ({claim['paper']}; {claim['arm']} against {claim['than']}, "
             f"{claim['measure']}{shown})"
@@ -108,7 +108,8 @@ def _table(content: Mapping[str, Any]) -> list[str]:
     for arm in content["commands"]:
         found = [measure["arms"].get(arm) for measure in measures.values()]
         cells = [
-            "" if one is None else _mean(one, measure) for one, measure in zip(found, measures.values(), strict=True)
+            "" if one is None else mean_text(one, measure)
+            for one, measure in zip(found, measures.values(), strict=True)
         ]
         rows.append([arm, *cells])
         if arm != content["reference"]:
@@ -116,7 +117,7 @@ def _table(content: Mapping[str, Any]) -> list[str]:
                 [
                     "",
                     *(
-                        "" if one is None or one["difference"] is None else _difference(one["difference"], measure)
+                        "" if one is None or one["difference"] is None else difference_text(one["difference"], measure)
                         for one, measure in zip(found, measures.values(), strict=True)
                     ),
                 ]
@@ -124,13 +125,19 @@ def _table(content: Mapping[str, Any]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def _mean(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
+def mean_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
+    """What an arm reached, for people: the mean over its seeds and their deviation, of shares in percent.
+
+    found    the arm's entry in `contents`.
+    measure  that of the measure.
+    """
     factor, digits = _units(measure)
     spread = "" if found["deviation"] is None else f" ± {factor * found['deviation']:.{digits}f}"
     return f"{factor * found['mean']:.{digits}f}{spread}"
 
 
-def _difference(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
+def difference_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
+    """A paired difference with its interval, for people; `found` is a `Difference` as plain values."""
     factor, digits = _units(measure)
     middle = f"{factor * found['mean']:+.{digits}f}"
     if found["low"] is None:

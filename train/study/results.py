@@ -41,13 +41,23 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
     for job in jobs:
         if not is_done(job, done, runs):
             continue
-        parts = json.loads(job.products(runs)[1].read_text())["parts"] if job.evaluate else {}
+        parts = _parts(job.products(runs)[-1])
         of_run: Mapping[str, float] = {}
         if any(measure.part == OF_RUN for measure in study.measures.values()):
             of_run = read_run(runs / job.name).numbers
         for name, measure in study.measures.items():
+            if measure.part != OF_RUN and measure.part not in parts:
+                raise ValueError(
+                    f"measure {name!r}: {job.name} has no part {measure.part!r}, there is {', '.join(parts)}"
+                )
             told = of_run if measure.part == OF_RUN else network_of(parts[measure.part])
             found[name][job.arm][job.seed] = _number(name, measure, told)
+    return found
+
+
+def _parts(product: Path) -> Mapping[str, Any]:
+    """What was measured; nothing of a run that was not evaluated."""
+    found: Mapping[str, Any] = json.loads(product.read_text())["parts"] if product.suffix == ".json" else {}
     return found
 
 
@@ -86,11 +96,21 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference
 
 
 def judge(expected: Expected, study: Study, numbers: Numbers) -> tuple[Verdict, Difference | None]:
-    """Whether a claim's direction holds: the interval of the difference lies on its side of zero, or on the other."""
+    """Whether a claim's direction holds: the interval of the difference lies on its side of zero, or on the other.
+
+    A claim that two are alike holds where the interval lies within its bounds, and does not where it lies beyond one.
+    """
     measure, found = study.measures[expected.measure], numbers[expected.measure]
     difference = paired(found[expected.arm], found[expected.than])
     if difference is None:
         return "not measured", None
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+    low, high, bound = difference.low, difference.high, expected.within or 0.0
+    if low is None or high is None:
+        return "not resolved", difference
+    beyond = low > bound or high < -bound
+    if expected.within is not None:
+        inside = -bound < low and high < bound
+        return "holds" if inside else "does not hold" if beyond else "not resolved", difference
+    if not beyond:
         return "not resolved", difference
     return "holds" if (difference.mean > 0) == (measure.better == "higher") else "does not hold", difference

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.files.sealed import written
-from train.study.declare import OF_RUN, Scale, Study
+from train.study import numbers
+from train.study.declare import OF_RUN, TRAINER, Scale, Study
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,16 @@ class Job:
     name: str
     """Of the folder of its run."""
     train: tuple[str, ...]
-    """The words after `python -m train`."""
+    """The words after `python -m train`, or after `python -m` another program."""
     evaluate: tuple[str, ...]
     """Those after `python -m train.evaluate`; none if nothing of it is measured."""
+    program: str = TRAINER
+    """What trains."""
 
     @property
     def commands(self) -> list[list[str]]:
         """As typed after `python -m`."""
-        return [["train", *self.train], *([["train.evaluate", *self.evaluate]] if self.evaluate else [])]
+        return [[self.program, *self.train], *([["train.evaluate", *self.evaluate]] if self.evaluate else [])]
 
     @property
     def texts(self) -> list[str]:
@@ -44,6 +47,8 @@ class Job:
     def products(self, runs: Path) -> list[Path]:
         """The file that each command leaves when it has ended well: its checkpoint, its numbers."""
         folder = runs / self.name
+        if self.program != TRAINER:
+            return [folder / numbers.FILE]
         return [folder / "last.pt", folder / "evaluate-last" / "evaluate.json"][: len(self.commands)]
 
 
@@ -63,11 +68,13 @@ def jobs_of(study: Study, scale: Scale, root: str | None, runs: Path) -> list[Jo
                 *shlex.split(chosen.overrides),
                 *("--seed", str(seed)),
             ]
-            digest = hashlib.sha256(json.dumps([*words, *where]).encode()).hexdigest()[:6]
+            told = [*words, *where, *([] if chosen.program == TRAINER else [chosen.program])]
+            digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:6]
             name = f"{_plain(arm)}-{seed}-{digest}"
             train = (*words, *where, "--folder", str(runs), "--name", name)
-            evaluate = (str(runs / name), *where, "--parts", *parts, *shlex.split(scale.evaluate)) if parts else ()
-            found.append(Job(arm, seed, name, train, evaluate))
+            evaluate = (str(runs / name), *where, "--parts", *parts, *shlex.split(scale.evaluate))
+            is_evaluated = bool(parts) and chosen.program == TRAINER
+            found.append(Job(arm, seed, name, train, evaluate if is_evaluated else (), chosen.program))
     return found
 
 

@@ -92,6 +92,57 @@ def test_a_loader_left_in_mid_epoch_frees_its_pipeline_at_once(files: list[str])
         gc.enable()
 
 
+def threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_a_loader_that_is_released_has_no_threads_and_goes_on_as_if_nothing_had_been(files: list[str]) -> None:
+    straight, released = shuffling(files, 2), shuffling(files, 2)
+    before = threads()
+    for _ in range(3):
+        epoch = [batch.images for batch in straight]
+        for images, batch in zip(epoch, released, strict=True):
+            assert torch.equal(images, batch.images)
+        del batch
+        released.release()
+        assert released._runs is None
+        assert len(released) == 5
+    straight.release()
+    gc.collect()
+    assert threads() == before
+    released.release()  # twice does no harm
+    straight.set_epoch(5)
+    released.set_epoch(5)
+    assert indices(straight) == indices(released)
+
+
+def test_an_epoch_is_left_when_its_loader_is_released(files: list[str]) -> None:
+    loader, straight = shuffling(files, 2), shuffling(files, 2)
+    first = iter(loader)
+    next(first)
+    loader.release()
+    with pytest.raises(RuntimeError, match="left"):
+        next(first)
+    straight.set_epoch(1)
+    assert indices(loader) == indices(straight)
+    loader.release()
+    assert loader.state_dict()["epoch"] == 2
+
+
+def test_what_could_not_go_on_is_not_released(files: list[str]) -> None:
+    bare = Loader(reading(files, batch_size=2), NAMES)
+    next(iter(bare))
+    with pytest.raises(RuntimeError, match="cannot be released: make the loader with a function"):
+        bare.release()
+    loader = shuffling(files, 2)
+    next(iter(loader))
+    resumed = shuffling(files, 2)
+    resumed.load_state_dict(loader.state_dict())
+    with pytest.raises(RuntimeError, match="cannot be released before it went on"):
+        resumed.release()
+    assert len(list(resumed)) == 4
+
+
 def test_epochs_differ_and_an_iterator_that_ended_stays_ended(files: list[str]) -> None:
     loader = shuffling(files, 5)
     iterator = iter(loader)

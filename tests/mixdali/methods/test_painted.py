@@ -26,9 +26,18 @@ def assert_target_follows_pixels(world: str, mix: Mix, number: int, size: tuple[
     return mixed
 
 
-@pytest.mark.parametrize("size", [(7, 9), (16, 5)])
-@pytest.mark.parametrize("number", [1, 2, 3, 8])
-@pytest.mark.parametrize("prob", [0, 0.3, 1])
+@pytest.mark.parametrize(
+    ("prob", "number", "size"),
+    [
+        (0, 3, (7, 9)),
+        (0.3, 2, (16, 5)),
+        (0.3, 8, (7, 9)),
+        (1, 1, (7, 9)),
+        (1, 2, (7, 9)),
+        (1, 3, (16, 5)),
+        (1, 8, (16, 5)),
+    ],
+)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("world", WORLDS)
 def test_target_follows_the_pixels(world: str, method: str, prob: float, number: int, size: tuple[int, int]) -> None:

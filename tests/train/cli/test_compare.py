@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from train.compare.run import main
+from train.compare.run import main, overfitting
 from train.files import checkpoint
 from train.show.intervals import wilson
 
@@ -163,3 +163,9 @@ def test_headers_are_whole_through_a_pipe_and_brackets_are_shown(tmp_path: Path)
         assert f" {name} " in header
     for number in range(2):
         assert f"run[{number}] [bold]" in done.stdout
+
+
+def test_what_robust_overfitting_costs_is_told_where_it_was_measured() -> None:
+    numbers = {"robust, best": 0.5, "robust, last": 0.4, "training robust": 0.9, "training": 1.0}
+    assert overfitting(numbers) == pytest.approx({"robust, lost": 0.1, "robust gap": 0.5})
+    assert overfitting({"training": 1.0}) == {}

@@ -24,7 +24,7 @@ from train.evaluate.parts.noise import LEVELS, NOISES, Noise, add_noise, measure
 from train.evaluate.parts.occlusion import measure_occlusion, occlude
 from train.evaluate.parts.shifts import accuracies, eps_name, read_logits
 from train.evaluate.parts.transfer import attacking, fgsm, measure_fgsm, measure_transfer, pgd20
-from train.evaluate.pictures import draw_calibration, draw_corruptions, draw_detection, draw_levels
+from train.evaluate.pictures.measures import draw_calibration, draw_corruptions, draw_detection, draw_levels
 
 
 def grey(count: int, size: tuple[int, int] = (32, 32), value: float = 0.5) -> Tensor:

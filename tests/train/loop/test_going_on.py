@@ -91,6 +91,10 @@ def weights(path: Path) -> dict[str, Any]:
     return checkpoint.load(path)["model"]
 
 
+def written(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 def test_under_the_same_circumstances_it_ends_with_the_same_bytes_and_says_nothing(
     tmp_path: Path, root: str, half: Path, whole: dict[str, Any]
 ) -> None:
@@ -116,6 +120,28 @@ def test_with_another_number_of_threads_it_goes_on_and_says_so_or_is_refused(
     assert content["finished"]
     assert content["changed"] == ["2 threads instead of 1"]
     assert [folder.name for folder in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_once_a_finished_run_is_shown_and_without_its_folder_it_is_trained_anew(
+    tmp_path: Path, root: str, half: Path, whole: dict[str, Any]
+) -> None:
+    shutil.copytree(half, tmp_path / "tiny")
+    first = train(tmp_path, root, once=True)
+    assert any("goes on in" in line for line in first)
+    before = written(tmp_path / "tiny")
+    # Threads and versions change bytes, not which run it is.
+    for threads in (1, 2):
+        lines = train(tmp_path, root, once=True, threads=threads)
+        assert lines[0].startswith(f"{tmp_path / 'tiny'} is finished, and this is what it reached; delete the folder")
+        assert set(lines[1:]) <= set(first)
+        assert "last epoch" in "".join(lines)
+    assert written(tmp_path / "tiny") == before
+    assert [folder.name for folder in tmp_path.iterdir()] == ["tiny"]
+    assert any("tiny-2 is new" in line for line in train(tmp_path, root))
+    for folder in tmp_path.iterdir():
+        shutil.rmtree(folder)
+    train(tmp_path, root, once=True)
+    assert_same(weights(tmp_path / "tiny" / "last.pt"), whole["model"])
 
 
 @pytest.mark.parametrize("package", ["torch", "dali"])

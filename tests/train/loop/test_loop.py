@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.helpers.training import ALONE, TINY, StopAt, assert_same, coloured_sources, new_training, weights
+from tests.helpers.training import ALONE, TINY, StopAt, assert_same, coloured, coloured_sources, new_training, weights
+from train.data.loaders import val_loader
 from train.loop.epochs import Training, fit, make_batch, train_step
 from train.loop.held_out import evaluate
+from train.machine.run import Run
 from train.machine.stop import Stop
 from train.objectives import CrossEntropy, Objective
 from train.objectives.batch import Batch
@@ -133,6 +136,27 @@ def test_evaluation_counts_every_image_once_and_exactly() -> None:
     assert found["images"] == 22
     assert found["accuracy"] == pytest.approx(hits / 22)
     assert found["loss"] == pytest.approx(total / 22, rel=1e-5)
+
+
+def test_the_pipelines_of_held_out_images_are_there_while_they_are_needed() -> None:
+    sources = replace(coloured_sources(), also={"test": coloured(20, seed=2)})
+    training = new_training(replace(TINY, num_epochs=2), sources)
+    training.also = {"test": val_loader(TINY, Run(num_threads=1), sources, ALONE, sources.also["test"])}
+    loaders: list[Any] = [training.held_out, *training.also.values()]
+    counts: list[int] = []
+
+    def count(row: dict[str, float]) -> None:
+        assert [loader._runs for loader in loaders] == [None, None]
+        counts.append(len(list(Path("/proc/self/task").iterdir())))
+
+    assert all(loader._runs is None for loader in loaders)  # nothing has been measured yet
+    fit(training, lambda best: None, count)
+    assert counts[0] == counts[1]
+    for loader in loaders:
+        before = len(list(Path("/proc/self/task").iterdir()))
+        next(iter(loader))
+        assert len(list(Path("/proc/self/task").iterdir())) > before
+        loader.release()
 
 
 def test_held_out_images_are_measured_every_so_many_epochs_and_after_the_last() -> None:

@@ -34,6 +34,7 @@ from train.loop.epochs import Training, fit, is_finished
 from train.loop.under_attack import measure_robust
 from train.machine.stop import Stop
 from train.objectives import AdversarialTraining
+from train.show.intervals import with_interval
 from train.show.pictures import draw_curves
 from train.show.progress import describe_row
 from train.show.table import result_table
@@ -213,8 +214,12 @@ def test_the_table_shows_best_last_and_what_was_lost() -> None:
     text = console.export_text()
     lines = {line.strip("│┃ ").partition("  ")[0]: line for line in text.splitlines()}
     assert "under attack" in text
-    assert "40.00%" in lines["weights, last epoch"]
-    assert "45.00%" in lines["weights, best epoch, 2"]
+    last, best = lines["weights, last epoch"], lines["weights, best epoch, 2"]
+    assert f" {with_interval(0.8, 22)} " in last  # of all held-out images
+    assert f" {with_interval(0.4, 20)} " in last  # of those that are attacked
+    assert f" {with_interval(0.45, 20)} " in best
+    own = lines["on training images"]
+    assert f" {with_interval(0.9, 20)} " in own
     assert any("lost since the best epoch" in line and "5.00%" in line for line in text.splitlines())
 
 

@@ -17,12 +17,18 @@ from train.attacks.attack import Attack
 from train.objectives import (
     TRADES,
     AdversarialAugment,
+    AugMixTraining,
     AugRmixAT,
+    ConsistencyTraining,
     CrossEntropy,
+    EarlyLearning,
     FastAdversarialTraining,
+    GamblersLoss,
     GaussianTraining,
+    GeneralizedCrossEntropy,
     GenLabel,
     InterpolatedAdversarialTraining,
+    L1Penalty,
     LightTRADES,
     ManifoldMixup,
     MixupE,
@@ -35,6 +41,7 @@ from train.objectives import (
     SelfAdaptiveTraining,
     SmoothAdv,
     SmoothMixTraining,
+    StabilityTraining,
     WeightPerturbation,
 )
 from train.objectives.batch import Batch
@@ -47,6 +54,10 @@ OBJECTIVES: dict[str, Objective] = {
     "cross_entropy": CrossEntropy(),
     "self_adaptive": SelfAdaptiveTraining(),
     "selective": SelectiveTraining(),
+    "gamblers": GamblersLoss(),
+    "generalized": GeneralizedCrossEntropy(),
+    "early_learning": EarlyLearning(),
+    "augmix": AugMixTraining(),
     "trades": TRADES(attack=ATTACK),
     "restarts": TRADES(attack=replace(ATTACK, restarts=2)),
     "fast": FastAdversarialTraining(attack=FGSM(eps=EPS, step_size=EPS)),
@@ -57,6 +68,9 @@ OBJECTIVES: dict[str, Objective] = {
     "augrmixat": AugRmixAT(attack=ATTACK),
     "ada": AdversarialAugment(attack=ParameterAttack(num_steps=1)),
     "gaussian": GaussianTraining(num_noises=2),
+    "consistency": ConsistencyTraining(),
+    "stability": StabilityTraining(),
+    "l1": L1Penalty(objective=TRADES(attack=ATTACK)),
     "smoothadv": SmoothAdv(attack=replace(ATTACK, norm="L2")),
     "smoothmix": SmoothMixTraining(num_noises=2, num_steps=1),
     "manifold": ManifoldMixup(),
@@ -68,7 +82,7 @@ OBJECTIVES: dict[str, Objective] = {
     "noisy_feature_mixup": NoisyFeatureMixup(),
     "noisymix": NoisyMix(),
 }
-DRAWING = [name for name in OBJECTIVES if name not in ("cross_entropy", "self_adaptive", "selective")]
+DRAWING = [name for name, objective in OBJECTIVES.items() if objective.draw(make_batch(), seeded())]
 
 
 def batch_of(number: int = 4) -> Batch:

@@ -21,7 +21,7 @@ from train.cli.main import find_recipe
 from train.data.loaders import train_loader
 from train.data.sources import prepare_sources
 from train.machine.run import Run
-from train.objectives import OutOfDistributionTRADES, OutOfDistributionTraining
+from train.objectives import OutOfDistributionCrossEntropy, OutOfDistributionTRADES, OutOfDistributionTraining
 from train.objectives.batch import Batch
 
 OTHERS = 3  # of the six images of a batch
@@ -65,6 +65,17 @@ def test_adversarial_training_is_the_authors(net: Any, weight: float) -> None:
         return (scale * soft(model(moved), batch.targets)).sum() / 6
 
     assert_agrees(objective, net(), batch, draws, reference)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_standard_training_is_that_without_an_attack(weight: float) -> None:
+    batch = two_streams(weight)
+
+    def reference(model: nn.Module) -> Tensor:
+        losses = soft(model(batch.images), batch.targets)
+        return (losses[:-OTHERS].sum() + weight * losses[-OTHERS:].sum()) / 6
+
+    assert_agrees(OutOfDistributionCrossEntropy(), preact(), batch, {}, reference)
 
 
 @pytest.mark.parametrize("net", [preact, lambda: plain(norm=True)], ids=["preact", "plain"])

@@ -29,7 +29,7 @@ from train.predict import conditional_mutual_information, rank_correlations
 from train.predict.measure import Measured, measure, read_networks, varying
 from train.predict.report import score
 from train.predict.run import main
-from train.predict.scores import check_room
+from train.predict.scores import check_room, information_by_chance, kendall_by_chance, kendall_interval
 from train.predict.synthetic import read_synthetic
 
 CLASSES = tuple("abcd")
@@ -140,6 +140,29 @@ def test_rank_correlations_count_the_pairs_in_order() -> None:
         rank_correlations([1], [1])
 
 
+def test_the_interval_of_tau_holds_it_and_narrows_with_the_number_of_networks() -> None:
+    rng, widths = np.random.default_rng(3), []
+    for count in (12, 96):
+        actual = rng.normal(size=count)
+        predicted = actual + rng.normal(size=count)
+        low, high = kendall_interval(predicted.tolist(), actual.tolist()) or (math.nan, math.nan)
+        assert low < (rank_correlations(predicted.tolist(), actual.tolist())["kendall"] or math.nan) < high
+        widths.append(high - low)
+    assert widths[0] > 2 * widths[1]
+    assert kendall_interval([1, 1, 1], [1, 2, 3]) is None
+
+
+def test_chance_is_what_one_guess_in_twenty_exceeds() -> None:
+    actual, rng = list(range(12)), np.random.default_rng(4)
+    bound = kendall_by_chance(actual)
+    assert bound is not None
+    guesses = [rank_correlations(rng.permutation(12).tolist(), actual)["kendall"] or 0.0 for _ in range(1000)]
+    assert 0.02 < np.mean(np.array(guesses) > bound) < 0.08
+    mean, high = information_by_chance(rng.normal(size=12).tolist(), grid())
+    assert 0 < mean < high < 1
+    assert kendall_by_chance([1.0, 1.0]) is None
+
+
 def measured(accuracies: Sequence[tuple[float, float, float]], names: dict[str, list[Any]]) -> list[Measured]:
     return [
         Measured(
@@ -160,12 +183,14 @@ def test_each_predictor_is_scored_by_what_it_says() -> None:
     tests = rng.uniform(0.5, 0.8, 12)
     found = score(measured([(0.95, test, test + 0.01) for test in tests.tolist()], grid()))
     exact = found["predictors"]["synthetic accuracy"]
+    assert exact.pop("kendall_interval") == pytest.approx((1, 1))
     assert exact == pytest.approx({"kendall": 1, "spearman": 1, "mean_error": 0.01, "pgdl": 100})
     useless = found["predictors"]["training accuracy"]
     assert useless["kendall"] is None
     assert useless["pgdl"] == 0
     assert found["predictors"]["training loss"]["mean_error"] is None
     assert found["pgdl_missing"] is None
+    assert 0 < found["chance"]["pgdl_mean"] < found["chance"]["pgdl"] < 100
 
 
 def test_without_a_grid_the_ranks_are_still_compared_and_the_reason_is_given() -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from train.compare.run import BEST, COLUMNS, overfitting
 from train.study import run as command
-from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.declare import OF_RUN, Arm, Expected, Measure, Scale, Study
+from train.study.numbers import claim, write_numbers
 from train.study.report import contents, markdown, write_report
 from train.study.results import judge, paired, read_numbers
 from train.study.work import Done, Job, jobs_of, work_off
@@ -117,6 +119,23 @@ def test_numbers_intervals_and_verdicts_follow_from_the_runs(tmp_path: Path) -> 
     assert paired({0: 0.5}, {1: 0.3}) is None
 
 
+@pytest.mark.parametrize(
+    ("arm", "within", "verdict"),
+    [
+        # the difference and its interval: 0.0417 [0.0227, 0.0606], of noisy 0.0000 [-0.2484, 0.2484]
+        ("mixed", 0.07, "holds"),
+        ("mixed", 0.05, "not resolved"),
+        ("mixed", 0.02, "does not hold"),
+        ("noisy", 0.07, "not resolved"),
+    ],
+)
+def test_two_are_alike_where_the_whole_interval_is_small(arm: str, within: float, verdict: str, tmp_path: Path) -> None:
+    worked(tmp_path)
+    numbers = read_numbers(STUDY, planned(tmp_path), Done(tmp_path / "done.json"), tmp_path / "runs")
+    for one, other in ((arm, "plain"), ("plain", arm)):
+        assert judge(Expected("", "alike", one, "accuracy", other, within), STUDY, numbers)[0] == verdict
+
+
 def test_the_report_says_first_what_does_not_hold_and_how_each_number_was_made(tmp_path: Path) -> None:
     worked(tmp_path)
     jobs, scale = planned(tmp_path), STUDY.scale("cpu")
@@ -157,10 +176,39 @@ def test_mistakes_get_one_line(tmp_path: Path) -> None:
         command.main([str(tmp_path / "my.py")])
     with pytest.raises(ValueError, match="the study has no measure 'speed'"):
         replace(STUDY, expected=(Expected("1", "fast", "mixed", "speed", "plain"),))
+    with pytest.raises(ValueError, match="Expected: within must be above 0"):
+        Expected("", "alike", "mixed", "accuracy", "plain", within=0.0)
     worked(tmp_path)
     wrong = replace(STUDY, measures={"x": Measure("clean", ("accurracy",))}, expected=())
     with pytest.raises(ValueError, match="measure 'x': clean has no 'accurracy', there is accuracy"):
         read_numbers(wrong, planned(tmp_path), Done(tmp_path / "done.json"), tmp_path / "runs")
+
+
+def test_an_arm_may_be_another_program_that_leaves_its_own_numbers(tmp_path: Path) -> None:
+    study = replace(
+        STUDY,
+        arms={"plain": Arm("iris", program="train.tables"), "mixed": Arm("iris", "--lr 1", program="train.tables")},
+        measures={"accuracy": Measure("iris", ("accuracy",))},
+        expected=(),
+    )
+
+    def run(words: Sequence[str], log: Path, variables: Mapping[str, str]) -> int:
+        assert words[:4] == ["train.tables", "iris", "--num_epochs", "2"]
+        folder = tmp_path / "runs" / words[words.index("--name") + 1]
+        write_numbers(claim(folder.parent, folder.name, "", {}), {}, {"iris": {"last": {"accuracy": 0.75}}})
+        return 0
+
+    jobs, done = jobs_of(study, study.scale("cpu"), None, tmp_path / "runs"), Done(tmp_path / "done.json")
+    assert [len(job.commands) for job in jobs] == [1] * 6
+    assert work_off(jobs, done, tmp_path / "runs", 1, lambda text: None, run) == []
+    assert read_numbers(study, jobs, done, tmp_path / "runs")["accuracy"]["mixed"] == {0: 0.75, 1: 0.75, 2: 0.75}
+    wrong = replace(study, measures={"accuracy": Measure("wine", ("accuracy",))})
+    with pytest.raises(ValueError, match="has no part 'wine', there is iris"):
+        read_numbers(wrong, jobs, done, tmp_path / "runs")
+    with pytest.raises(
+        ValueError, match=r"measure 'robust' is of a run of python -m train, and train.tables makes none"
+    ):
+        replace(study, measures={"robust": Measure("run", ("robust, best",))})
 
 
 @pytest.mark.parametrize("name", command.names())
@@ -168,14 +216,28 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
     from train.cli.main import choose_recipe, split_words
     from train.cli.overrides import parse_overrides
     from train.evaluate.settings import Arguments
+    from train.generator import gaussians
     from train.machine.command import parse
+    from train.tables import run as tables
 
     study = command.find(name)
-    assert "cpu" in study.scales
+    assert "cpu" in study.scales or list(study.scales) == ["paper"]
+    columns = {*COLUMNS.values(), *BEST.values(), *overfitting(dict.fromkeys((*COLUMNS.values(), *BEST.values()), 0.5))}
+    assert {measure.keys[0] for measure in study.measures.values() if measure.part == OF_RUN} <= columns
     for scale in study.scales.values():
+        evaluations = set()
         for job in jobs_of(study, replace(scale, seeds=(0,)), None, tmp_path):
+            if job.program == "train.tables":
+                parse(tables.Arguments, job.train, program=job.program, summary="").settings()
+                continue
+            if job.program == "train.generator.gaussians":
+                parse(gaussians.Arguments, job.train, program=job.program, summary="")
+                continue
+            assert job.program == "train"
             words, fields = split_words(job.train)
             chosen = choose_recipe(*words)
             parse_overrides(" ".join(words), chosen.summary, chosen.stored, fields, None)
-            if job.evaluate:
+            # What evaluates the arms differs in their folders alone.
+            if job.evaluate and job.evaluate[1:] not in evaluations:
+                evaluations.add(job.evaluate[1:])
                 parse(Arguments, job.evaluate, program="train.evaluate", summary="")

@@ -1,9 +1,10 @@
 """Mixing methods against none: zhang2017mixup, yun2019cutmix and others, on part of CIFAR-10."""
 
 from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.scales import OVERFITTED
 
 STUDY = Study(
-    question="Which mix helps, and in what: accuracy, likelihood, calibration, noise, one step of an attack?",
+    question="Which mix helps, and in what: accuracy, likelihood, calibration, noise, FGSM, occlusion?",
     arms={
         "ERM": Arm("baseline small"),
         "label smoothing": Arm("baseline small_smoothed"),
@@ -22,14 +23,19 @@ STUDY = Study(
         "ECE": Measure("calibration", ("ece",), "lower"),
         "noise 0.05": Measure("noise", ("white", "0.05")),
         "FGSM 2/255": Measure("fgsm", ("2/255",)),
+        "occlusion 0.5": Measure("occlusion", ("centre", "0.5")),
     },
     scales={
-        "cpu": Scale("--num_images 5000 --num_epochs 40", "--num_images 2000", (0, 1, 2)),
+        "cpu": OVERFITTED,
         "gpu-hour": Scale("--num_epochs 60 --model preact_resnet18", "", (0, 1, 2)),
     },
     expected=(
         Expected("1710.09412", "mixup generalises better than ERM", "mixup", "accuracy", "ERM"),
         Expected("1710.09412", "mixup withstands one-step attacks better", "mixup", "FGSM 2/255", "ERM"),
+        Expected("1905.04899", "CutMix generalises better than ERM", "CutMix", "accuracy", "ERM"),
         Expected("1905.04899", "CutMix generalises better than mixup", "CutMix", "accuracy", "mixup"),
+        Expected("1905.04899", "CutMix withstands one-step attacks better", "CutMix", "FGSM 2/255", "ERM"),
+        Expected("1905.04899", "CutMix withstands occlusion better", "CutMix", "occlusion 0.5", "ERM"),
+        Expected("1905.04899", "CutMix withstands noise better", "CutMix", "noise 0.05", "ERM"),
     ),
 )

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from pipelines.show.pictures import GREY, INK, short, write_figure
+from pipelines.show.pictures import GREY, INK, short
 from train.evaluate.parts.corruptions import GROUPS
 from train.evaluate.parts.detection import NUM_BINS
+from train.evaluate.pictures.axes import BARS, COLOURS, figure_of, finish, plain, share_line
 from train.show.intervals import whiskers, wilson
-from train.show.pictures import BLUE, DPI, GREEN, ORANGE, RED, VIOLET
+from train.show.pictures import BLUE, RED
 
-COLOURS = (BLUE, ORANGE, GREEN, VIOLET, RED)
 MOST_CLASSES = 40
 """That a picture of classes shows."""
-BARS: dict[str, Any] = {"elinewidth": 1, "capsize": 2.5}
-"""The look of 95 % intervals."""
 PALE = "#dddddd"
 
 
@@ -31,7 +26,7 @@ def draw_calibration(path: Path, found: Mapping[str, Any], title: str) -> None:
 
     found  by network, as `measure_calibration` returns it.
     """
-    figure = _figure(3.6 * len(found) + 0.6, 4.6)
+    figure = figure_of(3.6 * len(found) + 0.6, 4.6)
     grid = figure.subplots(2, len(found), squeeze=False, height_ratios=(3, 1), sharex=True)
     for column, (name, one) in enumerate(found.items()):
         upper, lower = grid[0][column], grid[1][column]
@@ -53,11 +48,11 @@ def draw_calibration(path: Path, found: Mapping[str, Any], title: str) -> None:
             lower.axvline(value, color=colour, linewidth=1.4, label=f"mean {text}")
         lower.set_xlim(0, 1)
         lower.set_xlabel("confidence", fontsize=9, color=INK)
-        _plain(upper, grid="both")
-        _plain(lower)
+        plain(upper, grid="both")
+        plain(lower)
     grid[0][0].set_ylabel("accuracy", fontsize=9, color=INK)
     grid[1][0].set_ylabel("images, %", fontsize=9, color=INK)
-    _finish(figure, (grid[0][0], grid[1][0]), title, path)
+    finish(figure, (grid[0][0], grid[1][0]), title, path)
 
 
 def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Mapping[str, float], total: int) -> None:
@@ -69,7 +64,7 @@ def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Ma
     total   number of the images.
     """
     names = list(next(iter(found.values()))["accuracies"])
-    figure = _figure(1.5 + 0.62 * len(names) * max(1.0, 0.55 * len(found)), 4.2)
+    figure = figure_of(1.5 + 0.62 * len(names) * max(1.0, 0.55 * len(found)), 4.2)
     axes = figure.subplots()
     width = 0.8 / len(found)
     places = np.arange(len(names)) + 0.35 * np.array([_group(name) for name in names])
@@ -91,8 +86,8 @@ def draw_corruptions(path: Path, found: Mapping[str, Any], title: str, clean: Ma
     axes.set_xlim(places[0] - 0.7, places[-1] + 0.7)
     axes.set_ylim(0, 100 * min(1.0, 0.05 + max([*clean.values(), *(v for one in found.values() for v in _all(one))])))
     axes.set_ylabel("accuracy, %  (dashed: clean images)", fontsize=9, color=INK)
-    _plain(axes, grid="y")
-    _finish(figure, (axes,), title, path)
+    plain(axes, grid="y")
+    finish(figure, (axes,), title, path)
 
 
 def draw_levels(
@@ -107,7 +102,7 @@ def draw_levels(
     total   number of the images.
     """
     kinds = list(next(iter(found.values())))
-    figure = _figure(3.3 * len(kinds) + 0.5, 3.4)
+    figure = figure_of(3.3 * len(kinds) + 0.5, 3.4)
     grid = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for axes, kind in zip(grid, kinds, strict=True):
         for place, (network, one) in enumerate(found.items()):
@@ -115,7 +110,7 @@ def draw_levels(
             if network in clean:
                 points[0.0] = clean[network]
             x, y = zip(*sorted(points.items()), strict=True)
-            _line(axes, x, y, total, COLOURS[place % len(COLOURS)], network)
+            share_line(axes, x, y, total, COLOURS[place % len(COLOURS)], network)
         axes.set_title(kind.replace("_", " "), fontsize=10, color=INK, loc="left")
         axes.set_xlabel(names[kind], fontsize=9, color=INK)
         axes.set_xlim(left=0)
@@ -123,9 +118,9 @@ def draw_levels(
             axes.xaxis.set_major_formatter(lambda value, _: f"{255 * value:g}/255")
             axes.set_xticks(sorted({0.0, *(_number(strength) for strength in next(iter(found.values()))[kind])}))
         axes.set_ylim(bottom=0)
-        _plain(axes, grid="both")
+        plain(axes, grid="both")
     grid[0].set_ylabel("accuracy, %", fontsize=9, color=INK)
-    _finish(figure, (grid[0],), title, path)
+    finish(figure, (grid[0],), title, path)
 
 
 def draw_detection(path: Path, found: Mapping[str, Any], title: str) -> None:
@@ -134,7 +129,7 @@ def draw_detection(path: Path, found: Mapping[str, Any], title: str) -> None:
     found  by network, as `measure_detection` returns it.
     """
     kinds = [name for name in next(iter(found.values())) if name != "known"]
-    figure = _figure(3.1 * len(kinds) + 0.5, 2.2 * len(found) + 1.0)
+    figure = figure_of(3.1 * len(kinds) + 0.5, 2.2 * len(found) + 1.0)
     grid = figure.subplots(len(found), len(kinds), squeeze=False, sharex=True)
     edges = np.linspace(0, 1, NUM_BINS + 1)
     for row, (network, one) in zip(grid, found.items(), strict=True):
@@ -147,11 +142,11 @@ def draw_detection(path: Path, found: Mapping[str, Any], title: str) -> None:
             axes.set_title(text, fontsize=9, color=INK, loc="left")
             axes.set_xlim(0, 1)
             axes.set_ylim(bottom=0)
-            _plain(axes, grid="y")
+            plain(axes, grid="y")
         row[0].set_ylabel(f"{short(network, 24)}\nimages, %", fontsize=9, color=INK)
     for axes in grid[-1]:
         axes.set_xlabel("confidence", fontsize=9, color=INK)
-    _finish(figure, (grid[0][0],), title, path)
+    finish(figure, (grid[0][0],), title, path)
 
 
 def draw_attacks(path: Path, found: Mapping[str, Mapping[str, float]], title: str, total: int) -> None:
@@ -161,7 +156,7 @@ def draw_attacks(path: Path, found: Mapping[str, Mapping[str, float]], title: st
     total  number of the images.
     """
     networks = list(dict.fromkeys(network for row in found.values() for network in row))
-    figure = _figure(1.5 + 0.75 * len(found) * max(1.0, 0.6 * len(networks)), 3.6)
+    figure = figure_of(1.5 + 0.75 * len(found) * max(1.0, 0.6 * len(networks)), 3.6)
     axes = figure.subplots()
     width = 0.8 / len(networks)
     for number, network in enumerate(networks):
@@ -185,8 +180,8 @@ def draw_attacks(path: Path, found: Mapping[str, Mapping[str, float]], title: st
     highest = max(wilson(value, total)[1] for row in found.values() for value in row.values())
     axes.set_ylim(0, 1.1 * max(1.0, 100 * highest))
     axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
-    _plain(axes, grid="y")
-    _finish(figure, (axes,), title, path)
+    plain(axes, grid="y")
+    finish(figure, (axes,), title, path)
 
 
 def draw_classes(path: Path, found: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str) -> None:
@@ -196,7 +191,7 @@ def draw_classes(path: Path, found: Mapping[str, Mapping[str, Mapping[str, Any]]
     found  by network and measure, as `by_class` returns it.
     """
     most = max(len(own) for one in found.values() for own in one.values())
-    figure = _figure(2.2 + 0.28 * min(most, MOST_CLASSES), 2.6 * len(found) + 1.2)
+    figure = figure_of(2.2 + 0.28 * min(most, MOST_CLASSES), 2.6 * len(found) + 1.2)
     grid = figure.subplots(len(found), 1, squeeze=False)[:, 0]
     for axes, (network, one) in zip(grid, found.items(), strict=True):
         last = list(one.values())[-1]
@@ -222,8 +217,8 @@ def draw_classes(path: Path, found: Mapping[str, Mapping[str, Mapping[str, Any]]
         axes.set_ylim(0, 102)
         axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
         axes.set_title(short(network, 40), fontsize=10, color=INK, loc="left")
-        _plain(axes, grid="y")
-    _finish(figure, (grid[0],), title, path)
+        plain(axes, grid="y")
+    finish(figure, (grid[0],), title, path)
 
 
 def draw_radius(path: Path, found: Mapping[str, Mapping[str, float]], title: str, total: int) -> None:
@@ -232,32 +227,17 @@ def draw_radius(path: Path, found: Mapping[str, Mapping[str, float]], title: str
     found  by network and radius ("8/255", "0.5"), accuracies, 0 to 1, the greatest radius last.
     total  number of the images.
     """
-    figure = _figure(5.2, 3.6)
+    figure = figure_of(5.2, 3.6)
     axes = figure.subplots()
     for number, (network, curve) in enumerate(found.items()):
-        _line(axes, range(len(curve)), list(curve.values()), total, COLOURS[number % len(COLOURS)], network)
+        share_line(axes, range(len(curve)), list(curve.values()), total, COLOURS[number % len(COLOURS)], network)
     names = list(next(iter(found.values())))
     axes.set_xticks(range(len(names)), [*names[:-1], "no bound"])
     axes.set_xlabel("radius of the attack", fontsize=9, color=INK)
     axes.set_ylabel("accuracy, %", fontsize=9, color=INK)
     axes.set_ylim(0, 102)
-    _plain(axes, grid="both")
-    _finish(figure, (axes,), title, path)
-
-
-def _line(axes: Axes, x: Sequence[float], shares: Sequence[float], total: int, colour: str, network: str) -> None:
-    """Accuracies of a network in percent, with their intervals."""
-    axes.errorbar(
-        x,
-        [100 * share for share in shares],
-        whiskers(shares, total),
-        color=colour,
-        marker="o",
-        markersize=4,
-        linewidth=1.6,
-        label=short(network, 40),
-        **BARS,
-    )
+    plain(axes, grid="both")
+    finish(figure, (axes,), title, path)
 
 
 def _group(name: str) -> int:
@@ -272,29 +252,3 @@ def _number(strength: str) -> float:
     """The inverse of `eps_name`, and of a plain number's text."""
     above, _, below = strength.partition("/")
     return float(above) / float(below or 1)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _plain(axes: Axes, grid: Literal["both", "y"] | None = None) -> None:
-    axes.tick_params(labelsize=8, colors=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    if grid is not None:
-        axes.grid(axis=grid, alpha=0.25)
-
-
-def _finish(figure: Figure, axes: Sequence[Axes], title: str, path: Path) -> None:
-    """A legend of what is in these axes, below, and a title above; and write it."""
-    lines, names = [], []
-    for some in axes:
-        more, called = some.get_legend_handles_labels()
-        lines += more
-        names += called
-    figure.legend(lines, names, fontsize=8, frameon=False, loc="outside lower center", ncols=len(lines))
-    figure.suptitle(title, fontsize=12, color=INK, x=0.01, ha="left", parse_math=False)
-    write_figure(figure, path, DPI)

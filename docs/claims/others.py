@@ -1,0 +1,156 @@
+"""The claims of the other papers: AdA, Self-Adaptive Training, NCR, SmoothMix, the GAN predictor."""
+
+from docs.claims.declare import Claim, System
+
+ADA = System(
+    name="AdA",
+    paper="2104.01086",
+    recipe="calian2022defending",
+    reported="94.93 % on CIFAR-10, 92.17 % on CIFAR-10-C: RobustBench's list of models",
+    claims=(
+        Claim(
+            text="It withstands common corruptions better (CIFAR-10-C)",
+            commands=(
+                "train calian2022defending small --root CIFAR",
+                "train.evaluate runs/calian2022defending-small --root CIFAR --parts clean corruptions",
+            ),
+            lacks="the paper's four image-to-image networks, for which a small autoencoder stands, and AugMix with it",
+        ),
+        Claim(
+            text="It withstands attacks in Lp balls too, on CIFAR-10 and ImageNet",
+            commands=("train.evaluate runs/calian2022defending-small --root CIFAR --parts pgd20",),
+            lacks="ImageNet",
+        ),
+        Claim(
+            text="It withstands shifts of the data: CIFAR-10.1, ImageNet-R, ImageNet-V2",
+            commands=("train.evaluate runs/calian2022defending-small --root CIFAR --parts variants --variants FOLDER",),
+            needs="the folders of these sets",
+        ),
+    ),
+)
+
+SAT = System(
+    name="Self-Adaptive Training",
+    paper="2002.10319",
+    recipe="huang2020selfadaptive",
+    claims=(
+        Claim(
+            text="It generalises better under wrong labels, on CIFAR and ImageNet",
+            commands=(
+                "train huang2020selfadaptive small --root CIFAR",
+                "train baseline small --noise.rate 0.4 --root CIFAR",
+                "train.compare runs/huang2020selfadaptive-small runs/baseline-small",
+            ),
+            lacks="ImageNet",
+        ),
+        Claim(
+            text="It generalises better where the images are noise (Gaussian, random or shuffled pixels)",
+            lacks="no part of the images can be made noise here",
+        ),
+        Claim(
+            text="It improves adversarial training",
+            commands=(
+                "train huang2020selfadaptive small_trades --root CIFAR",
+                "train zhang2019theoretically small --root CIFAR",
+                "train.evaluate runs/huang2020selfadaptive-small_trades --root CIFAR --parts clean pgd20",
+            ),
+        ),
+        Claim(
+            text="It is less often wrong where it answers (CIFAR, SVHN, Dogs and Cats)",
+            commands=(
+                "train huang2020selfadaptive small_selective --root CIFAR",
+                "train.selective runs/huang2020selfadaptive-small_selective --root CIFAR",
+                "train.selective runs/baseline-small --root CIFAR",
+            ),
+            lacks="Deep Gamblers, and Dogs and Cats",
+        ),
+        Claim(
+            text="It learns representations without labels (CIFAR, STL, ImageNet)",
+            commands=("train huang2020selfadaptive small_selfsupervised --root CIFAR",),
+            lacks="linear evaluation of the frozen network: a probe learns alongside; and ImageNet",
+        ),
+        Claim(
+            text="It explains the double descent of the test error, which vanishes",
+            commands=(
+                "train baseline small --root CIFAR --noise.rate 0.4 --model preact_resnet8_w4",
+                "train huang2020selfadaptive small --root CIFAR --model preact_resnet8_w4",
+            ),
+            lacks="the curve over widths, a run for each",
+        ),
+    ),
+)
+
+NCR = System(
+    name="Neighbor Consistency Regularization",
+    paper="2202.02200",
+    recipe="iscen2022learning cifar",
+    reported="76.6 % on CIFAR-100, 20 % of the labels redrawn: the paper",
+    claims=(
+        Claim(
+            text="It is competitive under synthetic noise, on CIFAR-10 and CIFAR-100",
+            commands=(
+                "train iscen2022learning small --root CIFAR",
+                "train baseline small --noise.rate 0.4 --root CIFAR",
+                "train.compare runs/iscen2022learning-small runs/baseline-small",
+            ),
+        ),
+        Claim(
+            text="It is better on real noise: mini-ImageNet-Red, mini-WebVision, WebVision, Clothing1M",
+            commands=("train iscen2022learning small_imagenet --root IMAGES --noise.rate 0.4",),
+            lacks="these sets, and noise that is not drawn",
+        ),
+    ),
+)
+
+SMOOTHMIX = System(
+    name="SmoothMix",
+    paper="2111.09277",
+    recipe="jeong2021smoothmix",
+    reported="average certified radius 0.553 under noise of 0.25 on CIFAR-10: the authors' certificates",
+    claims=(
+        Claim(
+            text="Its certified radii in L2 are larger than those of earlier ways to train",
+            commands=(
+                "train jeong2021smoothmix small --root CIFAR",
+                "train jeong2021smoothmix small_gaussian --root CIFAR",
+                "train jeong2021smoothmix small_smoothadv --root CIFAR",
+                "train.certify runs/jeong2021smoothmix-small --root CIFAR --num_images 500 --n 2000",
+            ),
+            lacks="MACER, consistency and stability training; ResNet-110 and ImageNet",
+        ),
+        Claim(
+            text="It is less over-confident under noise",
+            lacks="no confidence of the smoothed network is measured here",
+        ),
+    ),
+)
+
+PREDICTOR = System(
+    name="Predicting generalization using GANs",
+    paper="2111.14212",
+    command="train.predict runs/grid-* --synthetic runs/generator/last.pt --root CIFAR",
+    claims=(
+        Claim(
+            text="The test error is predicted from images of a GAN, without tuning",
+            commands=(
+                "train.generator --root CIFAR --flip",
+                "train.predict runs/grid-* --synthetic runs/generator/last.pt --root CIFAR",
+            ),
+            lacks="BigGAN, for which a small network of ours stands",
+        ),
+        Claim(
+            text="It is better than the winners of the PGDL competition, and so on DEMOGEN",
+            commands=("train.predict runs/grid-* --synthetic runs/generator/last.pt --root CIFAR",),
+            lacks="the networks of PGDL and DEMOGEN: the score is of networks trained here",
+        ),
+        Claim(
+            text="It works with several GANs, though they lose modes",
+            commands=("train.predict runs/grid-* --synthetic FILE.npz --root CIFAR",),
+            needs="images of other GANs, in an .npz",
+        ),
+        Claim(
+            text="The generated images are nearer to the test images than the training images are, class by class",
+            lacks="no distance between sets of images is measured here",
+        ),
+    ),
+)

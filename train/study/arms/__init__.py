@@ -1,0 +1,1 @@
+"""Recipe files of arms that no recipe of the house is."""

@@ -1,0 +1,12 @@
+"""Scales that several studies share."""
+
+from train.study.declare import Scale
+
+OVERFITTED = Scale(
+    "--num_images 2000 --num_epochs 60 --evaluate_every 60 --ema_decay None",
+    "--num_images 2000",
+    seeds=(0, 1, 2),
+    chosen="The setting was chosen with seed 900 so that the baseline overfits: with 2,000 images of CIFAR-10, 60 "
+    "epochs and no averaged weights it names 91 % of the training images and 62 % of the test images.",
+)
+"""A small network on few images of CIFAR-10: two minutes of CPU for a run."""

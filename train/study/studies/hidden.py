@@ -1,0 +1,45 @@
+"""Mixing behind the input, on part of CIFAR-10: hidden values, their noise, embeddings, and derivatives."""
+
+from train.study.declare import Arm, Expected, Measure, Scale, Study
+
+STUDY = Study(
+    question="What does mixing hidden values bring beside mixing images, with and without what helps it?",
+    arms={
+        "ERM": Arm("baseline small"),
+        "mixup": Arm("zhang2017mixup small"),
+        "Manifold Mixup": Arm("verma2019manifold small"),
+        "NFM": Arm("lim2022noisy small"),
+        "MixupE": Arm("zou2023mixupe small"),
+        "GenLabel": Arm("sohn2022genlabel small"),
+        "MultiMix": Arm("venkataramanan2023multimix small"),
+        "MultiMix, dense": Arm("venkataramanan2023multimix small_dense"),
+        "MultiMix alone": Arm("venkataramanan2023multimix small", "--objective.input_prob 0"),
+    },
+    reference="mixup",
+    measures={
+        "accuracy": Measure("clean", ("accuracy",)),
+        "NLL": Measure("calibration", ("nll",), "lower", "number"),
+        "ECE": Measure("calibration", ("ece",), "lower"),
+        "noise 0.05": Measure("noise", ("white", "0.05")),
+        "FGSM 2/255": Measure("fgsm", ("2/255",)),
+        "PGD-20": Measure("pgd20", ("accuracy",)),
+    },
+    scales={
+        "cpu": Scale(
+            "--num_images 2000 --num_epochs 60 --evaluate_every 60 --ema_decay None", "--num_images 2000", (0, 1, 2)
+        ),
+        "gpu-hour": Scale("--num_epochs 60 --model preact_resnet18", "", (0, 1, 2)),
+    },
+    expected=(
+        Expected("1806.05236", "Manifold Mixup generalises better than ERM", "Manifold Mixup", "accuracy", "ERM"),
+        Expected("1806.05236", "Manifold Mixup generalises better than mixup", "Manifold Mixup", "accuracy", "mixup"),
+        Expected("1806.05236", "Manifold Mixup has the better likelihood", "Manifold Mixup", "NLL", "ERM"),
+        Expected("1806.05236", "Manifold Mixup withstands one step better", "Manifold Mixup", "FGSM 2/255", "ERM"),
+        Expected("2110.02180", "NFM withstands noise better than mixup", "NFM", "noise 0.05", "mixup"),
+        Expected("2110.02180", "NFM keeps clean accuracy", "NFM", "accuracy", "ERM"),
+        Expected("2212.13381", "MixupE generalises better than mixup", "MixupE", "accuracy", "mixup"),
+        Expected("2201.02354", "GenLabel withstands attacks better than mixup", "GenLabel", "PGD-20", "mixup"),
+        Expected("2311.05538", "MultiMix generalises better than mixup", "MultiMix", "accuracy", "mixup"),
+        Expected("2311.05538", "MultiMix withstands attacks better", "MultiMix", "FGSM 2/255", "mixup"),
+    ),
+)

@@ -1,0 +1,74 @@
+"""Wrong labels at several rates, and wrong pixels, on part of CIFAR-10.
+
+The arms of CIFAR-10N read the people's labels from CIFAR-10_human.pt in the data's folder.
+"""
+
+from train.study.declare import Arm, Expected, Measure, Scale, Study
+
+METHODS = {
+    "ERM": "baseline small",
+    "mixup": "zhang2017mixup small_corrupt",
+    "SAT": "huang2020selfadaptive small",
+    "NCR": "iscen2022learning small",
+    "GCE": "zhang2018generalized small",
+    "ELR": "liu2020early small",
+}
+STARTS = {"SAT": " --objective.start 30", "NCR": " --objective.start 30"}
+"""Of 100 epochs."""
+LABELS = {
+    **{f"{rate} %": f"--noise.rate {rate / 100} --noise.to any" for rate in (20, 40, 60)},
+    "CIFAR-10N": "--noise.rate 0 --labels CIFAR-10_human.pt:worse_label",
+}
+PIXELS = {
+    "normal numbers": "small_gaussian",
+    "pixels in any order": "small_random_pixels",
+    "pixels in one order": "small_shuffled_pixels",
+}
+
+STUDY = Study(
+    question="What does a network reach, and learn by heart, whose training labels or images are partly wrong?",
+    arms={
+        **{
+            f"{method}, {labels}": Arm(recipe, words + STARTS.get(method, ""))
+            for labels, words in LABELS.items()
+            for method, recipe in METHODS.items()
+        },
+        **{
+            f"{method}, {pixels}": Arm(f"huang2020selfadaptive {variant}", words)
+            for pixels, variant in PIXELS.items()
+            for method, words in (("ERM", "--objective 'CrossEntropy()'"), ("SAT", "--objective.start 30"))
+        },
+    },
+    reference="ERM, 40 %",
+    measures={
+        "accuracy": Measure("clean", ("accuracy",)),
+        "learned, wrong": Measure("run", ("training, wrong labels",), "lower"),
+        "ECE": Measure("calibration", ("ece",), "lower"),
+    },
+    scales={
+        "cpu": Scale(
+            "--num_images 1000 --num_epochs 100 --model preact_resnet8_w32 --evaluate_every 100 --ema_decay None",
+            chosen="The setting of the table that docs/noisy_labels.md had: the baseline learns every wrong label.",
+        ),
+        "gpu-hour": Scale("--num_epochs 100 --model preact_resnet18 --evaluate_every 100 --ema_decay None"),
+    },
+    expected=(
+        *(
+            Expected(
+                "1710.09412", f"mixup learns fewer wrong labels at {rate}", f"mixup, {rate}", measure, f"ERM, {rate}"
+            )
+            for rate in ("20 %", "40 %", "60 %")
+            for measure in ("accuracy", "learned, wrong")
+        ),
+        *(
+            Expected("2002.10319", f"SAT generalises better at {rate}", f"SAT, {rate}", "accuracy", f"ERM, {rate}")
+            for rate in ("20 %", "40 %", "60 %", *PIXELS)
+        ),
+        *(
+            Expected("2202.02200", f"NCR generalises better at {rate}", f"NCR, {rate}", "accuracy", f"ERM, {rate}")
+            for rate in ("20 %", "40 %", "60 %", "CIFAR-10N")
+        ),
+        Expected("1805.07836", "GCE generalises better at 40 %", "GCE, 40 %", "accuracy", "ERM, 40 %"),
+        Expected("2007.00151", "ELR generalises better at 40 %", "ELR, 40 %", "accuracy", "ERM, 40 %"),
+    ),
+)

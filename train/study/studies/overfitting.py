@@ -1,0 +1,48 @@
+"""Robust overfitting on a few images of CIFAR-10: the best epoch against the last, over widths, and what lessens it."""
+
+from train.study.declare import Arm, Expected, Measure, Scale, Study
+
+AT = "rice2020overfitting small_overfit"
+
+STUDY = Study(
+    question="How much robust accuracy is lost after the best epoch, and does anything beat stopping there?",
+    arms={
+        "AT": Arm(AT),
+        "AT, width 8": Arm(AT, "--model preact_resnet8_w8"),
+        "AT, width 16": Arm(AT, "--model preact_resnet8_w16"),
+        "AT, width 64": Arm(AT, "--model preact_resnet8_w64"),
+        "L1": Arm(f"{AT}_l1"),
+        "weight decay": Arm(f"{AT}_decay"),
+        "cutout": Arm(f"{AT}_cutout"),
+        "mixup": Arm(f"{AT}_mixup"),
+        "TRADES": Arm(AT, "--objective 'TRADES(beta=6.0)'"),
+        "AWP": Arm("wu2020adversarial small_overfit"),
+        "CutMix": Arm("rebuffi2021data small_overfit"),
+    },
+    reference="AT",
+    measures={
+        "robust, best": Measure("run", ("robust, best",)),
+        "robust, last": Measure("run", ("robust, last",)),
+        "lost": Measure("run", ("robust, lost",), "lower"),
+        "robust gap": Measure("run", ("robust gap",), "lower"),
+    },
+    scales={
+        "cpu": Scale(
+            "--num_images 300 --ema_decay None --robust.num_images 500",
+            chosen="300 images and width 32, at which robust accuracy falls after its best epoch; see `small_overfit`.",
+        ),
+    },
+    expected=(
+        *(
+            Expected("2002.11569", f"{name} does not beat stopping early", "AT", "robust, best", name)
+            for name in ("L1", "weight decay", "cutout", "mixup")
+        ),
+        Expected("2002.11569", "early stopping is as good as TRADES", "AT", "robust, best", "TRADES"),
+        Expected(
+            "2002.11569", "a wider network is more robust, even if it overfits", "AT", "robust, best", "AT, width 8"
+        ),
+        Expected("2004.05884", "AWP loses less after the best epoch", "AWP", "lost", "AT"),
+        Expected("2004.05884", "AWP has the smaller robust gap", "AWP", "robust gap", "AT"),
+        Expected("2111.05328", "CutMix loses less after the best epoch", "CutMix", "lost", "AT"),
+    ),
+)
