@@ -18,6 +18,7 @@ from train.compare import run as compare
 from train.evaluate import settings as evaluate
 from train.generator import run as generator
 from train.machine.command import parse
+from train.predict import frechet
 from train.predict import run as predict
 from train.selective import run as selective
 from train.study import run as study
@@ -31,6 +32,7 @@ KINDS = {
     "train.evaluate": evaluate.Arguments,
     "train.generator": generator.Command,
     "train.predict": predict.Arguments,
+    "train.predict.frechet": frechet.Arguments,
     "train.selective": selective.Arguments,
     "train.study": study.Arguments,
     "train.tables": tables.Arguments,
