@@ -11,18 +11,29 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from docs.claims import SYSTEMS, Claim, Comparison, System
 from docs.claims.declare import study_command
+from docs.claims.found import (
+    ABSENT,
+    OPEN,
+    SCALES,
+    VERDICTS,
+    Content,
+    Studies,
+    folder_name,
+    found_for,
+    name_and_scale,
+    read_studies,
+    verdict_of,
+)
 from train.cli.main import find_recipe
 from train.show.as_json import as_json
 from train.study.report import difference_text, draw, markdown, mean_text
-from train.study.results import paired
 from train.study.run import find
 
 ROOT = Path(__file__).parent.parent
@@ -31,19 +42,9 @@ RESULTS, CLAIMS, README = ROOT / "RESULTS.md", ROOT / "docs" / "claims.md", ROOT
 MENU = ROOT / "mkdocs.yml"
 # What stands on the pages for a folder of data, by its name.
 ROOTS = {"cifar-10-batches-py": "CIFAR", "cifar-100-python": "CIFAR100", "cifar-100-python-mini": "CIFAR100"}
-SCALES = ("cpu", "gpu-hour", "paper")  # from the least to the most work; of several, the last decides
-ABSENT = "not shown here"
-OPEN = "not measured yet"
-# As the page has them: what does not hold comes first.
-VERDICTS = ("does not hold", "not resolved", "holds", OPEN, ABSENT)
 SHOWN = 8  # claims in the README
 BLOCK = re.compile(r"(<!-- claims -->\n).*?(<!-- end -->)", flags=re.DOTALL)
-
 IN_MENU = re.compile(r"( *# studies, written by [^\n]*\n).*?( *# end of the studies\n)", flags=re.DOTALL)
-
-Content = Mapping[str, Any]
-Studies = Mapping[tuple[str, str], Content]
-"""What `train.study.report.contents` made, by study and scale."""
 
 
 def main() -> None:
@@ -57,21 +58,6 @@ def main() -> None:
     CLAIMS.write_text(claims_page(studies))
     README.write_text(readme(README.read_text(), studies))
     MENU.write_text(menu(MENU.read_text(), studies))
-
-
-def read_studies(folder: Path) -> dict[tuple[str, str], Content]:
-    """All that lie in the folder."""
-    found = {}
-    for path in sorted(folder.glob("*/study.json")):
-        content = json.loads(path.read_text())
-        found[name_and_scale(content)] = content
-    return found
-
-
-def name_and_scale(content: Content) -> tuple[str, str]:
-    """Of a study, by its title."""
-    name, _, scale = content["title"].partition(", scale ")
-    return name, scale
 
 
 def portable(content: Content) -> dict[str, Any]:
@@ -103,78 +89,6 @@ def study_page(content: Content) -> str:
     head, _, rest = markdown(content).partition("\n\n")
     where = "*Commands on this page run in a checkout of the project: [set-up](../../commands.md#set-up).*"
     return f"{head}\n\n{where}\n\n{rest}\n![Differences to the reference, with their intervals](study.png)\n"
-
-
-# What was found
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the studies say of one comparison."""
-
-    tested: Comparison
-    scale: str
-    verdict: str
-    text: str
-    """For people."""
-
-
-def found_for(tested: Comparison, studies: Studies) -> list[Found]:
-    """At each scale at which it was measured, from the least to the most work."""
-    found = []
-    for scale in SCALES:
-        content = studies.get((tested.study, scale))
-        if content is None:
-            continue
-        verdict, difference = _alone(tested, content) if not tested.than else _compared(tested, content)
-        if difference is not None:
-            measure = content["measures"][tested.measure]
-            seeds = len(content["scale"]["seeds"])
-            where = f"[{tested.study}](studies/{folder_name(tested.study, scale)}/study.md), {scale}"
-            sides = f"{tested.arm} against {tested.than}" if tested.than else tested.arm
-            text = (
-                f"{sides}, {tested.measure} ({_side(measure, alone=not tested.than)}): "
-                f"{difference_text(difference, measure)} ({where}, {seeds} {'seed' if seeds == 1 else 'seeds'})"
-            )
-            found.append(Found(tested, scale, verdict, text))
-    return found
-
-
-def _compared(tested: Comparison, content: Content) -> tuple[str, Content | None]:
-    """The verdict of the study, and its difference."""
-    for one in content["claims"]:
-        if all(one[name] == getattr(tested, name) for name in ("arm", "measure", "than")):
-            return one["verdict"], one["difference"]
-    return OPEN, None
-
-
-def _alone(tested: Comparison, content: Content) -> tuple[str, Content | None]:
-    """Whether one arm's measure is above zero, by its interval over seeds."""
-    arm = content["measures"][tested.measure]["arms"].get(tested.arm)
-    difference = None if arm is None else paired(arm["seeds"], dict.fromkeys(arm["seeds"], 0.0))
-    if difference is None:
-        return OPEN, None
-    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
-        return "not resolved", asdict(difference)
-    return "holds" if difference.mean > 0 else "does not hold", asdict(difference)
-
-
-def verdict_of(claim: Claim, studies: Studies) -> str:
-    """Of several comparisons the least favourable; of several scales the one with the most work."""
-    last = [found[-1].verdict for one in claim.tested if (found := found_for(one, studies))]
-    if last:
-        return min(last, key=VERDICTS.index)
-    return OPEN if claim.shown_by else ABSENT
-
-
-def folder_name(study: str, scale: str) -> str:
-    """Of a study, in docs/studies."""
-    return study if scale == "cpu" else f"{study}-{scale}"
-
-
-def _side(measure: Content, *, alone: bool) -> str:
-    unit = ["points"] if measure["shown"] == "percent" else []
-    return ", ".join([*unit, "above 0 is claimed" if alone else f"{measure['better']} is better"])
 
 
 # docs/claims.md
@@ -230,8 +144,7 @@ def _further(studies: Studies) -> list[str]:
         for told in content["claims"]:
             one = Comparison(study, told["arm"], told["measure"], told["than"])
             if one not in linked:
-                texts = "<br>".join(found.text for found in found_for(one, studies))
-                lines.append(_row([told["paper"], told["claim"], told["verdict"], texts]))
+                lines.append(_row([told["paper"], told["claim"], told["verdict"], _told([one], studies)]))
     if not lines:
         return []
     heads = ["paper", "compared", "verdict", "measured"]
@@ -280,10 +193,17 @@ def _claims_table(verdict: str, rows: Sequence[tuple[str, System, Claim]], studi
         elif verdict == OPEN:
             cells = [*start, _commands(claim.shown_by), lacks]
         else:
-            measured = "<br>".join(found.text for one in claim.tested for found in found_for(one, studies))
-            cells = [*start, measured, _commands(claim.shown_by), lacks]
+            cells = [*start, _told(claim.tested, studies), _commands(claim.shown_by), lacks]
         lines.append(_row([*cells, *([claim.tried] if verdict == "does not hold" else [])]))
     return lines
+
+
+def _told(tested: Sequence[Comparison], studies: Studies) -> str:
+    """What was measured, study by study."""
+    places: dict[str, list[str]] = {}
+    for found in (found for one in tested for found in found_for(one, studies)):
+        places.setdefault(found.where, []).append(found.text)
+    return "<br>".join(f"{where}: {'; '.join(texts)}" for where, texts in places.items())
 
 
 def cited(system: System) -> str:
@@ -404,9 +324,9 @@ def readme_block(studies: Studies) -> str:
     ]
     more = len(holding) - SHOWN
     lines = [
-        f"{first}over several seeds, on small networks and part of CIFAR-10. [Each claim](docs/claims.md), [each "
-        f"paper](RESULTS.md). {found['does not hold']} do not hold here, {found['not resolved']} are not resolved, "
-        f"{found['holds']} hold" + (":" if found["holds"] else "."),
+        f"{first}over seeds, by small networks on little data. [Each claim](docs/claims.md), [each paper](RESULTS.md). "
+        f"Of those measured, {found['does not hold']} go against the claim, {found['not resolved']} are not resolved, "
+        f"and {found['holds']} hold" + (":" if found["holds"] else "."),
         "",
     ]
     lines += [f"- {system.name}: {claim.text[0].lower()}{claim.text[1:]}." for system, claim in holding[:SHOWN]]

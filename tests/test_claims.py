@@ -18,6 +18,7 @@ from train.compare import run as compare
 from train.evaluate import settings as evaluate
 from train.generator import run as generator
 from train.machine.command import parse
+from train.predict import frechet
 from train.predict import run as predict
 from train.selective import run as selective
 from train.study import run as study
@@ -31,6 +32,7 @@ KINDS = {
     "train.evaluate": evaluate.Arguments,
     "train.generator": generator.Command,
     "train.predict": predict.Arguments,
+    "train.predict.frechet": frechet.Arguments,
     "train.selective": selective.Arguments,
     "train.study": study.Arguments,
     "train.tables": tables.Arguments,
@@ -146,7 +148,8 @@ def test_a_verdict_and_its_number_are_those_of_the_json(verdict: str, low: float
     assert results.verdict_of(claim, studies) == verdict
     page = results.claims_page(studies)
     part = page.partition(f"## {results.SECTIONS[verdict]}\n")[2].partition("\n## ")[0]
-    assert f"mixup against ERM, accuracy (points, higher is better): {shown} ([mixing]" in part
+    where = "[mixing](studies/mixing/study.md), cpu, 3 seeds"
+    assert f"| {where}: mixup against ERM, accuracy (points, higher is better): {shown}" in part
     assert page.index(f"## {results.SECTIONS[verdict]}\n") < page.index("## Not measured yet")
     assert f"accuracy 50.0 ± 1.0; {shown} to ERM (mixing)" in results.results_page(studies)
     assert results.counts(studies)["measured"] == 1
@@ -191,9 +194,9 @@ def test_what_a_study_compares_beside_the_claims_is_shown_too() -> None:
     content = study_found("holds", 0.01, 0.03)
     content["claims"][0]["than"] = "nothing"
     page = results.claims_page({("mixing", "cpu"): content})
-    assert (
-        "| 1710.09412 | mixup is better | holds | mixup against nothing" in page.partition("## Beside the abstracts")[2]
-    )
+    where = "[mixing](studies/mixing/study.md), cpu, 3 seeds"
+    row = f"| 1710.09412 | mixup is better | holds | {where}: mixup against nothing"
+    assert row in page.partition("## Beside the abstracts")[2]
 
 
 def test_the_commands_of_a_study_are_shown_as_they_run_in_any_checkout() -> None:

@@ -251,7 +251,13 @@ AWP = System(
     claims=(
         Claim(
             text="It makes the loss flatter around the weights",
-            lacks="no landscape of the loss is drawn here",
+            commands=(
+                "train wu2020adversarial small_overfit --root CIFAR --num_images 300",
+                "train rice2020overfitting small_overfit --root CIFAR --num_images 300",
+                "train.evaluate runs/wu2020adversarial-small_overfit --root CIFAR --parts landscape landscape_attacked",
+                "train.evaluate runs/rice2020overfitting-small_overfit --root CIFAR --parts landscape "
+                "landscape_attacked",
+            ),
         ),
         Claim(
             text="It makes AT, TRADES, MART and RST more robust",
@@ -269,7 +275,11 @@ AWP = System(
         ),
         Claim(
             text="The flatter the loss, the smaller the gap between training and test images under attack",
-            lacks="no landscape of the loss is measured here",
+            commands=(
+                "train.evaluate runs/rice2020overfitting-small_overfit --root CIFAR --parts landscape_attacked",
+                "train.compare runs/rice2020overfitting-small_overfit runs/wu2020adversarial-small_overfit",
+            ),
+            lacks="the correlation itself, over more networks than these two",
         ),
     ),
 )
