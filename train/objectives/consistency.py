@@ -1,7 +1,7 @@
 """Consistency regularisation of a classifier to be smoothed.
 
 Jeong and Shin, "Consistency Regularization for Certified Robustness of Smoothed Classifiers", NeurIPS 2020,
-arXiv:2006.04062, eqs. 9 and 10.
+arXiv:2006.04062.
 """
 
 from __future__ import annotations

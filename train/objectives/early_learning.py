@@ -1,7 +1,7 @@
 """Early-learning regularisation, for labels that may be wrong.
 
 Liu, Niles-Weed, Razavian and Fernandez-Granda, "Early-Learning Regularization Prevents Memorization of Noisy Labels",
-NeurIPS 2020, arXiv:2007.00151, eqs. 6 and 9.
+NeurIPS 2020, arXiv:2007.00151.
 """
 
 from __future__ import annotations

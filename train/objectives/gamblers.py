@@ -1,7 +1,7 @@
 """The loss of Deep Gamblers, for selective classification.
 
 Liu, Wang, Liang, Salakhutdinov, Morency and Ueda, "Deep Gamblers: Learning to Abstain with Portfolio Theory", NeurIPS
-2019, arXiv:1907.00208, eq. 7.
+2019, arXiv:1907.00208.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Generalised cross-entropy, for labels that may be wrong.
 
 Zhang and Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels", NeurIPS 2018,
-arXiv:1805.07836, eq. 6.
+arXiv:1805.07836.
 """
 
 from __future__ import annotations

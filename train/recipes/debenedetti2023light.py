@@ -131,7 +131,7 @@ origin = Origin(
         "heavy": Origin(
             code="dedeswim/vits-robustness-torch at 4f055f4, sweeps/data-augmentation-adv.yaml",
             from_code=("mix", "auto_augment", "erasing"),
-            from_paper=("weight_decay",),
+            ours={"weight_decay": "that of the usual training; that the paper's has it is from memory"},
             differs=(
                 "theirs erases before it mixes, and fills with normal noise; DALI's RandAugment lacks two of timm's "
                 "operations: as in touvron2021training",

@@ -3,7 +3,7 @@
 Liu, Wang, Liang, Salakhutdinov, Morency and Ueda, "Deep Gamblers: Learning to Abstain with Portfolio Theory", NeurIPS
 2019, arXiv:1907.00208.
 
-The training of the authors' code, which that of selective Self-Adaptive Training is made of: 300 epochs, half of the
+The training is that of the code of selective Self-Adaptive Training, which compares with it: 300 epochs, half of the
 rate every 25 of them, a hundred epochs of cross-entropy first, reward 2.2. `python -m train.selective` then says how
 often the network is wrong where it answers. `response` is the same training with cross-entropy alone, whose network
 rejects by its highest probability (softmax response: Geifman and El-Yaniv, NeurIPS 2017, arXiv:1705.08500).
@@ -21,14 +21,14 @@ recipe = replace(
 
 response = replace(recipe, paper="1705.08500", objective=CrossEntropy())
 
-# A third of the epochs are cross-entropy's, as in the authors' training.
+# A third of the epochs are cross-entropy's, as in that code.
 small = replace(huang2020selfadaptive.small_selective, paper=recipe.paper, objective=GamblersLoss(reward=2.2, start=7))
 
 small_response = replace(baseline.small, paper=response.paper, ema_decay=None)
 
 origin = Origin(
-    code="LayneH/SAT-selective-cls at 2400129, loss.py and train.py, which keeps the loss and the training of the "
-    "authors' code",
+    code="LayneH/SAT-selective-cls at 2400129, loss.py and train.py, where Self-Adaptive Training's authors compare "
+    "with it; its own authors' code was not at hand",
     from_paper=("data",),
     from_code=("num_epochs", "batch_size", "lr", "weight_decay", "schedule", "objective"),
     ours={"model": "theirs is VGG-16 with batch norm, which needs images of 224 pixels where torchvision has it"},

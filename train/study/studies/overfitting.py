@@ -25,10 +25,12 @@ STUDY = Study(
         "robust, last": Measure("run", ("robust, last",)),
         "lost": Measure("run", ("robust, lost",), "lower"),
         "robust gap": Measure("run", ("robust gap",), "lower"),
+        "rise around the weights": Measure("landscape_attacked", ("rise",), "lower", "number"),
     },
     scales={
         "cpu": Scale(
             "--num_images 300 --ema_decay None --robust.num_images 500",
+            "--num_images 500",
             chosen="300 images and width 32, at which robust accuracy falls after its best epoch; see `small_overfit`.",
         ),
     },
@@ -42,6 +44,7 @@ STUDY = Study(
             "2002.11569", "a wider network is more robust, even if it overfits", "AT", "robust, best", "AT, width 8"
         ),
         Expected("2004.05884", "AWP loses less after the best epoch", "AWP", "lost", "AT"),
+        Expected("2004.05884", "AWP makes the loss flatter around the weights", "AWP", "rise around the weights", "AT"),
         Expected("2004.05884", "AWP has the smaller robust gap", "AWP", "robust gap", "AT"),
         Expected("2111.05328", "CutMix loses less after the best epoch", "CutMix", "lost", "AT"),
     ),
