@@ -16,6 +16,8 @@ from pipelines.show.pictures import INK, write_figure
 from train.certify.settings import Arguments
 from train.certify.smoothing import ABSTAIN, certificate, certified_accuracy, largest_radius, prediction
 from train.data.sources import Sources
+from train.evaluate.parts.calibration import expected_error, reliability_bins
+from train.evaluate.pictures.measures import draw_calibration
 from train.files.sealed import written
 from train.show.as_json import as_json
 from train.show.intervals import intervals, wilson, with_interval
@@ -124,6 +126,7 @@ def summarise(found: Certified) -> dict[str, Any]:
         "certified_accuracy_intervals": intervals(by_radius, len(rows)) if rows else {},
         "largest_radius": largest,
         "abstained": sum(row.predicted == ABSTAIN for row in rows),
+        "calibration": confidence_of_votes(found.votes[found.done], found.labels[found.done]) if rows else None,
         "prediction": {
             "accuracy": hits,
             "interval": intervals(hits, len(rows)) if rows else None,
@@ -132,8 +135,28 @@ def summarise(found: Certified) -> dict[str, Any]:
     }
 
 
+def confidence_of_votes(votes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Whether the smoothed network is as sure as it is right. Its class is the one that the first votes choose; how
+    sure it is of it, the share that this class has of the other votes.
+
+    Args:
+        votes: (M, 2, K), as of `Certified`, of at least one image.
+        labels: (M,)
+
+    Returns:
+        accuracy and confidence, means; "ece" and "bins", as `train.evaluate.parts.calibration.calibration` has them.
+    """
+    chosen = votes[:, 0].argmax(axis=1)
+    estimate = votes[:, 1]
+    shares = estimate[np.arange(len(votes)), chosen] / estimate.sum(axis=1)
+    hits = (chosen == labels).astype(np.float64)
+    bins = reliability_bins(shares, hits)
+    means = {"accuracy": float(hits.mean()), "confidence": float(shares.mean())}
+    return {**means, "ece": expected_error(bins), "bins": bins}
+
+
 def write_report(folder: Path, found: Certified, checkpoint: str) -> None:
-    """certificates.tsv, a line for each image; certificates.json; certificates.png."""
+    """certificates.tsv, a line for each image; certificates.json; certificates.png; calibration.png."""
     rows = found.rows()
     lines = ["\t".join(column.name for column in fields(Row))]
     lines += ["\t".join(map(str, asdict(row).values())) for row in rows]
@@ -142,6 +165,8 @@ def write_report(folder: Path, found: Certified, checkpoint: str) -> None:
     _write(folder / "certificates.json", as_json(summary))
     if rows:
         draw_curve(folder / "certificates.png", rows, summary, folder.name)
+        title = f"{folder.name}: votes under noise of {summary['sigma']:g}"
+        draw_calibration(folder / "calibration.png", {"smoothed network": summary["calibration"]}, title)
 
 
 def _write(path: Path, text: str) -> None:
@@ -162,6 +187,8 @@ def result_table(found: Certified) -> Table:
     table.add_section()
     table.add_row("average certified radius", f"{summary['average_certified_radius']:.3f}")
     table.add_row("abstained", f"{summary['abstained'] / max(1, total):.1%}")
+    if summary["calibration"] is not None:
+        table.add_row("expected calibration error of the votes", f"{summary['calibration']['ece']:.1%}")
     table.add_row("right, no radius asked for", with_interval(summary["prediction"]["accuracy"], total, 1))
     return table
 

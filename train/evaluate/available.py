@@ -23,15 +23,18 @@ from train.evaluate.parts.by_class import by_class
 from train.evaluate.parts.calibration import measure_attacked, measure_calibration
 from train.evaluate.parts.class_maps import why_no_maps
 from train.evaluate.parts.corruptions import SMALLEST, Published, maker, measure_corruptions
+from train.evaluate.parts.deformations import measure_deformations
 from train.evaluate.parts.detection import measure_detection
 from train.evaluate.parts.doubts import measure_doubts
 from train.evaluate.parts.embedding import measure_embedding
 from train.evaluate.parts.inside import has_classifier
+from train.evaluate.parts.landscape import measure_landscape
 from train.evaluate.parts.localisation import measure_localisation
 from train.evaluate.parts.noise import measure_noise
 from train.evaluate.parts.occlusion import measure_occlusion
 from train.evaluate.parts.pointing import measure_pointing, why_not_larger
 from train.evaluate.parts.published import Variant, measure_real, measure_variants
+from train.evaluate.parts.risk import measure_selective
 from train.evaluate.parts.shifts import Network, Networks, Remember, check_labels, read_logits
 from train.evaluate.parts.spectrum import measure_spectrum
 from train.evaluate.parts.transfer import measure_fgsm, measure_transfer
@@ -114,6 +117,25 @@ def noise(setup: Setup, remember: Remember) -> dict[str, Any]:
 
 def occlusion(setup: Setup, remember: Remember) -> dict[str, Any]:
     return measure_occlusion(setup.networks, setup.images, seed=setup.seed, remember=remember)
+
+
+def deformations(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_deformations(setup.networks, setup.images, seed=setup.seed, remember=remember)
+
+
+def selective(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_selective(setup.networks, setup.images, setup.images.num_classes, remember=remember)
+
+
+def landscape(setup: Setup, remember: Remember) -> dict[str, Any]:
+    return measure_landscape(setup.networks, setup.images, seed=setup.seed, remember=remember)
+
+
+def landscape_attacked(setup: Setup, remember: Remember) -> dict[str, Any]:
+    ball = setup.ascents["doubts"]
+    return measure_landscape(
+        setup.networks, setup.images, seed=setup.seed, eps=ball.eps, norm=ball.norm, remember=remember
+    )
 
 
 def corruptions(setup: Setup, remember: Remember) -> dict[str, Any]:
@@ -205,14 +227,17 @@ PARTS: dict[str, Measure] = {
     "calibration": calibration,
     "noise": noise,
     "occlusion": occlusion,
+    "deformations": deformations,
     "corruptions": corruptions,
     "variants": variants,
     "real": real,
     "detection": detection,
+    "selective": selective,
     "embedding": embedding,
     "spectrum": spectrum,
     "localisation": localisation,
     "pointing": pointing,
+    "landscape": landscape,
     "fgsm": fgsm,
     "transfer": transfer,
     "pgd": partial(pgd, "pgd"),
@@ -220,6 +245,7 @@ PARTS: dict[str, Measure] = {
     "pgd50": partial(pgd, "pgd50"),
     "autoattack": autoattack,
     "saved": saved,
+    "landscape_attacked": landscape_attacked,
     "calibration_attacked": calibration_attacked,
     "doubts": doubts,
 }
@@ -232,8 +258,8 @@ def own_settings(name: str, setup: Setup) -> dict[str, Any]:
         return setup.ascents[name].plain()
     if name == "calibration_attacked":
         return setup.ascents["pgd20"].plain()
-    if name == "doubts":
-        ball = setup.ascents[name]
+    if name in ("doubts", "landscape_attacked"):
+        ball = setup.ascents["doubts"]
         return {"norm": ball.norm, "eps": ball.eps}
     if name == "autoattack":
         return {**setup.ensemble.plain(), "package": auto.maker()}
@@ -277,7 +303,7 @@ def why_not(name: str, setup: Setup) -> str | None:
         )
     if name in INSIDE:
         return _not_inside(name, setup)
-    if name in ("pgd", "pgd20", "pgd50", "calibration_attacked", "doubts") and not setup.ascents:
+    if name in ("pgd", "pgd20", "pgd50", "landscape_attacked", "calibration_attacked", "doubts") and not setup.ascents:
         return f"{name} knows the norms Linf and L2; --parts autoattack knows L1 too"
     if name == "saved" and setup.saved is None:
         return "saved needs a file of adversarial images; pass --adversarial"

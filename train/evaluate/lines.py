@@ -111,6 +111,26 @@ def _detection(found: Mapping[str, Any], total: int) -> Lines:
     ]
 
 
+def _selective(found: Mapping[str, Any], total: int) -> Lines:
+    lines = []
+    for score, one in found.items():
+        for coverage in ("0.9", "0.7"):
+            answered = max(1, round(float(coverage) * total))
+            error = with_interval(min(1.0, one["risk"][coverage]), answered)
+            lines.append((f"error of the surest {float(coverage):.0%}, {score}", error))
+        lines.append((f"  area under risk by coverage, {score}", f"{one['aurc']:.4f}"))
+    return lines
+
+
+def _landscape(found: Mapping[str, Any], total: int) -> Lines:
+    middle = f"{found['rise']:.3f} ± {found['deviation']:.3f}, from {found['loss']:.3f}"
+    return [("rise of the loss where weights move by 1", middle), ("  by 0.5", f"{found['rises']['0.5']:.3f}")]
+
+
+def _landscape_attacked(found: Mapping[str, Any], total: int) -> Lines:
+    return [(f"{label}, attacked", text) for label, text in _landscape(found, total)]
+
+
 def _embedding(found: Mapping[str, Any], total: int) -> Lines:
     return [
         ("alignment of a class's embeddings", f"{found['alignment']:.3f}"),
@@ -197,14 +217,24 @@ LINES: dict[str, Write] = {
     "calibration": _calibration,
     "noise": _levels({"white": "white noise", "uniform": "uniform noise", "salt_and_pepper": "salt and pepper"}),
     "occlusion": _levels({"centre": "square in the centre", "random": "square anywhere"}),
+    "deformations": _levels(
+        {
+            "rotation": "rotation, degrees up to",
+            "shear": "shear, degrees up to",
+            "zoom_in": "nearer by",
+            "zoom_out": "farther by",
+        }
+    ),
     "corruptions": _corruptions,
     "variants": _variants,
     "real": _real,
     "detection": _detection,
+    "selective": _selective,
     "embedding": _embedding,
     "spectrum": _spectrum,
     "localisation": _localisation,
     "pointing": _pointing,
+    "landscape": _landscape,
     "fgsm": _fgsm,
     "transfer": _levels({"fgsm": "transfer, FGSM", "pgd20": "transfer, PGD-20"}),
     "pgd": _pgd,
@@ -212,6 +242,7 @@ LINES: dict[str, Write] = {
     "pgd50": _pgd,
     "autoattack": _autoattack,
     "saved": _saved,
+    "landscape_attacked": _landscape_attacked,
     "calibration_attacked": _calibration_attacked,
     "doubts": _doubts,
 }
@@ -234,6 +265,7 @@ SHARES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "calibration_attacked": _some("accuracy"),
     "noise": _all,
     "occlusion": _all,
+    "deformations": _all,
     "corruptions": _some("mean", "by_corruption", "by_severity", "by_group", "accuracies"),
     "variants": lambda found: {
         name: {key: one[key] for key in ("accuracy", "of_all_classes")} for name, one in found.items()

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from train.evaluate.lines import part_intervals, part_lines, pgd_label, write_eps
-from train.evaluate.pictures.inside import draw_localisation, draw_spectrum
+from train.evaluate.pictures.inside import draw_landscape, draw_localisation, draw_risk, draw_spectrum
 from train.evaluate.pictures.measures import (
     draw_attacks,
     draw_calibration,
@@ -36,6 +36,10 @@ AXES = {
     "salt_and_pepper": "share of pixels",
     "centre": "side of the square over the image's",
     "random": "side of the square over the image's",
+    "rotation": "largest angle, degrees",
+    "shear": "largest angle, degrees",
+    "zoom_in": "share of the side cut away",
+    "zoom_out": "share of the side added",
     "fgsm": "eps in Linf",
     "pgd20": "eps in Linf",
 }
@@ -83,7 +87,7 @@ def _draw(folder: Path, title: str, results: Mapping[str, Any], number: int) -> 
         draw_corruptions(
             folder / "corruptions.png", networks, f"{title}, {results['corruptions']['made by']}", accuracies, number
         )
-    for name in ("noise", "occlusion", "transfer"):
+    for name in ("noise", "occlusion", "deformations", "transfer"):
         if name in results:
             draw_levels(folder / f"{name}.png", results[name], f"{title}, {name}", accuracies, AXES, number)
     if "fgsm" in results:
@@ -93,6 +97,11 @@ def _draw(folder: Path, title: str, results: Mapping[str, Any], number: int) -> 
         draw_detection(folder / "detection.png", results["detection"], title)
     if "spectrum" in results:
         draw_spectrum(folder / "spectrum.png", results["spectrum"], f"{title}, representations of a class")
+    if "selective" in results:
+        draw_risk(folder / "selective.png", results["selective"], f"{title}, wrong where it is surest")
+    for name in ("landscape", "landscape_attacked"):
+        if name in results:
+            draw_landscape(folder / f"{name}.png", results[name], f"{title}, {name.replace('_', ', ')}")
     if "localisation" in results:
         path = folder / "localisation.png"
         draw_localisation(path, results["localisation"], f"{title}, localisation", number)

@@ -24,6 +24,8 @@ from mixdali import derive_seed
 from mixdali.checks import positive_int, require
 from train.data.batches import find_pipeline, held_out_form, image_size
 from train.data.sources import read_sources
+from train.evaluate.parts.risk import COVERAGES as COVERAGES
+from train.evaluate.parts.risk import rejection_scores as rejection_scores
 from train.files import checkpoint
 from train.files.recipe_file import NamedFile, file_of
 from train.machine.command import new_console, parse, say
@@ -33,7 +35,6 @@ from train.machine.run import Run
 from train.models import finite
 from train.show.intervals import with_interval
 
-COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 # Of the test images, but no more than half of them.
 NUM_CALIBRATION = 2000
 
@@ -55,14 +56,6 @@ class Risk:
     def answers(self) -> int:
         """How many of them are answered."""
         return round(self.coverage * self.counted)
-
-
-def rejection_scores(logits: Tensor, num_classes: int) -> Tensor:
-    """logits (N, num_classes) or (N, num_classes + 1) -> (N,) in [0, 1]: the higher, the sooner rejected."""
-    probabilities = logits.softmax(dim=1)
-    if logits.shape[1] == num_classes:
-        return 1 - probabilities.amax(dim=1)
-    return probabilities[:, num_classes]
 
 
 def calibrate(scores: Tensor, coverage: float) -> float:

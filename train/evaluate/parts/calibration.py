@@ -146,19 +146,20 @@ def calibration(logits: Tensor, labels: Tensor, num_bins: int = NUM_BINS) -> dic
     probabilities = logs.exp()
     confidences, guesses = (part.numpy() for part in probabilities.max(dim=1))
     hits = (guesses == labels.numpy()).astype(np.float64)
-    bins = _bins(confidences, hits, num_bins)
+    bins = reliability_bins(confidences, hits, num_bins)
     return {
         "accuracy": float(hits.mean()),
         "confidence": float(confidences.mean()),
         "nll": float(-logs.gather(1, labels.unsqueeze(1)).mean()),
         "brier": float((probabilities - torch.nn.functional.one_hot(labels, logits.shape[1])).square().sum(1).mean()),
-        "ece": _distance(bins),
+        "ece": expected_error(bins),
         "ece_equal_mass": _equal_mass(confidences, hits, num_bins),
         "bins": bins,
     }
 
 
-def _bins(confidences: np.ndarray, hits: np.ndarray, num_bins: int) -> list[dict[str, Any]]:
+def reliability_bins(confidences: np.ndarray, hits: np.ndarray, num_bins: int = NUM_BINS) -> list[dict[str, Any]]:
+    """ "bins" of `calibration`, of confidences (N,) in [0, 1] and whether each image is right (N,), 0 or 1."""
     edges = np.linspace(0, 1, num_bins + 1)
     # Rounding may lift a confidence above 1.
     places = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, num_bins - 1)
@@ -178,7 +179,8 @@ def _bins(confidences: np.ndarray, hits: np.ndarray, num_bins: int) -> list[dict
     return bins
 
 
-def _distance(bins: list[dict[str, Any]]) -> float:
+def expected_error(bins: list[dict[str, Any]]) -> float:
+    """ "ece" of `calibration`."""
     filled = [one for one in bins if one["count"]]
     total = sum(one["count"] for one in filled)
     return sum(one["count"] * abs(one["confidence"] - one["accuracy"]) for one in filled) / total

@@ -50,3 +50,40 @@ def draw_localisation(path: Path, found: Mapping[str, Any], title: str, total: i
     axes.set_ylim(0, 102)
     plain(axes, grid="both")
     finish(figure, (axes,), title, path)
+
+
+def draw_landscape(path: Path, found: Mapping[str, Any], title: str) -> None:
+    """The loss by how far the weights were moved, a line for each network.
+
+    found  by network, as `measure_landscape` returns it.
+    """
+    figure = figure_of(5.2, 3.6)
+    axes = figure.subplots()
+    for number, (network, one) in enumerate(found.items()):
+        far = [float(distance) for distance in one["losses"]]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(far, list(one["losses"].values()), color=colour, marker="o", markersize=4, label=short(network, 40))
+    axes.set_xlabel("weights moved by, in their filters' lengths", fontsize=9, color=INK)
+    axes.set_ylabel("cross-entropy, nats", fontsize=9, color=INK)
+    axes.set_ylim(bottom=0)
+    plain(axes, grid="both")
+    finish(figure, (axes,), title, path)
+
+
+def draw_risk(path: Path, found: Mapping[str, Any], title: str) -> None:
+    """Error of the images that are answered by how many are, a line for each network and score.
+
+    found  by network, as `measure_selective` returns it.
+    """
+    figure = figure_of(5.2, 3.6)
+    axes = figure.subplots()
+    rows = [(f"{network}, {score}", one) for network, own in found.items() for score, one in own.items()]
+    for number, (label, one) in enumerate(rows):
+        curve = [100 * share for share in one["curve"]]
+        axes.plot(range(1, 101), curve, color=COLOURS[number % len(COLOURS)], linewidth=1.6, label=short(label, 40))
+    axes.set_xlabel("images answered, %", fontsize=9, color=INK)
+    axes.set_ylabel("of these wrong, %", fontsize=9, color=INK)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(bottom=0)
+    plain(axes, grid="both")
+    finish(figure, (axes,), title, path)
