@@ -193,7 +193,8 @@ def _entry(content: dict[str, Any], keys: tuple[str, str], path: Path) -> Any:
     for key in keys:
         if key in content:
             return content[key]
-    raise ValueError(f"{path} has no entry {' or '.join(keys)}, only {', '.join(content)}; give the original file")
+    found = " ".join(", ".join(content).split())
+    raise ValueError(f"{path} has no entry {' or '.join(keys)}, only {found[:200]}; give the original file")
 
 
 def _classes(names: Any, path: Path) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+LONGEST = 200  # characters of what Python says
+
 
 def load_pickle(path: Path) -> dict[str, Any]:
     """The dictionary in a pickle that may hold numbers, text, lists, dictionaries and numpy arrays, and nothing else.
@@ -22,12 +24,19 @@ def load_pickle(path: Path) -> dict[str, Any]:
     except OSError:
         raise
     except _Forbidden as error:
-        raise ValueError(f"{path} asks to load {error}, which a data file has no need of; do not trust it") from None
+        said = _in_one_line(error)
+        raise ValueError(f"{path} asks to load {said}, which a data file has no need of; do not trust it") from None
     except Exception as error:  # damaged bytes can raise nearly anything
-        raise ValueError(f"{path} is no complete pickle ({error}); fetch or unpack it again") from None
+        said = _in_one_line(error)
+        raise ValueError(f"{path} is no complete pickle ({said}); fetch or unpack it again") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__} instead of a dictionary; give the original file")
     return {key.decode("latin1") if isinstance(key, bytes) else str(key): value for key, value in content.items()}
+
+
+def _in_one_line(error: Exception) -> str:
+    """What Python says of a pickle may have several, and so may a name in one."""
+    return " ".join(str(error).split())[:LONGEST]
 
 
 class _Forbidden(Exception):

@@ -85,3 +85,17 @@ def test_code_that_is_put_anywhere_into_a_pickle_is_not_run(times: int, tmp_path
         (folder / "test_batch").write_bytes(whole[:start] + code + whole[start:])
         found_in(folder)
         assert not touched.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02Pa name of another program\n.",  # of which Python says two lines
+        pickle.dumps({"da\nta": 1}),
+        b"\x80\x04\x8c\x04o\ns \x8c\x06sys\ntem\x93.",
+    ],
+)
+def test_what_is_wrong_with_a_pickle_is_said_in_one_line(content: bytes, tmp_path: Path) -> None:
+    folder = write_batches(tmp_path / "cifar")
+    (folder / "test_batch").write_bytes(content)
+    assert found_in(folder) is None
