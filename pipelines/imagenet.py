@@ -19,7 +19,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, do_not_convert
 
 from mixdali import Loader, Mix, derive_seed, epoch_counter
-from mixdali.loading.sampling import InOrder, Shuffled
+from mixdali.loading.sampling import Given, InOrder, Shuffled
 
 from .arguments import FileTrainArguments, FileValArguments, Size, TrainGraph, ValGraph, height_width
 from .augment.augmix import augmix
@@ -33,10 +33,11 @@ from .check.watch import Watch, watched
 from .loaders import check_source, make_train_loader, make_val_loader
 from .named import loader_of, pipeline_of
 from .outputs import TRAIN, VAL, VIEWS, needs, output_names, output_nodes
+from .sources.datasets.known import records_of
 from .sources.exclude import read_list
 from .sources.files import leave_out, read_files
 from .sources.source import Source
-from .sources.spans import SpanBatches, Spans
+from .sources.spans import Held, SpanBatches
 from .sources.tables import is_table
 
 SIZE = 224
@@ -111,8 +112,8 @@ def train_loader(source: Source | str | os.PathLike[str], asked: FileTrainArgume
     """Batches of augmented, mixed training images, in a new order every epoch; the last partial batch is left out.
 
     source       a folder of class folders, or one with `train` and `val` in it; a list of files and labels
-                 (`pipelines.sources.tables`); or a `Source` of files, or of images in tars
-                 (`pipelines.sources.records.tars`).
+                 (`pipelines.sources.tables`); larger files, a folder of them or a pattern
+                 (`pipelines.sources.records.find`); or a `Source` of any of these.
     size         None: 224.
     augment      False: the crop of the validation images.
     """
@@ -140,8 +141,11 @@ def _source(
     split: Literal["train", "val"],
     asked: FileTrainArguments | FileValArguments,
 ) -> Source:
+    if not isinstance(source, Source) and (records := records_of(source)) is not None:
+        source = records.read(split)
     root = None if isinstance(source, Source) or is_table(source) else source
-    listed = frozenset[str]() if asked.exclude is None else read_list(asked.exclude, root)
+    held = [source] if isinstance(source, Source) else []
+    listed = frozenset[str]() if asked.exclude is None else read_list(asked.exclude, root, sources=held)
     if not isinstance(source, Source):
         source = read_files(source, split, exclude=listed, keep_empty=asked.on_error == "skip")
     elif not isinstance(source.items, np.ndarray):
@@ -189,18 +193,16 @@ def _read(
 
 @do_not_convert
 def _read_spans(
-    spans: Spans, shard: tuple[int, int], rows: Sequence[int] | None, *, shuffled: bool
+    spans: Held, shard: tuple[int, int], rows: Sequence[int] | None, *, shuffled: bool
 ) -> tuple[DataNode, DataNode]:
     """Encoded images and their rows, of images that lie in larger files."""
     pipeline = Pipeline.current()
-    if rows is not None:
-        raise ValueError("repeats must be 1 for images in larger files, such as tars")
     number, batch_size = len(spans), pipeline.max_batch_size
-    chosen = (
-        Shuffled(number, batch_size, shard, derive_seed(pipeline.seed, "spans"))
-        if shuffled
-        else InOrder(number, batch_size, shard)
-    )
+    chosen: Any = InOrder(number, batch_size, shard)
+    if rows is not None:
+        chosen = Given(rows, batch_size, shard, pipeline.seed)
+    elif shuffled:
+        chosen = Shuffled(number, batch_size, shard, derive_seed(pipeline.seed, "spans"))
     encoded, row = fn.external_source(
         source=SpanBatches(spans, chosen), num_outputs=2, batch=True, dtype=[types.UINT8, types.INT32], ndim=[1, 0]
     )

@@ -17,7 +17,10 @@ PIPELINES = {
     "CIFAR and other images in memory": "cifar: train_loader val_loader train_pipeline val_pipeline",
     "Image files": "imagenet: train_loader val_loader train_pipeline val_pipeline",
     "Sources": "sources.source: Source",
-    "Readers": "sources.files: read_cifar read_folder read_files; sources.tables: read_table",
+    "Readers": "sources.files: read_cifar read_folder read_files; sources.tables: read_table; "
+    "sources.records.tars: read_tars; sources.records.tfrecords: read_tfrecords write_index; "
+    "sources.records.recordio: read_recordio; sources.records.huggingface: read_dataset; "
+    "sources.records.arrays: read_arrays",
     "Augmentation": "augment.resize: resize; augment.color: color_jitter; augment.augmix: augmix; "
     "augment: RandAugment AutoAugment TrivialAugment ThreeAugment Progressive Policy DecoderHints",
 }

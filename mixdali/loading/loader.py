@@ -10,6 +10,7 @@ from mixdali.loading.epochs import Epoch, Place, epoch_of_pipeline
 from mixdali.loading.facts import check_alike, check_counts, graph_facts, is_random, python_samples, warn_unless_sharded
 from mixdali.loading.handover import Fields
 from mixdali.loading.runs import Runs, build
+from mixdali.loading.spread import Spread, spread_of
 
 OF_A_FUNCTION = (
     "make the loader with a function, Loader(lambda epoch, checkpoint: my_pipeline(..., checkpoint=checkpoint)), "
@@ -55,6 +56,9 @@ class Loader:
     A reader with `pad_last_batch=True` begins every epoch with the first image of its own: what it pads at the end is
     thrown away ("drop") or cut off ("partial"). A reader without padding runs on instead, so that a batch can hold
     images of two epochs; with "partial" it is refused.
+
+    Of a training pipeline that does not shuffle, or within a buffer alone, the classes in the first batches are
+    counted; where they are far fewer than shuffled images would have, a warning says how many, once.
 
     The pipeline is built when it is first needed. Errors: ValueError for settings that cannot be right, for an image
     that cannot be decoded and for a label outside its classes, TypeError for images that a mix cannot take,
@@ -103,6 +107,8 @@ class Loader:
         self._same: bool | None = None  # whether the function makes one pipeline for all epochs; None: not known yet
         self._random: bool | None = None  # whether epochs may differ
         self._warned = False
+        self._spread: Spread | None = None  # while the first batches are looked at
+        self._looked = last_batch == "partial"  # batches of a validation may be in any order
         self._runs: Runs | None = None
         self._process = 0  # the one that built the pipeline
         self._shape: Epoch | None = None
@@ -258,6 +264,8 @@ class Loader:
         check_counts(pipeline, None if self._bare else start, self._shape.batches + self._shape.discarded)
         if self.last_batch == "drop" and not self._warned:
             self._warned = warn_unless_sharded(pipeline)
+        if not self._looked:
+            self._spread, self._looked = spread_of(pipeline), True
         return runs
 
     def _go_to(self, epoch: int) -> None:
@@ -296,6 +304,10 @@ class Loader:
         last = self._place.count(shape.batches)
         if last:
             self._left = 0
+        if self._spread is not None:
+            named = dict(zip(self.outputs, batch, strict=False))
+            if not self._spread.see(named.get("targets", named.get("labels"))):
+                self._spread = None
         return self._fields([tensor[:size] for tensor in batch] if size < runs.batch_size else batch), last
 
     def _take(self, runs: Runs) -> list[Any]:

@@ -50,6 +50,10 @@ class BatchMix:
         mixed = _replaced(batch, changed)
         return (mixed, plan) if self.with_plan or self.num_classes is None else mixed
 
+    def labels(self, batch: Any) -> tuple[Any, int | None]:
+        """The labels of a batch, and how many classes there are, where that is known."""
+        return self._tensor(batch, "targets", self.targets), self.num_classes
+
     def _tensor(self, batch: Any, name: str, key: Key) -> Any:
         import torch
 

@@ -7,6 +7,7 @@ from typing import Any
 from mixdali.checks import count
 from mixdali.loading.clients import BatchSampler, EpochSampler, has_state
 from mixdali.loading.epochs import Place
+from mixdali.loading.spread import spread_of_loader
 from mixdali.mix import Mix
 from mixdali.ranks import check_rank, find_ranks, rank_of
 from mixdali.seeds import derive_seed
@@ -56,6 +57,9 @@ def mixed(
     DistributedSampler. It has `state_dict` and `load_state_dict` where the loader has them. Its
     `batch_sampler` cannot be iterated: of that frameworks make a loader anew, which would not mix.
 
+    Where the loader is not known to shuffle, a warning says if the first batches hold far fewer classes than shuffled
+    ones would, once.
+
     Errors: TypeError and ValueError for arguments and batches that cannot be right, naming the entry.
     """
     if isinstance(loader, Iterator) or not isinstance(loader, Iterable):
@@ -70,7 +74,7 @@ def mixed(
 class MixedLoader:
     """What `mixdali.mixed` returns. Attributes it does not have itself are those of `loader`."""
 
-    _own = frozenset(("loader", "_mix_batch", "_seed", "_rank", "_place", "_heard", "_warned", "_leave_out"))
+    _own = frozenset(("loader", "_mix_batch", "_seed", "_rank", "_place", "_heard", "_warned", "_leave_out", "_spread"))
 
     def __init__(self, loader: Any, mix_batch: BatchMix, seed: int, rank: int | None) -> None:
         self.loader = loader
@@ -80,6 +84,7 @@ class MixedLoader:
         self._heard = 0  # the epoch that the loader's own sampler was told
         self._warned = False
         self._leave_out = 0  # batches of the next pass
+        self._spread = spread_of_loader(loader)  # while the first batches are looked at
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -124,7 +129,10 @@ class MixedLoader:
             number += 1
             place.epoch, place.batch = epoch, number - 1
             place.count(length)
-            yield self._mix_batch(batch, drawn, epoch)
+            mixed_batch = self._mix_batch(batch, drawn, epoch)
+            if self._spread is not None and not self._spread.see(*self._mix_batch.labels(batch)):
+                self._spread = None
+            yield mixed_batch
         if place.entered:
             place.move(epoch + 1)
 

@@ -1,6 +1,7 @@
 """Find the images that DALI cannot decode: python -m mixdali.pipelines.check FOLDER
 
-Exactly the files that training reads are looked at: its splits, its classes, linked folders, no hidden files. Names go
+Exactly the images that training reads are looked at: of a folder its splits, its classes, linked folders, no hidden
+files; those of a list; and those in tars and other larger files, which are named TAR/NAME. Names go
 to standard output, or with --list to a list that loaders and `train` take as `exclude`. What is wrong with each is in
 the report, a CSV of two columns. The exit code is 0 where all can be decoded, 1 where some cannot, 2 for a mistake.
 """
@@ -10,13 +11,18 @@ import csv
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from mixdali.names import one_line
 
 from ..arguments import MEGAPIXELS
+from ..sources.datasets.known import records_of
 from ..sources.exclude import write_list
-from ..sources.splits import find_splits
+from ..sources.spans import Held
+from ..sources.splits import Split, find_splits
+from ..sources.tables import is_table, read_table, splits_of
 from ..sources.walk import EXTENSIONS, find_folder, images_below, subfolders
 from .children import Fault, find_faults
 
@@ -32,9 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(asked: argparse.Namespace) -> int:
     """Check what the command line asks for; -> the exit code."""
-    files = files_of_training(asked.folder)
+    parts = parts_of_training(asked.folder)
+    files = [file for part, _ in parts for file in part]
     found: list[Fault] = []
-    for fault in find_faults(files, max_megapixels=asked.max_megapixels, num_processes=asked.num_processes):
+    settings: dict[str, Any] = {"max_megapixels": asked.max_megapixels, "num_processes": asked.num_processes}
+    for fault in chain.from_iterable(find_faults(part, held=held, **settings) for part, held in parts):
         found.append(fault)
         if asked.list is None:
             print(fault.file, flush=True)
@@ -45,6 +53,21 @@ def run(asked: argparse.Namespace) -> int:
     for line in summary(files, found, asked.list):
         print(line, file=sys.stderr)
     return 1 if found else 0
+
+
+def parts_of_training(root: str) -> list[tuple[Sequence[str], Held | None]]:
+    """The names of all images that training reads, and where they are no files of their own, the images. Errors, in one
+    line, where there are none."""
+    records = None if is_table(root) else records_of(root)
+    if records is None and not is_table(root):
+        return [(files_of_training(root), None)]
+    if records is not None and records.form.kind == "cifar":
+        raise ValueError(f"{root} holds images in memory, which nobody decodes: there is nothing to check")
+    layout = splits_of(root) if records is None else records.splits
+    known: tuple[Split, ...] = ("train", "val")
+    splits = [split for split in known if getattr(layout, split) is not None] or known[:1]
+    sources = [read_table(root, split, keep_empty=True) if records is None else records.read(split) for split in splits]
+    return [(list(source.items), source.spans) for source in sources]
 
 
 def files_of_training(folder: str) -> list[str]:
@@ -79,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=f"python -m {__package__}", description="Find the images that DALI cannot decode"
     )
     add = parser.add_argument
-    add("folder", help="as training takes it: with train and val in it, or with class folders, or with images")
+    add("folder", help="as training takes it: class folders, in train and val or without, a list, tars; or of images")
     add("--list", type=Path, metavar="FILE", help="write the names to this list, which `exclude` takes")
     add("--report", type=Path, metavar="FILE", help="write names and reasons to this CSV")
     add(

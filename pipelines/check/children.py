@@ -16,6 +16,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from ..arguments import MEGAPIXELS, thread_count
+from ..sources.spans import Held
 from .decoding import READY
 from .signatures import HEAD, describe_head, image_format
 
@@ -34,6 +35,7 @@ class Fault:
 def find_faults(
     files: Sequence[str],
     *,
+    held: Held | None = None,
     max_megapixels: float = MEGAPIXELS,
     num_processes: int | None = None,
     together: int = TOGETHER,
@@ -41,25 +43,26 @@ def find_faults(
 ) -> Iterator[Fault]:
     """Those of the files that DALI's decoder on the CPU refuses, in order; all of them are decoded.
 
+    held            the images, where they lie in larger files; `files` are then their names alone.
     max_megapixels  an image that says it has more is not decoded, but listed.
     num_processes   that decode; None: one for each core.
     together        files in a group, which is what a child decodes at a time.
     seconds         that a group may take.
     """
-    groups = [files[start : start + together] for start in range(0, len(files), together)]
+    groups = [range(start, min(start + together, len(files))) for start in range(0, len(files), together)]
     number = min(thread_count(num_processes), max(1, len(groups)))
     children = Children(number, max_megapixels * 1e6, together, seconds)
     try:
         with ThreadPoolExecutor(number) as pool:
-            for found in pool.map(partial(_group_faults, children), groups):
+            for found in pool.map(partial(_row_faults, children, files, held), groups):
                 yield from found
     finally:
         children.close()
 
 
-def undecodable(files: Sequence[str]) -> Iterator[str]:
+def undecodable(files: Sequence[str], held: Held | None = None) -> Iterator[str]:
     """The names alone of what `find_faults` finds."""
-    return (fault.file for fault in find_faults(files))
+    return (fault.file for fault in find_faults(files, held=held))
 
 
 def head_fault(file: str) -> str | None:
@@ -70,6 +73,17 @@ def head_fault(file: str) -> str | None:
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return None if image_format(head) is not None else f"is {describe_head(head)}"
+
+
+def _row_faults(children: Children, files: Sequence[str], held: Held | None, rows: range) -> list[Fault]:
+    if held is None:
+        return _group_faults(children, [files[row] for row in rows])
+    with tempfile.TemporaryDirectory() as folder:
+        names = {os.path.join(folder, str(row)): files[row] for row in rows}
+        for row, path in zip(rows, names, strict=True):
+            with open(path, "wb") as file:
+                file.write(held.read(row))
+        return [Fault(names[fault.file], fault.reason) for fault in _group_faults(children, list(names))]
 
 
 def _group_faults(children: Children, files: Sequence[str]) -> list[Fault]:

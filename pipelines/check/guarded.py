@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -50,9 +49,9 @@ class Guard:
     def __post_init__(self) -> None:
         self.source = self.whole
         if self.on_error == "skip":  # DALI cannot read files without content, and this costs next to nothing
-            spans = self.whole.spans
-            sizes = map(_size, self.whole.items) if spans is None else spans.size
-            self.mark({row: "is an empty file" for row, size in enumerate(sizes) if not size})
+            held = self.whole.spans
+            empty = held.empty() if held else [row for row, item in enumerate(self.whole.items) if not _size(item)]
+            self.mark({row: "is an empty file" for row in empty})
 
     @property
     def watch(self) -> Watch:
@@ -221,24 +220,17 @@ class GuardedLoader(ResumableLoader):
 def _mark_bad(guard: Guard, rows: Sequence[int]) -> bool:
     """Decode the files of these rows, and mark those that are no use. -> whether there are any."""
     chosen = {guard.source.items[row]: row for row in rows}
-    with TemporaryDirectory() as folder:
-        places = {_as_file(guard.source, row, folder): path for path, row in chosen.items()}
-        faults = find_faults(
-            list(places), max_megapixels=guard.max_pixels / 1e6, num_processes=PROCESSES, together=len(places)
-        )
-        reasons = {places[fault.file]: fault.reason for fault in faults}
+    held = guard.source.spans
+    faults = find_faults(
+        list(chosen),
+        held=None if held is None else held.select(np.array(list(chosen.values()))),
+        max_megapixels=guard.max_pixels / 1e6,
+        num_processes=PROCESSES,
+        together=len(chosen),
+    )
+    reasons = {fault.file: fault.reason for fault in faults}
     guard.mark({place: reasons[path] for place, path in enumerate(guard.whole.items) if path in reasons})
     return bool(reasons)
-
-
-def _as_file(source: Source, row: int, folder: str) -> str:
-    """The file that an image is, or one with the same bytes in a folder."""
-    if source.spans is None:
-        return source.items[row]
-    path = os.path.join(folder, str(row))
-    with open(path, "wb") as file:
-        file.write(source.spans.read(row))
-    return path
 
 
 class _Watched:

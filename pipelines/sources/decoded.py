@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,18 +20,17 @@ def decode_source(source: Source, size: tuple[int, int]) -> Source:
     """
     if isinstance(source.items, np.ndarray):
         raise TypeError("decode_source takes a source of files, got one of images in memory")
-    if source.spans is not None:
-        raise TypeError("decode_source takes a source of files, got one of images in larger files")
     images = np.empty((len(source), *size, 3), np.uint8)
     with ThreadPoolExecutor(thread_count(None)) as pool:
-        for place, image in enumerate(pool.map(partial(_decode, size=size), source.items)):
+        for place, image in enumerate(pool.map(partial(_decode, source, size), range(len(source)))):
             images[place] = image
     return Source(images, source.labels, source.classes, source.index)
 
 
-def _decode(path: str, size: tuple[int, int]) -> np.ndarray:
+def _decode(source: Source, size: tuple[int, int], row: int) -> np.ndarray:
+    path = source.items[row]
     try:
-        with Image.open(path) as image:
+        with Image.open(path if source.spans is None else BytesIO(source.spans.read(row))) as image:
             return np.asarray(ImageOps.fit(image.convert("RGB"), (size[1], size[0]), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be decoded: {error}") from error

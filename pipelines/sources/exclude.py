@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from .source import Source
+
 
 def write_list(path: Path, files: Iterable[str]) -> None:
     """One path a line. ValueError for a file whose name holds a line break."""
@@ -16,8 +18,12 @@ def write_list(path: Path, files: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
 
 
-def read_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> frozenset[str]:
+def read_list(
+    path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, *, sources: Iterable[Source] = ()
+) -> frozenset[str]:
     """The paths in a list, made absolute; a relative one counts from the list's folder.
+
+    sources  that may hold images in larger files: these are listed by their names, as FILE/KEY.jpg or FILE/KEY.
 
     FileNotFoundError if there is no such list, ValueError if it names a file that is not there, or none in `root`.
     """
@@ -29,7 +35,12 @@ def read_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None 
     except OSError as error:
         raise type(error)(f"exclude: {place} cannot be read: {error.strerror}") from None
     found = {os.path.normpath(place.parent / line): number for number, line in enumerate(lines, 1) if line.strip()}
-    gone = [file for file in found if not os.path.lexists(file)]
+    names, larger = _inside(sources)
+    found = {names.get(file, file): line for file, line in found.items()}
+    held = set(names.values())
+    gone = [
+        file for file in found if file not in held and not os.path.lexists(file) and not _is_elsewhere(file, larger)
+    ]
     if gone:
         raise ValueError(
             f"exclude: line {found[gone[0]]} of {place} names {gone[0]}, which is not there ({len(gone)} of "
@@ -43,6 +54,25 @@ def read_list(path: str | os.PathLike[str], root: str | os.PathLike[str] | None 
                 f"({len(outside)} of {len(found)} such lines); is it the list of other data?"
             )
     return frozenset(found)
+
+
+def _inside(sources: Iterable[Source]) -> tuple[dict[str, str], set[str]]:
+    """The images of larger files, by their names and by their names without endings; and these files."""
+    names: dict[str, str] = {}
+    larger: set[str] = set()
+    for source in sources:
+        if source.spans is not None:
+            larger |= set(source.spans.files)
+            for item in source.items:
+                folder, _, name = item.rpartition("/")
+                names |= {item: item, f"{folder}/{name.partition('.')[0]}": item}
+    return names, larger
+
+
+def _is_elsewhere(file: str, larger: Iterable[str]) -> bool:
+    """Whether it is in a larger file that is there but none of these: a list may be of several splits."""
+    around = next(folder for folder in Path(file).parents if folder.exists())
+    return (around.is_file() or (around / "state.json").is_file()) and str(around) not in larger
 
 
 def _lies_in(file: str, root: str | os.PathLike[str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .spans import Spans
+from .spans import Held
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -20,7 +20,7 @@ class Source:
     labels: (N,) integers, class indices. Kept as a read-only int32 copy.
     classes: the names of the classes, when known.
     index: (N,) integers >= 0, each item's position in the full data set; 0 to N-1 by default. Kept as int32, read-only.
-    spans: where the encoded images lie in larger files; the paths are then names alone. None: each is a file.
+    spans: the encoded images, where they lie in larger files; the paths are then names alone. None: each is a file.
 
     Raises TypeError for items, labels or an index of the wrong type, ValueError for wrong shapes or lengths, and for
     file names that are not UTF-8.
@@ -30,7 +30,7 @@ class Source:
     labels: np.ndarray
     classes: tuple[str, ...] = ()
     index: np.ndarray = None  # type: ignore[assignment]  # never None once made
-    spans: Spans | None = None
+    spans: Held | None = None
 
     def __post_init__(self) -> None:
         items = _items(self.items)

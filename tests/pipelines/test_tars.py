@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import tarfile
 from pathlib import Path
@@ -15,18 +14,10 @@ from pipelines import imagenet
 from pipelines.sources.records.tars import read_tars
 from tests.helpers.broken import KINDS, jpeg
 from tests.helpers.mutations import mutated
+from tests.helpers.records import write_tar
 
 SETTINGS = {"num_classes": 3, "size": 16, "device": "cpu", "num_threads": 2}
 ALL = ("images", "labels", "index", "path")
-
-
-def write_tar(path: Path, samples: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, content in samples.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +149,6 @@ def test_mistakes_are_one_line_each(tars: list[Path], tmp_path: Path) -> None:
         read_tars([tmp_path / "nowhere.tar"])
     with pytest.raises(TypeError, match="paths must be a list of tar files"):
         read_tars(str(tars[0]))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="repeats must be 1 for images in larger files"):
-        list(loader(tars, tmp_path / "cache", repeats=2))
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(16, marks=pytest.mark.long)])

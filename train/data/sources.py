@@ -17,6 +17,7 @@ from train.recipe import Data, Recipe
 
 if TYPE_CHECKING:
     from pipelines.sources.datasets.known import Found
+    from pipelines.sources.records.find import Records
     from pipelines.sources.source import Source
 
 # Mean and deviation of the training images in [0, 1]: CIFAR-10's, and ImageNet's.
@@ -109,15 +110,19 @@ def read_sources(
     from pipelines.sources.datasets import known
 
     own = None if root is None else known.find(root)
+    records = None if root is None or own is not None else known.records_of(root)
     if root is not None and (found := known.find_kind(root)) != kind:
         names = {"cifar": "CIFAR pickles", "imagenet": "image files"}
-        holds = names[found] if own is None else own.form.name
+        holds = names[found] if own is None and records is None else (own or records).form.name  # type: ignore[union-attr]
         raise ValueError(f"{root} holds {holds}, the recipe reads {names[kind]}; pass --data {found}")
     if exclude is not None and kind == "cifar":
         raise ValueError("exclude names image files, the recipe reads images in memory; leave it out")
     if own is not None:
         return _read_known(own, kind, exclude, root)
-    if kind == "cifar":
+    if records is not None:
+        train, test, said = _read_records(records, validation, exclude)
+        held_out = train if test is None else test
+    elif kind == "cifar":
         folder = digits.cifar_folder() if root is None else root
         train, held_out = files.read_cifar(folder, "train"), files.read_cifar(folder, "test")
         said = f"{len(train):,} training and {len(held_out):,} test images in memory"
@@ -146,6 +151,27 @@ def _read_files(
         test = files.read_files(place, "val", exclude=left_out, keep_empty=keep_empty)
     num_classes = len(train.classes) or int(train.labels.max()) + 1
     return train, test, layout.describe(len(train), None if test is None else len(test), num_classes, len(left_out))
+
+
+def _read_records(records: Records, validation: float, exclude: str | None) -> tuple[Source, Source | None, str]:
+    """As `_read_files`, of images in larger files."""
+    from pipelines.sources import files
+    from pipelines.sources.exclude import read_list
+
+    train, test = records.read("train"), None
+    if records.splits.val is not None or not validation:
+        test = records.read("val")
+    if exclude is None:
+        return train, test, records.describe(train, test)
+    whole = [train] if test is None else [train, test]
+    listed = read_list(exclude, sources=whole)
+    left = [files.leave_out(source, listed) for source in whole]
+    if (gone := sum(map(len, whole)) - sum(map(len, left))) == 0 and listed:
+        raise ValueError(
+            f"exclude: {exclude} names none of the images in {records.root}; is it the list of other data?"
+        )
+    train, test = left[0], None if test is None else left[1]
+    return train, test, records.describe(train, test, gone)
 
 
 def _read_known(own: Found, kind: Data, exclude: str | None, root: str | None) -> Sources:

@@ -44,7 +44,8 @@ class Run(Place):
     """Settings of a run that are not part of the recipe."""
 
     root: str | None = None
-    """Folder of the data: CIFAR's pickles, or image files as train/CLASS/ and val/CLASS/. None: the embedded digits."""
+    """The data: a folder of CIFAR's pickles, or of image files as train/CLASS/ and val/CLASS/; a list of files; tars
+    and other larger files, their folder or a pattern such as 'shards/{train,val}-*.tar'. None: the embedded digits."""
     name: str | None = None
     """Folder of the run inside `folder`; None takes the recipe's name, with -2, -3, ... where that is taken."""
     folder: str = "runs"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import files
+from ..records.find import Records, find_records
 from ..source import Source
 from .stl10 import holds_stl10, read_stl10
 from .svhn import holds_svhn, read_svhn
@@ -71,14 +72,24 @@ def find(root: str | os.PathLike[str]) -> Found | None:
 
 
 def find_kind(root: str | os.PathLike[str]) -> Literal["cifar", "imagenet"]:
-    """Whose pipeline reads a folder: "cifar" images in memory, "imagenet" files. Errors as of `files.find_kind`."""
-    found = find(root)
+    """Whose pipeline reads a folder, a list or larger files: "cifar" images in memory, "imagenet" encoded ones.
+
+    Errors as of `files.find_kind` and `records.find.find_records`.
+    """
+    found = find(root) or records_of(root)
     return files.find_kind(root) if found is None else found.form.kind
 
 
+def records_of(root: str | os.PathLike[str]) -> Records | None:
+    """The larger files that hold the images, unless `root` is a folder in a form that comes first."""
+    folder = Path(root).expanduser()
+    return None if folder.is_dir() and files.holds_pickles(folder) else find_records(root)
+
+
 def read_train(root: str | os.PathLike[str]) -> Source:
-    """The training images of a folder, whatever its form, or of a list of files. Errors as of the readers."""
-    found = find(root)
+    """The training images of a folder, whatever its form, of a list of files or of larger files. Errors as of the
+    readers."""
+    found = find(root) or records_of(root)
     if found is not None:
         return found.read("train")
     return files.read_cifar(root, "train") if files.find_kind(root) == "cifar" else files.read_files(root, "train")

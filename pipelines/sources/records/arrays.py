@@ -39,17 +39,35 @@ def read_arrays(path: str | os.PathLike[str], split: Split) -> Source:
         raise ValueError(f"{place} is no readable .npz of images and labels ({said[:120]})") from None
 
 
+def has_arrays(path: str | os.PathLike[str], split: Split) -> bool:
+    """Whether a file has arrays that are named for this split. ValueError if it is no .npz."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+            return isinstance(content, Mapping) and bool(_named(content, split))
+    except Exception as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is no readable .npz of images and labels ({said[:120]})") from None
+
+
+def _named(content: Mapping[str, np.ndarray], split: Split) -> list[tuple[str, str]]:
+    """Pairs of arrays whose names tell the split; of the test images, to validate on, if there are no others."""
+    for known in (NAMES[split], NAMES["test"] if split == "val" else ()):
+        named = [(images.replace("S", name), labels.replace("S", name)) for name in known for images, labels in FORMS]
+        found = [pair for pair in named if all(name in content for name in pair)]
+        if found:
+            return found
+    return []
+
+
 def _names(content: Mapping[str, np.ndarray], split: Split, place: Path) -> tuple[str, str]:
     """The names of a split's two arrays."""
     if not isinstance(content, Mapping):
         raise ValueError(f"{place} holds one array alone; images and labels must be in one .npz")
-    for known in (NAMES[split], NAMES["test"] if split == "val" else ()):
-        named = [tuple(form.replace("S", name) for form in pair) for name in known for pair in FORMS]
-        found = [pair for pair in named if all(name in content for name in pair)]
-        if len(found) == 1:
-            return found[0][0], found[0][1]
-        if found:
-            raise ValueError(f"{place} holds {' and '.join(pair[0] for pair in found)}; keep one of them")
+    found = _named(content, split)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"{place} holds {' and '.join(pair[0] for pair in found)}; keep one of them")
     if split == "train":
         alone = [pair for pair in ALONE if all(name in content for name in pair)]
         if len(alone) == 1:

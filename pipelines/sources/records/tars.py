@@ -6,16 +6,11 @@ import os
 import tarfile
 from collections.abc import Sequence
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ..cache import make_once, user_cache
 from ..source import Source
-from ..spans import Spans
 from ..walk import EXTENSIONS
+from .index import Columns, columns, read_indexed
 
 LABEL = "cls"
 
@@ -41,49 +36,10 @@ def read_tars(
     FileNotFoundError for a file that is not there, ValueError for one that is no whole tar, holds no images, or an
     image without a label; OSError if the cache cannot be written.
     """
-    files = [Path(path).expanduser().absolute() for path in paths]
-    if isinstance(paths, str | os.PathLike) or not files:
-        raise TypeError(f"paths must be a list of tar files, got {paths!r:.80}")
-    places = {name: number for number, name in enumerate(classes)}
-    names: list[str] = []
-    labels: list[int] = []
-    parts = []
-    for number, file in enumerate(files):
-        if not file.is_file():
-            raise FileNotFoundError(f"there is no tar file {file}")
-        found = _index(file, label, cache or user_cache())
-        pair = found["labels"].tolist(), found["names"].tolist()
-        names += [f"{file}/{name}" for name in pair[1]]
-        labels += [_number(text, places, f"{file}/{name}") for text, name in zip(*pair, strict=True)]
-        parts.append((np.full(len(pair[1]), number), found["offsets"], found["sizes"]))
-    file_of, offsets, sizes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    spans = Spans(tuple(map(str, files)), file_of, offsets, sizes)
-    return Source(names, np.array(labels), tuple(classes), spans=spans)
+    return read_indexed(paths, "tar", partial(_scan, label), settings=label, classes=classes, cache=cache)
 
 
-def _number(text: str, places: dict[str, int], where: str) -> int:
-    if text in places:
-        return places[text]
-    if not text.isdecimal():
-        raise ValueError(f"{where} has the label {text!r}, which is no class number; pass classes, the names in order")
-    return int(text)
-
-
-def _index(file: Path, label: str, cache: Path) -> dict[str, np.ndarray]:
-    """Names, labels, offsets and sizes of the images in a tar; made once for a file as it is."""
-    facts = file.stat()
-    key = blake2b(f"{file}|{facts.st_size}|{facts.st_mtime_ns}|{label}".encode(), digest_size=12).hexdigest()
-    folder = make_once(cache / "tars" / key, partial(_write_index, file, label))
-    with np.load(folder / "index.npz", allow_pickle=False) as content:
-        return dict(content)
-
-
-def _write_index(file: Path, label: str, folder: Path) -> None:
-    columns: dict[str, Any] = _scan(file, label)
-    np.savez(folder / "index.npz", **columns)
-
-
-def _scan(file: Path, label: str) -> dict[str, np.ndarray]:
+def _scan(label: str, file: Path) -> Columns:
     images: dict[str, tuple[str, int, int]] = {}
     labels: dict[str, str] = {}
     try:
@@ -112,10 +68,4 @@ def _scan(file: Path, label: str) -> dict[str, np.ndarray]:
     missing = [key for key in images if key not in labels]
     if missing:
         raise ValueError(f"{file} has no {missing[0]}.{label} beside its image ({len(missing)} of {len(images)} such)")
-    names, offsets, sizes = zip(*images.values(), strict=True)
-    return {
-        "names": np.array(names),
-        "labels": np.array([labels[key] for key in images]),
-        "offsets": np.array(offsets, np.int64),
-        "sizes": np.array(sizes, np.int64),
-    }
+    return columns([(name, labels[key], offset, size) for key, (name, offset, size) in images.items()])

@@ -1,6 +1,7 @@
 """Training for images that are corrupted later, on part of CIFAR-10: by augmentation, by a network, by noise."""
 
 from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.scales import OVERFITTED
 
 STUDY = Study(
     question="Which training withstands common corruptions, and what does it cost on images as they are?",
@@ -23,7 +24,7 @@ STUDY = Study(
         "PGD-20": Measure("pgd20", ("accuracy",)),
     },
     scales={
-        "cpu": Scale("--num_images 2000 --num_epochs 40 --evaluate_every 40", "--num_images 1000", (0, 1, 2)),
+        "cpu": OVERFITTED,
         "gpu-hour": Scale("--num_epochs 60 --model preact_resnet18", "--num_images 2000", (0, 1, 2)),
     },
     expected=(
