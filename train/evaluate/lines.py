@@ -216,7 +216,7 @@ LINES: dict[str, Write] = {
     "clean": _clean,
     "calibration": _calibration,
     "noise": _levels({"white": "white noise", "uniform": "uniform noise", "salt_and_pepper": "salt and pepper"}),
-    "occlusion": _levels({"centre": "square in the centre", "random": "square anywhere"}),
+    "occlusion": _levels({"centre": "square in the centre", "border": "black border of", "random": "square anywhere"}),
     "deformations": _levels(
         {
             "rotation": "rotation, degrees up to",

@@ -35,6 +35,7 @@ AXES = {
     "uniform": "largest change",
     "salt_and_pepper": "share of pixels",
     "centre": "side of the square over the image's",
+    "border": "share of a side that is black",
     "random": "side of the square over the image's",
     "rotation": "largest angle, degrees",
     "shear": "largest angle, degrees",

@@ -111,6 +111,20 @@ def test_a_square_covers_what_it_is_asked_to_and_nothing_else(
     assert images.min() == 1
 
 
+@given(st.integers(1, 12), st.integers(1, 12), st.floats(0, 1))
+@settings(deadline=None, max_examples=40)
+def test_a_border_covers_all_but_the_middle(height: int, width: int, share: float) -> None:
+    images = torch.ones(1, 3, height, width)
+    taken = round(share * min(height, width))
+    seen = occlude(images, torch.tensor([0]), "border", share, seed=0)[0] == 1
+    assert int(seen.sum()) == 3 * (height - taken) * (width - taken)
+    if taken < min(height, width):
+        rows, columns = seen[0].any(dim=1).nonzero(), seen[0].any(dim=0).nonzero()
+        assert (int(rows.min()), int(columns.min())) == (taken // 2, taken // 2)
+        assert int(rows.max() - rows.min()) == height - taken - 1
+    assert images.min() == 1
+
+
 def test_random_squares_lie_everywhere_alike() -> None:
     covered = occlude(torch.ones(2000, 3, 8, 8), torch.arange(2000), "random", 0.5, seed=0)[:, 0] == 0
     corners = (covered.flatten(1).int().argmax(dim=1)).bincount(minlength=64).reshape(8, 8)[:5, :5]
@@ -139,6 +153,8 @@ def test_covering_half_the_side_darkens_by_a_quarter() -> None:
     for place in ("centre", "random"):
         assert found["net"][place]["0.5"] == float((values * 0.75 > 0.5).double().mean())
         assert found["net"][place]["0.25"] == float((values * (1 - 1 / 16) > 0.5).double().mean())
+    assert found["net"]["border"]["0.5"] == 0
+    assert found["net"]["border"]["0.25"] == float((values * 9 / 16 > 0.5).double().mean())
 
 
 def test_one_step_against_a_linear_network_is_worth_eps() -> None:
@@ -223,7 +239,7 @@ def test_what_is_known_from_an_earlier_run_is_not_measured_again(name: str) -> N
         raise AssertionError("measured again")
 
     assert MEASURES[name]({"net": fail}, batches(images, labels), remember=remember) == first
-    assert len(known) == {"noise": 2, "occlusion": 2, "fgsm": 1, "transfer": 3}[name]
+    assert len(known) == {"noise": 2, "occlusion": 3, "fgsm": 1, "transfer": 3}[name]
 
 
 def test_several_networks_are_measured_on_the_same_images() -> None:
