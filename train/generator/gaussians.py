@@ -94,7 +94,7 @@ def main(words: Sequence[str]) -> int:
     looks = train_generator(settings)
     found = summary([count_modes(samples, settings.deviation) for samples in looks])
     draw(folder / "samples.png", looks, settings)
-    write_numbers(folder, asdict(settings), {"gaussians": {"last": found}})
+    write_numbers(folder, {"gaussians": {"last": found}})
     say(
         console,
         f"{found['modes']:.0f} of {NUM_MODES} modes found, {found['good']:.1%} of the samples good; over the "

@@ -1,6 +1,7 @@
-"""What a command of its own leaves for a study to read: numbers.json in a folder that belongs to its settings.
+"""What a command of its own leaves for a study to read: numbers.json, in a folder that belongs to its settings.
 
-It has the form of evaluate.json: {"parts": {PART: {NETWORK: {KEY: number}}}}.
+It has the form of evaluate.json: {"parts": {PART: {NETWORK: {KEY: number}}}}. Beside it lies settings.json, from the
+beginning on, so that a command that was stopped is begun again in its own folder.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from train.machine.run import check_folder_name
 from train.show.as_json import as_json
 
 FILE = "numbers.json"
+SETTINGS = "settings.json"
 
 
 def claim(runs: Path, name: str | None, usual: str, settings: Mapping[str, Any]) -> Path:
@@ -34,6 +36,7 @@ def claim(runs: Path, name: str | None, usual: str, settings: Mapping[str, Any])
         reason = _taken(place, settings)
         if reason is None:
             place.mkdir(parents=True, exist_ok=True)
+            _write(place / SETTINGS, settings)
             return place
         if name is not None:
             raise ValueError(f"{place} {reason}; give another --name")
@@ -53,17 +56,20 @@ def _taken(place: Path, settings: Mapping[str, Any]) -> str | None:
     if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return None
     try:
-        before = json.loads((place / FILE).read_text())["settings"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"is there and has no {FILE}"
+        before = json.loads((place / SETTINGS).read_text())
+    except (OSError, ValueError):
+        return f"is there and has no {SETTINGS} that can be read"
     if before == settings:
         return None
     return f"has the numbers of other settings ({'; '.join(differences(before, settings)[:3])})"
 
 
-def write_numbers(folder: Path, settings: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> Path:
+def write_numbers(folder: Path, parts: Mapping[str, Mapping[str, Any]]) -> Path:
     """Write numbers.json. ValueError if a number is not finite."""
-    path = folder / FILE
+    return _write(folder / FILE, {"parts": dict(parts)})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> Path:
     with written(path) as aside:
-        aside.write_text(as_json({"settings": dict(settings), "parts": dict(parts)}))
+        aside.write_text(as_json(content))
     return path

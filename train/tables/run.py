@@ -104,6 +104,6 @@ def main(words: Sequence[str]) -> int:
         )
         if tuple(table.features.shape[1:]) == (2,):
             draw_boundaries(folder / f"{table.name}.png", {"": model}, divided, table.name)
-    path = write_numbers(folder, decisive, parts)
+    path = write_numbers(folder, parts)
     say(console, f"{path}")
     return 0

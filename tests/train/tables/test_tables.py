@@ -15,7 +15,7 @@ from mixdali import MixUp, one_hot
 from tests.helpers.nets import seeded
 from train.objectives import CrossEntropy, GenLabel, ManifoldMixup, MixupE, Objective
 from train.objectives.batch import Batch
-from train.study.numbers import FILE
+from train.study.numbers import FILE, SETTINGS, claim
 from train.tables import boundaries, run
 from train.tables.drawn import DRAWN, cylinder_bell_funnel, draw
 from train.tables.networks import build_network
@@ -172,7 +172,7 @@ def test_the_command_leaves_what_a_study_reads_and_never_mixes_two_settings(
     assert run.main(words) == 0
     first = tmp_path / "tables" / FILE
     found = json.loads(first.read_text())
-    assert found["settings"]["num_epochs"] == 2
+    assert json.loads((tmp_path / "tables" / SETTINGS).read_text())["num_epochs"] == 2
     assert set(found["parts"]["circles"]["last"]) >= {"accuracy", "nll", "ece"}
     assert (tmp_path / "tables/circles.png").stat().st_size
     assert "circles: 2 classes, 120 samples to train on" in capsys.readouterr().out
@@ -185,6 +185,19 @@ def test_the_command_leaves_what_a_study_reads_and_never_mixes_two_settings(
     assert (tmp_path / "tables-2" / FILE).is_file()
     with pytest.raises(ValueError, match=r"tables has the numbers of other settings \(mix None, now MixUp\); give"):
         run.main([*mixed, "--name", "tables"])
+
+
+def test_a_command_that_was_stopped_begins_again_in_its_own_folder_and_takes_nobody_elses(tmp_path: Path) -> None:
+    stopped = claim(tmp_path, "mine", "tables", {"lr": 0.1})
+    (stopped / "manifest.json").touch()
+    assert claim(tmp_path, "mine", "tables", {"lr": 0.1}) == stopped
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/last.pt").touch()
+    assert claim(tmp_path, None, "tables", {"lr": 0.1}) == tmp_path / "tables-2"
+    with pytest.raises(
+        ValueError, match=r"tables is there and has no settings.json that can be read; give another --name"
+    ):
+        claim(tmp_path, "tables", "tables", {"lr": 0.1})
 
 
 @pytest.mark.parametrize(
