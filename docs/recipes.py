@@ -10,13 +10,16 @@ from typing import Any
 from docs.papers import paper
 from train.cli.main import find_recipe, recipe_names, recipe_outline
 from train.cli.shown import written
+from train.data.sources import STATISTICS
 from train.recipe import FIXED, MACHINE, Claim, Origin, Recipe
 
 PAGE = Path(__file__).parent / "recipes.md"
 
 FIELDS = [field for field in fields(Recipe) if field.name not in (*FIXED, *MACHINE)]
 
-HEAD = """# Where the settings come from
+MEAN, DEVIATION = STATISTICS["cifar"]
+
+HEAD = f"""# Where the settings come from
 
 Of each recipe the paper and the official code, each setting and whether it stands in the paper, in its code or is ours,
 and every difference with its reason. Written by `python -m docs.recipes` from `origin` in the files of `train/recipes`.
@@ -25,6 +28,9 @@ Settings that are not named are at their defaults: what they switch on, the pape
 only what it has otherwise than the recipe is named. Variants whose name begins with `small` are ours as a whole, for
 two CPU cores. Which code is meant is told by its repository, commit and file; "from memory" and "as recalled" say that
 no text was at hand.
+
+The first layer of every network normalises: images in memory by the mean {MEAN} and the deviation
+{DEVIATION}, whichever data set they are of, image files by those of ImageNet.
 
 *The command runs in a checkout of the project: [set-up](commands.md#set-up).*
 """

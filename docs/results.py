@@ -188,7 +188,8 @@ that of the paired differences over seeds, at 95 %: a claim *holds* where it lie
 found speaks of the direction of a claim, not of its size.
 
 *Commands on this page run in a checkout of the project: [set-up](commands.md#set-up), which says what `CIFAR` and
-`IMAGES` stand for. `CIFAR100` and `SVHN` are folders of these sets, `FOLDER` and `FILE` what a reader has.*
+`IMAGES` stand for. `CIFAR100`, `SVHN` and `SPEECH` (Google's commands) are folders of these sets, `FOLDER` and `FILE`
+what a reader has.*
 """
 
 SECTIONS = {

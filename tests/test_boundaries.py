@@ -15,7 +15,7 @@ DALI, TORCH = "nvidia.dali", "torch"
 # The order of the rooms: a file imports from its own room and from those above it in this table. A room is a folder
 # without its subfolders; of a room's files the table may place some on their own.
 TABLE = """
-    mixdali/checks.py mixdali/names.py mixdali/seeds.py mixdali/commits.py
+    mixdali/checks.py mixdali/names.py mixdali/seeds.py
     mixdali/ranks.py
     mixdali/plan.py mixdali/worlds/output.py mixdali/draws.py mixdali/worlds/classmates.py
     mixdali/worlds mixdali/worlds/compiled mixdali/worlds/graph

@@ -1,14 +1,19 @@
 """The claims of papers on attacks: IAT, augmentation, OAT, robust overfitting, generated data, AWP, robust ViTs."""
 
-from docs.claims.declare import Claim, System
+from docs.claims.declare import Claim, Comparison, System
 
 IAT = System(
     name="Interpolated Adversarial Training",
     paper="1906.06784",
     recipe="lamb2022interpolated",
+    measured=(
+        ("robust", "IAT", "accuracy"),
+        ("robust", "IAT", "AutoAttack"),
+    ),
     claims=(
         Claim(
             text="Adversarial training's clean error falls from 12.3 to 6.5 %, and robustness is kept",
+            tested=(Comparison("robust", "IAT", "accuracy", "AT"),),
             commands=(
                 "train lamb2022interpolated small --root CIFAR",
                 "train madry2018towards small --root CIFAR",
@@ -31,9 +36,18 @@ REBUFFI = System(
     name="Data augmentation can improve robustness",
     paper="2111.05328",
     recipe="rebuffi2021data",
+    measured=(
+        ("robust", "CutMix", "accuracy"),
+        ("robust", "CutMix", "AutoAttack"),
+    ),
     claims=(
         Claim(
             text="Augmentation together with averaged weights raises robust accuracy",
+            tested=(
+                Comparison("robust", "CutMix", "AutoAttack", "pad and crop"),
+                Comparison("robust", "CutMix", "AutoAttack", "CutMix, no average"),
+                Comparison("overfitting", "CutMix", "lost", "AT"),
+            ),
             commands=(
                 "train rebuffi2021data small --root CIFAR",
                 "train rebuffi2021data small_unmixed --root CIFAR",
@@ -42,10 +56,14 @@ REBUFFI = System(
         ),
         Claim(
             text="Compositions in space work best: CutMix before cutout before mixup",
+            tested=(
+                Comparison("robust", "CutMix", "AutoAttack", "cutout"),
+                Comparison("robust", "CutMix", "AutoAttack", "mixup"),
+            ),
             commands=(
-                "train rebuffi2021data small --root CIFAR --mix 'CutMix()'",
-                "train rebuffi2021data small --root CIFAR --mix 'Cutout()'",
-                "train rebuffi2021data small --root CIFAR --mix 'MixUp()'",
+                "train rebuffi2021data small --root CIFAR",
+                "train rebuffi2021data small_cutout --root CIFAR",
+                "train rebuffi2021data small_mixup --root CIFAR",
             ),
         ),
         Claim(
@@ -54,7 +72,7 @@ REBUFFI = System(
             lacks="the number itself, of `rebuffi2021data` with a WRN-70-16, which wants a GPU for days",
         ),
         Claim(
-            text="So it does against attacks of 128/255 in L2",
+            text="Augmentation raises robust accuracy against attacks of 128/255 in L2 too",
             commands=(
                 "train rebuffi2021data small --root CIFAR --objective.attack "
                 "\"PGD(eps=128/255, norm='L2', step_size=15/255, num_steps=10)\"",
@@ -62,7 +80,7 @@ REBUFFI = System(
             ),
         ),
         Claim(
-            text="So it does on CIFAR-100, SVHN and Tiny-ImageNet",
+            text="Augmentation raises robust accuracy on CIFAR-100, SVHN and Tiny-ImageNet too",
             commands=("train rebuffi2021data small --root CIFAR100", "train rebuffi2021data small --root SVHN"),
             lacks="Tiny-ImageNet, whose images are larger than a step against attacks on two cores bears",
         ),
@@ -73,11 +91,16 @@ OAT = System(
     name="Out-of-distribution Augmented Training",
     paper="2101.06639",
     recipe="lee2021removing",
+    measured=(
+        ("robust", "OAT", "accuracy"),
+        ("robust", "OAT", "AutoAttack"),
+    ),
     reported="86.63 % on CIFAR-10, 87.48 without the method: the authors' README, WRN-34-10; 58.89 % under PGD-10, "
     "51.93 without",
     claims=(
         Claim(
             text="Images of no class improve adversarial training, on CIFAR-10, CIFAR-100 and parts of ImageNet",
+            tested=(Comparison("robust", "OAT", "AutoAttack", "AT"),),
             commands=(
                 "train lee2021removing small --root CIFAR --streams.0.root CIFAR100",
                 "train madry2018towards small --root CIFAR",
@@ -88,11 +111,9 @@ OAT = System(
         Claim(
             text="Images of no class improve standard training",
             commands=(
-                "train baseline small --root CIFAR --streams.0.root CIFAR100 --streams.0.smoothing 1 "
-                "--streams.0.share 0.5",
+                "train lee2021removing small_standard --root CIFAR --streams.0.root CIFAR100",
                 "train baseline small --root CIFAR",
             ),
-            lacks="another weight of their loss than 1",
         ),
         Claim(
             text="It is better than other augmentations, and adds to TRADES and RST",
@@ -109,24 +130,29 @@ RICE = System(
     name="Overfitting in adversarially robust deep learning",
     paper="2002.11569",
     recipe="rice2020overfitting",
+    measured=(
+        ("overfitting", "AT", "robust, best"),
+        ("overfitting", "AT", "lost"),
+    ),
     claims=(
         Claim(
             text="Accuracy under attack falls after its best epoch, on CIFAR-10",
+            tested=(Comparison("overfitting", "AT", "lost"),),
             commands=(
                 "train rice2020overfitting small_overfit --root CIFAR --num_images 300",
                 "train.compare runs/rice2020overfitting-small_overfit",
             ),
         ),
         Claim(
-            text="So it does on CIFAR-100, SVHN and ImageNet",
+            text="Accuracy under attack falls after its best epoch on CIFAR-100, SVHN and ImageNet too",
             commands=(
                 "train rice2020overfitting small_overfit --root CIFAR100 --num_images 300",
                 "train rice2020overfitting small_overfit --root SVHN --num_images 300",
             ),
-            lacks="ImageNet, and the paper's attack for SVHN",
+            lacks="ImageNet; the paper's attack for SVHN is in `rice2020overfitting svhn`, which wants a GPU",
         ),
         Claim(
-            text="So it does against attacks in L2",
+            text="Accuracy under attacks in L2 falls after its best epoch too",
             commands=(
                 "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --objective.attack "
                 "\"PGD(eps=128/255, norm='L2', step_size=15/255, num_steps=10)\"",
@@ -135,6 +161,7 @@ RICE = System(
         ),
         Claim(
             text="Stopped early, plain adversarial training is as good as TRADES and later methods",
+            tested=(Comparison("overfitting", "AT", "robust, best", "TRADES"),),
             commands=(
                 "train rice2020overfitting small --root CIFAR --validation 0.02",
                 "train zhang2019theoretically small --root CIFAR",
@@ -143,6 +170,10 @@ RICE = System(
         ),
         Claim(
             text="Double descent does not explain it: wider networks are better, and overfit all the same",
+            tested=(
+                Comparison("overfitting", "AT", "robust, best", "AT, width 8"),
+                Comparison("overfitting", "AT, width 64", "lost"),
+            ),
             commands=(
                 "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --model preact_resnet8_w16",
                 "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --model preact_resnet8_w64",
@@ -150,12 +181,17 @@ RICE = System(
         ),
         Claim(
             text="L1, L2, cutout, mixup and further images without labels do not beat stopping early",
-            commands=(
-                "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --mix 'Cutout()'",
-                "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --mix 'MixUp()'",
-                "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --weight_decay 5e-3",
+            tested=(
+                Comparison("overfitting", "AT", "robust, best", "L1"),
+                Comparison("overfitting", "AT", "robust, best", "weight decay"),
+                Comparison("overfitting", "AT", "robust, best", "cutout"),
+                Comparison("overfitting", "AT", "robust, best", "mixup"),
             ),
-            lacks="L1, and the 500,000 images without labels",
+            commands=(
+                "train rice2020overfitting small_overfit_l1 --root CIFAR --num_images 300",
+                "train rice2020overfitting small_overfit_decay --root CIFAR --num_images 300",
+            ),
+            lacks="the 500,000 images without labels",
         ),
     ),
 )
@@ -164,9 +200,14 @@ GOWAL = System(
     name="Improving robustness using generated data",
     paper="2110.09468",
     recipe="gowal2021improving",
+    measured=(
+        ("robust", "Gaussian images", "accuracy"),
+        ("robust", "Gaussian images", "AutoAttack"),
+    ),
     claims=(
         Claim(
             text="Generated images raise robust accuracy",
+            tested=(Comparison("robust", "generated images", "AutoAttack", "training images alone"),),
             commands=(
                 "train.generator --root CIFAR --flip",
                 "train gowal2021improving small_generated --root CIFAR",
@@ -176,6 +217,7 @@ GOWAL = System(
         ),
         Claim(
             text="Even images drawn from a Gaussian of each class help",
+            tested=(Comparison("robust", "Gaussian images", "AutoAttack", "training images alone"),),
             commands=(
                 "train gowal2021improving small_gaussian --root CIFAR",
                 "train gowal2021improving small_alone --root CIFAR",
@@ -183,7 +225,7 @@ GOWAL = System(
             ),
         ),
         Claim(
-            text="So it is on CIFAR-100, SVHN and Tiny-ImageNet, and in L2",
+            text="Generated images help on CIFAR-100, SVHN and Tiny-ImageNet too, and in L2",
             commands=(
                 "train gowal2021improving small_gaussian --root CIFAR100",
                 "train gowal2021improving small_gaussian --root SVHN",
@@ -201,6 +243,10 @@ AWP = System(
     name="Adversarial Weight Perturbation",
     paper="2004.05884",
     recipe="wu2020adversarial",
+    measured=(
+        ("robust", "AWP", "accuracy"),
+        ("robust", "AWP", "AutoAttack"),
+    ),
     reported="86.23 % on CIFAR-10: the authors' log, WRN-34-10; 53.97 % under AutoAttack",
     claims=(
         Claim(
@@ -209,6 +255,11 @@ AWP = System(
         ),
         Claim(
             text="It makes AT, TRADES, MART and RST more robust",
+            tested=(
+                Comparison("robust", "AWP", "AutoAttack", "AT"),
+                Comparison("robust", "MART with AWP", "AutoAttack", "MART"),
+                Comparison("overfitting", "AWP", "lost", "AT"),
+            ),
             commands=(
                 "train wu2020adversarial small --root CIFAR",
                 "train wu2020adversarial small_overfit --root CIFAR --num_images 300",
@@ -227,6 +278,10 @@ VIT = System(
     name="A light recipe for robust vision transformers",
     paper="2209.07399",
     recipe="debenedetti2023light",
+    measured=(
+        ("vit", "light", "accuracy"),
+        ("vit", "light", "AutoAttack"),
+    ),
     claims=(
         Claim(
             text="Vision transformers become robust with light augmentation",
@@ -238,11 +293,21 @@ VIT = System(
         ),
         Claim(
             text="The heavy augmentation they are trained with otherwise makes them less robust",
-            commands=("train debenedetti2023light small --root CIFAR --mix 'Choose([MixUp(), CutMix()])'",),
-            lacks="RandAugment and random erasing beside the mixes",
+            tested=(
+                Comparison("vit", "light", "AutoAttack", "heavy"),
+                Comparison("vit", "light", "accuracy", "heavy"),
+            ),
+            commands=(
+                "train debenedetti2023light small_heavy --root CIFAR",
+                "train debenedetti2023light small --root CIFAR",
+            ),
         ),
         Claim(
             text="A radius that grows and strong weight decay help",
+            tested=(
+                Comparison("vit", "light", "AutoAttack", "light, whole radius at once"),
+                Comparison("vit", "light, weight decay 0.5", "AutoAttack", "light"),
+            ),
             commands=(
                 "train debenedetti2023light small --root CIFAR --objective.warmup 0",
                 "train debenedetti2023light small --root CIFAR --weight_decay 0.05",

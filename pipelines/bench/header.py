@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mixdali.commits import own_commit
+from ..commits import own_commit
 
 PACKAGE = __name__.rpartition(".")[0]
 ROOT = Path(__file__).parents[PACKAGE.count(".") + 1]  # the folder that holds the outermost package

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mixdali.commits import Commit, commit_of, own_commit
+from pipelines.commits import Commit, commit_of, own_commit
 from train.files.sealed import written
 from train.machine.circumstances import circumstances
 from train.machine.distributed import World

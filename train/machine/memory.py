@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+NO_LIMIT = 2**63  # bytes
+
 
 def held() -> int:
     """Bytes of memory that this process holds on the host."""
@@ -17,8 +19,8 @@ def free_on_host(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup
     """Bytes that can still be had: of the machine, or of the control group (version 2) that a container or a batch
     system puts the process in, whichever are fewer. Files that the system keeps in memory count as free."""
     lines = (proc / "meminfo").read_text().splitlines()
-    kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    return min(1024 * kibibytes, *_left_in_groups(proc, groups))
+    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return min([*(1024 * number for number in kibibytes), *_left_in_groups(proc, groups)])
 
 
 def _left_in_groups(proc: Path, groups: Path) -> list[int]:
@@ -26,8 +28,8 @@ def _left_in_groups(proc: Path, groups: Path) -> list[int]:
     try:
         own = next(line[3:] for line in (proc / "self" / "cgroup").read_text().splitlines() if line.startswith("0::"))
     except (OSError, StopIteration):
-        return [2**63]
-    found, folder = [2**63], groups / own.strip("/")
+        return [NO_LIMIT]
+    found, folder = [NO_LIMIT], groups / own.strip("/")
     for place in (folder, *folder.parents):
         if not place.is_relative_to(groups):
             break

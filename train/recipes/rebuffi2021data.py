@@ -91,8 +91,7 @@ generated_l2 = replace(generated, objective=objective_l2, robust=robust_l2).clai
     Claim(
         data="CIFAR-10",
         accuracy=91.79,
-        where="the authors' README, WRN-28-10 with CutMix and 1,000,000 generated images; 78.80 % under AutoAttack "
-        "within 128 / 255 in L2",
+        where="the authors' README, WRN-28-10, CutMix and 1,000,000 generated images; 78.80 % under AutoAttack in L2",
         stream_images=(1_000_000,),
     )
 )

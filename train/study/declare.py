@@ -10,6 +10,7 @@ from mixdali.checks import one_of, require
 from mixdali.names import nearest
 
 OF_RUN = "run"
+OF_CERTIFICATES = "certify"
 TRAINER = "train"
 
 
@@ -18,8 +19,9 @@ class Measure:
     """A number of every run.
 
     part    a part of `python -m train.evaluate`, or of another program's numbers.json; or "run": what `python -m
-            train.compare` shows of a run.
-    keys    where it stands below the network in evaluate.json, such as ("white", "0.05"); of "run" one column's name.
+            train.compare` shows of a run; or "certify": what `python -m train.certify` says of it.
+    keys    where it stands below the network in evaluate.json, such as ("white", "0.05"), or in certificates.json; of
+            "run" one column's name.
     better  which direction is the better one.
     shown   "percent" for shares of 1, else "number".
     """
@@ -56,6 +58,7 @@ class Scale:
 
     overrides  of every arm, before its own: "--num_images 5000 --num_epochs 40".
     evaluate   of every evaluation: "--num_images 2000".
+    certify    of every certification, where something of it is measured: "--num_images 200 --n 1000".
     seeds      of the runs of each arm; a seed decides the weights, the order and all draws, so that arms of one seed
                are paired.
     chosen     how the setting was found, before the seeds were drawn.
@@ -65,6 +68,7 @@ class Scale:
     evaluate: str = ""
     seeds: tuple[int, ...] = (0, 1, 2)
     chosen: str = ""
+    certify: str = ""
 
     def __post_init__(self) -> None:
         require(
@@ -118,7 +122,7 @@ class Study:
         for claim in self.expected:
             _known("measure", claim.measure, self.measures)
         others = [arm.program for arm in self.arms.values() if arm.program != TRAINER]
-        of_runs = [name for name, measure in self.measures.items() if measure.part == OF_RUN]
+        of_runs = [name for name, measure in self.measures.items() if measure.part in (OF_RUN, OF_CERTIFICATES)]
         if others and of_runs:
             raise ValueError(f"measure {of_runs[0]!r} is of a run of python -m train, and {others[0]} makes none")
         require(bool(self.scales), "Study: scales", "none", "must be one at least")

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from scipy import stats
 
 from train.compare.run import read_run
-from train.study.declare import OF_RUN, Expected, Measure, Study
-from train.study.work import Done, Job, is_done
+from train.study.declare import OF_CERTIFICATES, OF_RUN, Expected, Measure, Study
+from train.study.work import CERTIFICATES, Done, Job, is_done
 
 CONFIDENCE = 0.95
 
@@ -41,7 +41,7 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
     for job in jobs:
         if not is_done(job, done, runs):
             continue
-        parts = _parts(job.products(runs)[-1])
+        parts = _parts(job.products(runs))
         of_run: Mapping[str, float] = {}
         if any(measure.part == OF_RUN for measure in study.measures.values()):
             of_run = read_run(runs / job.name).numbers
@@ -55,9 +55,13 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
     return found
 
 
-def _parts(product: Path) -> Mapping[str, Any]:
+def _parts(products: Sequence[Path]) -> Mapping[str, Any]:
     """What was measured; nothing of a run that was not evaluated."""
-    found: Mapping[str, Any] = json.loads(product.read_text())["parts"] if product.suffix == ".json" else {}
+    found: dict[str, Any] = {}
+    for path in products:
+        if path.suffix == ".json":
+            told = json.loads(path.read_text())
+            found |= {OF_CERTIFICATES: {"certified": told}} if path.name == CERTIFICATES else told["parts"]
     return found
 
 

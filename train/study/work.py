@@ -16,7 +16,9 @@ from pathlib import Path
 
 from train.files.sealed import written
 from train.study import numbers
-from train.study.declare import OF_RUN, TRAINER, Scale, Study
+from train.study.declare import OF_CERTIFICATES, OF_RUN, TRAINER, Scale, Study
+
+CERTIFICATES = "certificates.json"
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,14 @@ class Job:
     """Those after `python -m train.evaluate`; none if nothing of it is measured."""
     program: str = TRAINER
     """What trains."""
+    certify: tuple[str, ...] = ()
+    """The words after `python -m train.certify`; none if nothing of it is measured."""
 
     @property
     def commands(self) -> list[list[str]]:
         """As typed after `python -m`."""
-        return [[self.program, *self.train], *([["train.evaluate", *self.evaluate]] if self.evaluate else [])]
+        after = (("train.evaluate", self.evaluate), ("train.certify", self.certify))
+        return [[self.program, *self.train], *([name, *words] for name, words in after if words)]
 
     @property
     def texts(self) -> list[str]:
@@ -49,7 +54,12 @@ class Job:
         folder = runs / self.name
         if self.program != TRAINER:
             return [folder / numbers.FILE]
-        return [folder / "last.pt", folder / "evaluate-last" / "evaluate.json"][: len(self.commands)]
+        numbers_of = ((self.evaluate, folder / "evaluate-last" / "evaluate.json"), (self.certify, self.certified(runs)))
+        return [folder / "last.pt", *(path for words, path in numbers_of if words)]
+
+    def certified(self, runs: Path) -> Path:
+        """What certifying leaves."""
+        return runs / self.name / "certify" / CERTIFICATES
 
 
 def jobs_of(study: Study, scale: Scale, root: str | None, runs: Path) -> list[Job]:
@@ -57,7 +67,8 @@ def jobs_of(study: Study, scale: Scale, root: str | None, runs: Path) -> list[Jo
 
     A run's folder is named by arm, seed and all of its words: where the study changes, so does the folder.
     """
-    parts = list(dict.fromkeys(measure.part for measure in study.measures.values() if measure.part != OF_RUN))
+    asked = list(dict.fromkeys(measure.part for measure in study.measures.values() if measure.part != OF_RUN))
+    parts = [part for part in asked if part != OF_CERTIFICATES]
     where = [] if root is None else ["--root", root]
     found = []
     for seed in scale.seeds:
@@ -74,7 +85,10 @@ def jobs_of(study: Study, scale: Scale, root: str | None, runs: Path) -> list[Jo
             train = (*words, *where, "--folder", str(runs), "--name", name)
             evaluate = (str(runs / name), *where, "--parts", *parts, *shlex.split(scale.evaluate))
             is_evaluated = bool(parts) and chosen.program == TRAINER
-            found.append(Job(arm, seed, name, train, evaluate if is_evaluated else (), chosen.program))
+            run = runs / name
+            place = (str(run), *where, "--folder", str(run), "--name", "certify", *shlex.split(scale.certify))
+            certify = place if OF_CERTIFICATES in asked else ()
+            found.append(Job(arm, seed, name, train, evaluate if is_evaluated else (), chosen.program, certify))
     return found
 
 

@@ -28,7 +28,7 @@ MOST = 1_000_000  # names that a pattern may stand for
 class Form:
     """A form of files.
 
-    name    of several, for people.
+    name    of what is in them, for people.
     kind    whose pipeline reads them: "cifar" images in memory, "imagenet" encoded images.
     named   what their names match.
     reader  the files of a split, that split, and the names of the classes where they are known.
@@ -51,12 +51,12 @@ def _encoded(read: Callable[..., Source]) -> Callable[[Sequence[Path], Split, Se
     return lambda files, _, classes: read(files, classes=classes)
 
 
-ARRAYS = Form("NumPy file", "cifar", re.compile(r".*\.npz"), _one_file)
+ARRAYS = Form("NumPy arrays", "cifar", re.compile(r".*\.npz"), _one_file)
 TABLES = Form("arrow tables (Hugging Face)", "imagenet", re.compile("(?!)"), _encoded(read_saved))
 FORMS = (
-    Form("WebDataset tars", "imagenet", re.compile(r".*\.tar"), _encoded(read_tars)),
+    Form("WebDataset samples", "imagenet", re.compile(r".*\.tar"), _encoded(read_tars)),
     Form("TFRecords", "imagenet", re.compile(r".*\.tfrecords?|.*-\d{5}-of-\d{5}"), _encoded(read_tfrecords)),
-    Form("RecordIO files", "imagenet", re.compile(r".*\.rec"), _encoded(read_recordio)),
+    Form("RecordIO", "imagenet", re.compile(r".*\.rec"), _encoded(read_recordio)),
     ARRAYS,
 )
 
@@ -90,12 +90,13 @@ class Records:
 
     def describe(self, train: Source, val: Source | None, excluded: int = 0) -> str:
         """What was found, for people."""
-        number = len({file for files in self.files.values() for file in files})
+        files = {file for files in self.files.values() for file in files}
+        of_them = ("folder" if any(file.is_dir() for file in files) else "file") + "s" * (len(files) != 1)
         num_classes = len(train.classes) or int(train.labels.max()) + 1
         said = self.splits.describe(len(train), None if val is None else len(val), num_classes, excluded)
         lowest = int(train.labels.min())
         begins = f"; no image is of a class below {lowest}" if lowest else ""
-        return f"{number} {self.form.name}, {said}{begins}"
+        return f"{self.form.name} in {len(files)} {of_them}, {said}{begins}"
 
 
 def find_records(root: str | os.PathLike[str]) -> Records | None:

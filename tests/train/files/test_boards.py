@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mixdali.commits import own_commit
+from pipelines.commits import own_commit
 from tests.helpers.training import ALONE, TINY
 from train.files.boards import Boards, installed
 from train.files.log import Log

@@ -125,6 +125,23 @@ def test_parts_prefetch_and_further_passes_are_told(tmp_path: Path) -> None:
     assert stored["not_counted"] == list(found.left_out)
 
 
+class Refusing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise KeyError(f"{len(images)} images")
+
+
+def test_a_network_that_takes_no_empty_images_ends_no_run() -> None:
+    training = new_training()
+    training.state.model = Refusing()
+    found = estimate_memory(TINY, Run(), coloured_sources(), training.state, ALONE)
+    assert "activations" not in found.host
+    assert found.left_out[-1] == "activations ('2 images')"
+
+
 # Trains, and prints what it held at the estimate, what the estimate was and what it held at most.
 MEASURED = """
 import json, resource, sys

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from train.certify.settings import Arguments as Certifying
 from train.compare.run import BEST, COLUMNS, overfitting
 from train.study import run as command
 from train.study.declare import OF_RUN, Arm, Expected, Measure, Scale, Study
@@ -153,6 +154,28 @@ def test_the_report_says_first_what_does_not_hold_and_how_each_number_was_made(t
     assert scale.chosen in text
 
 
+def test_what_is_certified_is_a_command_of_its_own_and_its_numbers_are_read(tmp_path: Path) -> None:
+    measures = {**STUDY.measures, "radius": Measure("certify", ("average_certified_radius",), shown="number")}
+    scale = replace(STUDY.scale("cpu"), certify="--n 1000")
+    study = replace(STUDY, measures=measures, scales={"cpu": scale})
+    jobs, runs = planned(tmp_path, study), tmp_path / "runs"
+    done = Done(tmp_path / "done.json")
+    for job in jobs:
+        assert [command[0] for command in job.commands] == ["train", "train.evaluate", "train.certify"]
+        folder = str(runs / job.name)
+        assert job.certify == (folder, "--root", "CIFAR", "--folder", folder, "--name", "certify", "--n", "1000")
+        told = {"parts": {"clean": {"averaged": {"accuracy": 0.5}}, "noise": {"raw": {"white": {"0.05": 0.5}}}}}
+        contents_of = ("", json.dumps(told), json.dumps({"average_certified_radius": 0.2 + job.seed}))
+        for path, text in zip(job.products(runs), contents_of, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        for text in job.texts:
+            done.add(text)
+    numbers = read_numbers(study, jobs, done, runs)
+    assert numbers["radius"]["plain"] == {0: 0.2, 1: 1.2, 2: 2.2}
+    assert numbers["accuracy"]["plain"][0] == 0.5
+
+
 def test_one_seed_has_no_interval_and_resolves_nothing(tmp_path: Path) -> None:
     study = replace(STUDY, scales={"cpu": replace(STUDY.scale("cpu"), seeds=(1,))})
     worked(tmp_path, study=study)
@@ -241,3 +264,6 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
             if job.evaluate and job.evaluate[1:] not in evaluations:
                 evaluations.add(job.evaluate[1:])
                 parse(Arguments, job.evaluate, program="train.evaluate", summary="")
+            if job.certify and job.arm == study.reference:
+                asked = parse(Certifying, job.certify, program="train.certify", summary="")
+                assert asked.folder == str(tmp_path / job.name)

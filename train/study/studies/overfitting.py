@@ -34,10 +34,10 @@ STUDY = Study(
     },
     expected=(
         *(
-            Expected("2002.11569", f"{name} does not beat stopping early", "AT", "robust, best", name)
+            Expected("2002.11569", f"{name} brings no more than stopping early", "AT", "robust, best", name, 0.02)
             for name in ("L1", "weight decay", "cutout", "mixup")
         ),
-        Expected("2002.11569", "early stopping is as good as TRADES", "AT", "robust, best", "TRADES"),
+        Expected("2002.11569", "early stopping is as good as TRADES", "AT", "robust, best", "TRADES", 0.02),
         Expected(
             "2002.11569", "a wider network is more robust, even if it overfits", "AT", "robust, best", "AT, width 8"
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixdali.commits import PACKAGE, commit_of, own_commit
+from pipelines.commits import PACKAGE, commit_of, own_commit
 
 USER = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
 

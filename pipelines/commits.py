@@ -5,8 +5,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import mixdali
+
 SECONDS = 10
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(mixdali.__file__).parent
 # What makes git look into another repository than that of the folder it is asked about, as in a hook of it.
 ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 
