@@ -133,6 +133,7 @@ MIXUPE = System(
             text="It is more accurate than mixup on tables, speech and graphs",
             tested=tuple(Comparison("tables", "MixupE", name, "mixup") for name in (*TABLES, "control charts")),
             lacks="speech, for which a set of sequences stands, and graphs",
+            tried="eta 0.01 in place of 0.001, on iris, wine and breast cancer with other seeds: the same",
         ),
     ),
 )
