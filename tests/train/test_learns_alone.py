@@ -18,13 +18,17 @@ from train.attacks import FGSM, PGD
 from train.cli.main import find_recipe, recipe_names, recipe_outline
 from train.files.plain import to_plain
 from train.models import build_model
-from train.objectives import MultiMix, Objective
+from train.objectives import LinearEvaluation, MultiMix, Objective
 from train.objectives.batch import Batch
 from train.objectives.objective import step_draws
 from train.recipe import Recipe, kinds_in
 
 CLASSES, STEPS, SIZE, BATCHES = 8, 60, 32, 16
 HIDDEN = ("stage1", "stage2")
+BAR = 0.6
+BARS = {LinearEvaluation: 0.4}
+"""Accuracy that is learning, by objective: of a network that stays as it was drawn, a linear layer tells half of the
+images."""
 SLOW = {"sohn2022genlabel": 100, "wang2020improving": 100}
 """Steps of those that need more: a warm-up takes the first ones, or a weight of the loss grows with confidence."""
 
@@ -165,14 +169,14 @@ def test_every_recipe_and_every_objective_is_tried() -> None:
 @pytest.mark.parametrize(("name", "variant"), ONE_EACH)
 def test_it_learns_with_its_helper_switched_off(name: str, variant: str) -> None:
     recipe = alone(name, find_recipe(name, variant)[1])
-    assert accuracy_after(recipe, SLOW.get(name, STEPS)) > 0.6
+    assert accuracy_after(recipe, SLOW.get(name, STEPS)) > BARS.get(type(recipe.objective), BAR)
 
 
 def test_a_method_that_does_not_learn_alone_is_found() -> None:
     recipe = find_recipe("venkataramanan2023multimix", "small")[1]
     assert isinstance(recipe.objective, MultiMix)
     barren = replace(recipe.objective, group_size=None, clean_share=0.0, input_prob=0.0, alpha=(2.0, 2.0))
-    assert accuracy_after(replace(recipe, objective=barren)) < 0.6
+    assert accuracy_after(replace(recipe, objective=barren)) < BAR
 
 
 def test_what_is_switched_off_is_there() -> None:

@@ -125,7 +125,7 @@ def measure(networks: Networks, synthetic: Source, world: World, *, average: boo
     sources = networks.sources
     kind: Data = "cifar" if isinstance(synthetic.items, np.ndarray) else "imagenet"
     of_synthetic = replace(sources, kind=kind, held_out=synthetic)
-    recipe = _sized(networks.recipes[0], sources)
+    recipe = sized(networks.recipes[0], sources)
     test_loader, fresh_loader = (val_loader(recipe, Run(), which, world) for which in (sources, of_synthetic))
     for path, hyperparameters, trained_on, file in zip(
         networks.paths, networks.hyperparameters, networks.trained_on, networks.recipe_files, strict=True
@@ -166,7 +166,7 @@ def _flatten(plain: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, plain
 
 
-def _sized(recipe: Recipe, sources: Sources) -> Recipe:
+def sized(recipe: Recipe, sources: Sources) -> Recipe:
     """With the size of the training images, so that synthetic images of another one are resized."""
     if recipe.size is not None or not isinstance(sources.train.items, np.ndarray):
         return recipe
