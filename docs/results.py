@@ -325,8 +325,8 @@ def readme_block(studies: Studies) -> str:
     more = len(holding) - SHOWN
     lines = [
         f"{first}over seeds, by small networks on little data. [Each claim](docs/claims.md), [each paper](RESULTS.md). "
-        f"Of those measured, {found['does not hold']} go against the claim, {found['not resolved']} are not resolved, "
-        f"and {found['holds']} hold" + (":" if found["holds"] else "."),
+        f"Of these, against the claim: {found['does not hold']}; not resolved: {found['not resolved']}; as claimed: "
+        f"{found['holds']}" + (":" if found["holds"] else "."),
         "",
     ]
     lines += [f"- {system.name}: {claim.text[0].lower()}{claim.text[1:]}." for system, claim in holding[:SHOWN]]
