@@ -39,7 +39,7 @@ def claim(runs: Path, name: str | None, usual: str, settings: Mapping[str, Any])
             _write(place / SETTINGS, settings)
             return place
         if name is not None:
-            raise ValueError(f"{place} {reason}; give another --name")
+            raise ValueError(f"{reason}; give another --name")
     raise AssertionError("places never end")
 
 
@@ -58,10 +58,10 @@ def _taken(place: Path, settings: Mapping[str, Any]) -> str | None:
     try:
         before = json.loads((place / SETTINGS).read_text())
     except (OSError, ValueError):
-        return f"is there and has no {SETTINGS} that can be read"
+        return f"{place} is there and has no {SETTINGS} that can be read"
     if before == settings:
         return None
-    return f"has the numbers of other settings ({'; '.join(differences(before, settings)[:3])})"
+    return f"{place} has the numbers of other settings ({'; '.join(differences(before, settings)[:3])})"
 
 
 def write_numbers(folder: Path, parts: Mapping[str, Mapping[str, Any]]) -> Path:
