@@ -111,7 +111,7 @@ def study_found(verdict: str, low: float, high: float) -> dict[str, Any]:
     """What a study writes that measured one comparison."""
     difference = {"mean": (low + high) / 2, "low": low, "high": high}
     told = {"paper": "1710.09412", "claim": "mixup is better", "arm": "mixup", "measure": "accuracy", "than": "ERM"}
-    arm = {"seeds": {"0": 0.5}, "mean": 0.5, "deviation": 0.01}
+    arm = {"seeds": {"0": 0.49, "1": 0.5, "2": 0.51}, "mean": 0.5, "deviation": 0.01}
     return {
         "title": "mixing, scale cpu",
         "question": "Which?",
@@ -151,7 +151,7 @@ def test_a_verdict_and_its_number_are_those_of_the_json(verdict: str, low: float
     where = "[mixing](studies/mixing/study.md), cpu, 3 seeds"
     assert f"| {where}: mixup against ERM, accuracy (points, higher is better): {shown}" in part
     assert page.index(f"## {results.SECTIONS[verdict]}\n") < page.index("## Not measured yet")
-    assert f"accuracy 50.0 ± 1.0; {shown} to ERM (mixing)" in results.results_page(studies)
+    assert f"accuracy 50.0 ± 1.0 [47.5, 52.5]; {shown} to ERM (mixing)" in results.results_page(studies)
     assert results.counts(studies)["measured"] == 1
     assert (f"- mixup: {claim.text[0].lower()}{claim.text[1:]}." in results.readme_block(studies)) == (
         verdict == "holds"

@@ -15,7 +15,7 @@ from train.files.sealed import written
 from train.show.as_json import as_json
 from train.show.pictures import BLUE, DPI
 from train.study.declare import Scale, Study
-from train.study.results import Difference, Numbers, judge, mean_and_deviation, paired
+from train.study.results import Difference, Numbers, half_width, judge, mean_and_deviation, paired
 from train.study.work import Job
 
 SIDES = {"higher": "higher is better", "lower": "lower is better"}
@@ -82,7 +82,7 @@ def markdown(content: Mapping[str, Any]) -> str:
             f"{claim['measure']}{shown})"
         )
     seeds = content["scale"]["seeds"]
-    about = f"Means over seeds {', '.join(map(str, seeds))} ± their standard deviation"
+    about = f"Means over seeds {', '.join(map(str, seeds))} ± their standard deviation [95 % interval of the mean]"
     if len(seeds) < 2:
         about = f"One seed, {seeds[0]}, so that nothing can be said of chance"
     lines += [
@@ -126,14 +126,22 @@ def _table(content: Mapping[str, Any]) -> list[str]:
 
 
 def mean_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
-    """What an arm reached, for people: the mean over its seeds and their deviation, of shares in percent.
+    """What an arm reached, for people: the mean over its seeds, their deviation, and the interval of the mean. Shares
+    are in percent.
 
     found    the arm's entry in `contents`.
     measure  that of the measure.
     """
     factor, digits = _units(measure)
-    spread = "" if found["deviation"] is None else f" ± {factor * found['deviation']:.{digits}f}"
-    return f"{factor * found['mean']:.{digits}f}{spread}"
+    mean, deviation = found["mean"], found["deviation"]
+    if deviation is None:
+        return f"{factor * mean:.{digits}f}"
+    half = half_width(deviation, len(found["seeds"]))
+    low, high = mean - half, mean + half
+    if measure["shown"] == "percent":
+        low, high = max(low, 0.0), min(high, 1.0)
+    shown = ", ".join(f"{factor * bound:.{digits}f}" for bound in (low, high))
+    return f"{factor * mean:.{digits}f} ± {factor * deviation:.{digits}f} [{shown}]"
 
 
 def difference_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:

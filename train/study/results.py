@@ -95,8 +95,13 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference
     mean, deviation = mean_and_deviation(differences)
     if deviation is None:
         return Difference(mean, None, None)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)) * deviation / math.sqrt(len(differences))
+    half = half_width(deviation, len(differences))
     return Difference(mean, mean - half, mean + half)
+
+
+def half_width(deviation: float, number: int) -> float:
+    """Of the 95 % interval of a mean of so many values with this deviation, by Student's t."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, number - 1)) * deviation / math.sqrt(number)
 
 
 def judge(expected: Expected, study: Study, numbers: Numbers) -> tuple[Verdict, Difference | None]:

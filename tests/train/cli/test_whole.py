@@ -118,7 +118,7 @@ def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], words: list[s
 def test_every_field_that_holds_parts_can_be_given_whole() -> None:
     names = part_fields(find_recipe("demo")[1], vocabulary())
     before = ["optimizer", "schedule", "mix", "objective", "progressive", "auto_augment", "erasing"]
-    assert names == [*before, "noise", "streams", "robust"]
+    assert names == [*before, "noise", "image_noise", "streams", "robust"]
 
 
 def test_help_names_what_may_stand_for_a_part(capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,6 +138,7 @@ def test_one_of_the_weights_alone(home: Path, tmp_path: Path, weights: Any) -> N
 
 
 ALL = ("clean", "calibration", "noise", "occlusion", "detection", "fgsm", "transfer", "pgd", "pgd20", "pgd50")
+INSIDE = ("deformations", "embedding", "landscape", "landscape_attacked", "selective", "spectrum")
 
 
 @pytest.mark.usefixtures("drawing")
@@ -148,7 +149,7 @@ def test_every_part_has_its_numbers_and_its_lines(home: Path, tmp_path: Path, ca
     question = asked(home, tmp_path, "all", source=other, ood=(ood,), num_images=12, restarts=1)
     assert evaluate(question, Console(width=160)) == 0
     found = results(tmp_path)["parts"]
-    assert set(found) == {*ALL, "autoattack", "calibration_attacked", "doubts"}
+    assert set(found) == {*ALL, *INSIDE, "autoattack", "calibration_attacked", "doubts"}
     assert [len(found["autoattack"][name]["robust"]) for name in ("averaged", "raw")] == [12, 12]
     assert {"uniform", "gaussian", "others"} < set(found["detection"]["raw"])
     said = capsys.readouterr().out

@@ -255,8 +255,9 @@ def test_the_update_of_weights_and_of_their_average_is_the_authors() -> None:
 
 NAMES = ("rebuffi2021data", "gowal2021improving", "lee2021removing")
 SMALL = [(name, variant) for name in NAMES for variant in recipe_outline(name)[1] if variant.startswith("small")]
-# Two others differ from these by their images alone.
-STEPS = [pair for pair in SMALL if pair[1] not in ("small_alone", "small_generated")]
+# Others differ from these by their images or their mix alone, or attack nothing.
+ALIKE = {f"small_{what}" for what in ("alone", "generated", "cutout", "mixup", "ricap", "standard")}
+STEPS = [pair for pair in SMALL if pair[1] not in ALIKE]
 MODELS = [f"preact_resnet{depth}_w4" for depth in (8, 14, 20, 18)] + ["mobilenet_v3_small"]
 
 

@@ -148,7 +148,7 @@ def test_the_report_says_first_what_does_not_hold_and_how_each_number_was_made(t
     text = markdown(content)
     places = [text.index(f"**{verdict}**") for verdict in ("does not hold", "not resolved", "holds")]
     assert places == sorted(places)
-    assert "| mixed | 59.2 ± 5.5 | 0.592 ± 0.055 |" in text
+    assert "| mixed | 59.2 ± 5.5 [45.4, 72.9] | 0.592 ± 0.055 [0.454, 0.729] |" in text
     assert "|  | +4.2 [+2.3, +6.1] | +0.042 [+0.023, +0.061] |" in text
     assert all(job.texts[0] in text for job in jobs[: len(REACHED)])
     assert scale.chosen in text

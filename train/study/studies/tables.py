@@ -42,9 +42,9 @@ STUDY = Study(
             chosen="A fifth of each class is trained on. Of seeds 100 to 104, on iris, wine, breast cancer, circles: "
             "60 epochs in batches of 32; GenLabel's share gamma 0.8, which was better than 0.4 on breast cancer and "
             "circles and within chance of it on the other two. On iris and wine 100 epochs in batches of 16 helped "
-            "mixing no more. Digits and control charts were looked at with seed 0 alone, without mixing; cylinder, bell "
-            "and funnel, another set of sequences, is left out because the network without mixing tells 99 of 100 of "
-            "it.",
+            "mixing no more. Digits and control charts were looked at with seed 0 alone, without mixing; cylinder, "
+            "bell and funnel, another set of sequences, is left out because the network without mixing tells 99 of "
+            "100 of it.",
         )
     },
     expected=(
