@@ -22,7 +22,7 @@ STUDY = Study(
     scales={
         "cpu": Scale(
             "--num_steps 500 --width 64 --lr 0.0005 --deviation 0.1",
-            seeds=tuple(range(1, 21)),
+            seeds=(1, 2, 3, 4, 5),
             chosen="The paper's three layers, Adam and five steps of the discriminator; narrower, shorter, and with "
             "Gaussians of 0.1 in place of 0.02, so that so few steps can meet them. Of seed 100, no mixup: at a "
             "rate of 0.001 with Gaussians of 0.02 a mode or none is found in 1,000 steps; with the setting here seven, "
