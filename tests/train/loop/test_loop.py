@@ -138,24 +138,29 @@ def test_evaluation_counts_every_image_once_and_exactly() -> None:
     assert found["loss"] == pytest.approx(total / 22, rel=1e-5)
 
 
+def threads() -> set[str]:
+    """Of this process, by number: those of pipelines that earlier tests left may end at any time."""
+    return {task.name for task in Path("/proc/self/task").iterdir()}
+
+
 def test_the_pipelines_of_held_out_images_are_there_while_they_are_needed() -> None:
     sources = replace(coloured_sources(), also={"test": coloured(20, seed=2)})
     training = new_training(replace(TINY, num_epochs=2), sources)
     training.also = {"test": val_loader(TINY, Run(num_threads=1), sources, ALONE, sources.also["test"])}
     loaders: list[Any] = [training.held_out, *training.also.values()]
-    counts: list[int] = []
+    seen: list[set[str]] = []
 
     def count(row: dict[str, float]) -> None:
         assert [loader._runs for loader in loaders] == [None, None]
-        counts.append(len(list(Path("/proc/self/task").iterdir())))
+        seen.append(threads())
 
     assert all(loader._runs is None for loader in loaders)  # nothing has been measured yet
     fit(training, lambda best: None, count)
-    assert counts[0] == counts[1]
+    assert seen[1] <= seen[0]
     for loader in loaders:
-        before = len(list(Path("/proc/self/task").iterdir()))
+        before = threads()
         next(iter(loader))
-        assert len(list(Path("/proc/self/task").iterdir())) > before
+        assert threads() > before
         loader.release()
 
 
