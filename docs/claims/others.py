@@ -26,7 +26,7 @@ ADA = System(
         ),
         Claim(
             text="It withstands attacks in Lp balls too, on CIFAR-10 and ImageNet",
-            tested=(Comparison("corruption", "AdA", "PGD-20", "ERM"),),
+            tested=(Comparison("corruption", "AdA", "FGSM 2/255", "ERM"),),
             commands=("train.evaluate runs/calian2022defending-small --root CIFAR --parts pgd20",),
             lacks="ImageNet",
         ),

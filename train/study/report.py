@@ -18,6 +18,8 @@ from train.study.declare import Scale, Study
 from train.study.results import Difference, Numbers, half_width, judge, mean_and_deviation, paired
 from train.study.work import Job
 
+PANELS = 5
+"""Side by side in a plot."""
 SIDES = {"higher": "higher is better", "lower": "lower is better"}
 
 
@@ -165,11 +167,14 @@ def draw(path: Path, content: Mapping[str, Any]) -> None:
     """For each measure the paired differences to the reference, with their intervals."""
     measures = content["measures"]
     arms = [arm for arm in content["commands"] if arm != content["reference"]]
-    figure = Figure(figsize=(2.2 + 2.6 * len(measures), 1.4 + 0.35 * len(arms)), layout="constrained")
+    across = min(len(measures), PANELS)
+    rows = -(-len(measures) // across)
+    figure = Figure(figsize=(2.2 + 2.6 * across, rows * (1.4 + 0.35 * len(arms))), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (name, measure) in zip(
-        figure.subplots(1, len(measures), sharey=True, squeeze=False)[0], measures.items(), strict=True
-    ):
+    panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
+    for axes in panels[len(measures) :]:
+        axes.set_axis_off()
+    for axes, (name, measure) in zip(panels[: len(measures)], measures.items(), strict=True):
         factor, _ = _units(measure)
         axes.axvline(0, color=GREY, linewidth=1)
         for place, arm in enumerate(arms):
@@ -183,7 +188,7 @@ def draw(path: Path, content: Mapping[str, Any]) -> None:
         axes.set_title(name, fontsize=10, color=INK, loc="left")
         axes.set_xlabel(f"{SIDES[measure['better']]}{', points' if factor > 1 else ''}", fontsize=8, color=INK)
         axes.set_yticks(range(len(arms)), arms)
-        axes.set_ylim(len(arms) - 0.5, -0.5)
+        axes.set_ylim(max(len(arms), 1) - 0.5, -0.5)
         axes.tick_params(labelsize=8, colors=INK)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
