@@ -121,23 +121,25 @@ def read_run(path: Path) -> Finished:
         if any(key in row for row in history):
             numbers[name] = max(row[key] for row in history if key in row)
     images = {column: number for column in numbers if (number := _images(column, content)) is not None}
-    numbers |= overfitting(numbers)
+    numbers |= derived(numbers)
     settings = {name: value for name, value in _flat(recipe).items() if name not in ("seed", "claim", "paper")}
     settings |= {"images": content["identity"]["images"]["num_images"], "classes": len(content["classes"])}
     return Finished(path, _title(path), settings, recipe["seed"], numbers, images)
 
 
-def overfitting(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Of a run's numbers by column those that tell robust overfitting, where it has them: "robust, lost", how much less
-    the last epoch has than the best one, and "robust gap", how much more the training images have than the held-out
-    ones in the last epoch. They are in no table of `compare`; studies measure them."""
+def derived(numbers: Mapping[str, float]) -> dict[str, float]:
+    """What follows from a run's numbers by column, in no table of `compare`, for studies: "accuracy" and "robust" of
+    the network that is kept after the last epoch, the averaged one where there is one; "robust gap", how much more of
+    the training images than of the held-out ones withstand the attack."""
     found = {}
-    for name, more, less in (
-        ("robust, lost", "robust, best", "robust, last"),
-        ("robust gap", "training robust", "robust, last"),
+    for name, columns in (
+        ("accuracy", ("averaged, last", "held-out, last")),
+        ("robust", ("averaged robust, last", "robust, last")),
     ):
-        if more in numbers and less in numbers:
-            found[name] = numbers[more] - numbers[less]
+        values = [numbers[column] for column in columns if column in numbers]
+        found |= {name: values[0]} if values else {}
+    if "training robust" in numbers and "robust, last" in numbers:
+        found["robust gap"] = numbers["training robust"] - numbers["robust, last"]
     return found
 
 

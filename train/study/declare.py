@@ -12,6 +12,7 @@ from mixdali.names import nearest
 OF_RUN = "run"
 OF_CERTIFICATES = "certify"
 TRAINER = "train"
+LAST, BEST, LOST = "last", "best", "best - last"
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,23 @@ class Measure:
     part    a part of `python -m train.evaluate`, or of another program's numbers.json; or "run": what `python -m
             train.compare` shows of a run; or "certify": what `python -m train.certify` says of it.
     keys    where it stands below the network in evaluate.json, such as ("white", "0.05"), or in certificates.json; of
-            "run" one column's name.
+            "run" one column's name. "abstention|softmax" is the first of these that is there.
     better  which direction is the better one.
     shown   "percent" for shares of 1, else "number".
+    of      which of the run's checkpoints is measured; "best - last": by how much the best epoch's is above the last
+            one's. What chose the best epoch are other images than those that are measured here.
     """
 
     part: str
     keys: tuple[str, ...]
     better: Literal["higher", "lower"] = "higher"
     shown: Literal["percent", "number"] = "percent"
+    of: Literal["last", "best", "best - last"] = LAST
 
     def __post_init__(self) -> None:
+        one_of("Measure: of", self.of, (LAST, BEST, LOST))
+        if self.of != LAST and self.part in (OF_RUN, OF_CERTIFICATES):
+            raise ValueError(f"Measure: of={self.of!r} is for what train.evaluate measures, not for {self.part!r}")
         one_of("Measure: better", self.better, ("higher", "lower"))
         one_of("Measure: shown", self.shown, ("percent", "number"))
         require(bool(self.keys), "Measure: keys", self.keys, "must say where the number stands")
@@ -43,6 +50,7 @@ class Arm:
 
     recipe     the words after `python -m train`: "zhang2017mixup small", or a recipe file of one's own.
     overrides  further words: "--objective.alpha 0.4".
+    attack     where the recipe's objective has the attack of its training, for `{attack}` in a scale's words.
     program    another command in place of the trainer, which leaves a numbers.json (train.study.numbers) and is not
                evaluated: "train.tables", whose words `recipe` then has.
     """
@@ -50,13 +58,15 @@ class Arm:
     recipe: str
     overrides: str = ""
     program: str = TRAINER
+    attack: str = "objective.attack"
 
 
 @dataclass(frozen=True)
 class Scale:
     """How much work a study is.
 
-    overrides  of every arm, before its own: "--num_images 5000 --num_epochs 40".
+    overrides  of every arm, before its own: "--num_images 5000 --num_epochs 40"; `--{attack}.num_steps 3` is of the
+               attack in training, wherever the arm's objective has it.
     evaluate   of every evaluation: "--num_images 2000".
     certify    of every certification, where something of it is measured: "--num_images 200 --n 1000".
     seeds      of the runs of each arm; a seed decides the weights, the order and all draws, so that arms of one seed

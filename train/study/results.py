@@ -13,7 +13,7 @@ from typing import Any, Literal
 from scipy import stats
 
 from train.compare.run import read_run
-from train.study.declare import OF_CERTIFICATES, OF_RUN, Expected, Measure, Study
+from train.study.declare import BEST, LAST, LOST, OF_CERTIFICATES, OF_RUN, Expected, Measure, Study
 from train.study.work import CERTIFICATES, Done, Job, is_done
 
 CONFIDENCE = 0.95
@@ -41,27 +41,32 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
     for job in jobs:
         if not is_done(job, done, runs):
             continue
-        parts = _parts(job.products(runs))
+        parts = {checkpoint: _parts(job.products(runs), checkpoint) for checkpoint in (LAST, BEST)}
         of_run: Mapping[str, float] = {}
         if any(measure.part == OF_RUN for measure in study.measures.values()):
             of_run = read_run(runs / job.name).numbers
         for name, measure in study.measures.items():
-            if measure.part != OF_RUN and measure.part not in parts:
-                raise ValueError(
-                    f"measure {name!r}: {job.name} has no part {measure.part!r}, there is {', '.join(parts)}"
-                )
-            told = of_run if measure.part == OF_RUN else network_of(parts[measure.part])
-            found[name][job.arm][job.seed] = _number(name, measure, told)
+            if measure.part == OF_RUN:
+                found[name][job.arm][job.seed] = _number(name, measure, of_run)
+                continue
+            numbers = []
+            for checkpoint in (BEST, LAST) if measure.of == LOST else (measure.of,):
+                if measure.part not in parts[checkpoint]:
+                    there = ", ".join(parts[checkpoint])
+                    raise ValueError(f"measure {name!r}: {job.name} has no part {measure.part!r}, there is {there}")
+                numbers.append(_number(name, measure, network_of(parts[checkpoint][measure.part])))
+            found[name][job.arm][job.seed] = numbers[0] - sum(numbers[1:])
     return found
 
 
-def _parts(products: Sequence[Path]) -> Mapping[str, Any]:
-    """What was measured; nothing of a run that was not evaluated."""
+def _parts(products: Sequence[Path], checkpoint: str) -> Mapping[str, Any]:
+    """What was measured of the last or best epoch; nothing of a run that was not evaluated."""
     found: dict[str, Any] = {}
     for path in products:
-        if path.suffix == ".json":
-            told = json.loads(path.read_text())
-            found |= {OF_CERTIFICATES: {"certified": told}} if path.name == CERTIFICATES else told["parts"]
+        if path.name == CERTIFICATES:
+            found |= {OF_CERTIFICATES: {"certified": json.loads(path.read_text())}}
+        elif path.suffix == ".json" and (checkpoint == LAST) == (path.parent.name != f"evaluate-{BEST}"):
+            found |= json.loads(path.read_text())["parts"]
     return found
 
 
@@ -72,7 +77,8 @@ def network_of(part: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _number(name: str, measure: Measure, told: Any) -> float:
-    for key in measure.keys:
+    for words in measure.keys:
+        key = next((word for word in words.split("|") if isinstance(told, Mapping) and word in told), words)
         if not isinstance(told, Mapping) or key not in told:
             there = ", ".join(told) if isinstance(told, Mapping) else f"{told!r}"
             raise ValueError(f"measure {name!r}: {measure.part} has no {key!r}, there is {there}")

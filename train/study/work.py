@@ -16,7 +16,7 @@ from pathlib import Path
 
 from train.files.sealed import written
 from train.study import numbers
-from train.study.declare import OF_CERTIFICATES, OF_RUN, TRAINER, Scale, Study
+from train.study.declare import BEST, LAST, OF_CERTIFICATES, OF_RUN, TRAINER, Scale, Study
 
 CERTIFICATES = "certificates.json"
 
@@ -32,16 +32,22 @@ class Job:
     train: tuple[str, ...]
     """The words after `python -m train`, or after `python -m` another program."""
     evaluate: tuple[str, ...]
-    """Those after `python -m train.evaluate`; none if nothing of it is measured."""
+    """Those after `python -m train.evaluate`, of the last epoch; none if nothing of it is measured."""
     program: str = TRAINER
     """What trains."""
+    evaluate_best: tuple[str, ...] = ()
+    """The same of the best epoch."""
     certify: tuple[str, ...] = ()
     """The words after `python -m train.certify`; none if nothing of it is measured."""
 
     @property
     def commands(self) -> list[list[str]]:
         """As typed after `python -m`."""
-        after = (("train.evaluate", self.evaluate), ("train.certify", self.certify))
+        after = (
+            ("train.evaluate", self.evaluate),
+            ("train.evaluate", self.evaluate_best),
+            ("train.certify", self.certify),
+        )
         return [[self.program, *self.train], *([name, *words] for name, words in after if words)]
 
     @property
@@ -54,8 +60,16 @@ class Job:
         folder = runs / self.name
         if self.program != TRAINER:
             return [folder / numbers.FILE]
-        numbers_of = ((self.evaluate, folder / "evaluate-last" / "evaluate.json"), (self.certify, self.certified(runs)))
+        numbers_of = (
+            (self.evaluate, self.evaluated(runs, LAST)),
+            (self.evaluate_best, self.evaluated(runs, BEST)),
+            (self.certify, self.certified(runs)),
+        )
         return [folder / "last.pt", *(path for words, path in numbers_of if words)]
+
+    def evaluated(self, runs: Path, checkpoint: str) -> Path:
+        """What evaluating its last or best epoch leaves."""
+        return runs / self.name / f"evaluate-{checkpoint}" / "evaluate.json"
 
     def certified(self, runs: Path) -> Path:
         """What certifying leaves."""
@@ -67,29 +81,46 @@ def jobs_of(study: Study, scale: Scale, root: str | None, runs: Path) -> list[Jo
 
     A run's folder is named by arm, seed and all of its words: where the study changes, so does the folder.
     """
-    asked = list(dict.fromkeys(measure.part for measure in study.measures.values() if measure.part != OF_RUN))
-    parts = [part for part in asked if part != OF_CERTIFICATES]
+    last, best = _parts_of(study, LAST), _parts_of(study, BEST)
+    is_certified = any(measure.part == OF_CERTIFICATES for measure in study.measures.values())
     where = [] if root is None else ["--root", root]
     found = []
     for seed in scale.seeds:
         for arm, chosen in study.arms.items():
             words = [
                 *shlex.split(chosen.recipe),
-                *shlex.split(scale.overrides),
+                *shlex.split(scale.overrides.replace("{attack}", chosen.attack)),
                 *shlex.split(chosen.overrides),
                 *("--seed", str(seed)),
             ]
-            told = [*words, *where, *([] if chosen.program == TRAINER else [chosen.program])]
+            is_trained = chosen.program == TRAINER
+            told = [*words, *where, *([] if is_trained else [chosen.program])]
             digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:6]
             name = f"{_plain(arm)}-{seed}-{digest}"
-            train = (*words, *where, "--folder", str(runs), "--name", name)
-            evaluate = (str(runs / name), *where, "--parts", *parts, *shlex.split(scale.evaluate))
-            is_evaluated = bool(parts) and chosen.program == TRAINER
             run = runs / name
-            place = (str(run), *where, "--folder", str(run), "--name", "certify", *shlex.split(scale.certify))
-            certify = place if OF_CERTIFICATES in asked else ()
-            found.append(Job(arm, seed, name, train, evaluate if is_evaluated else (), chosen.program, certify))
+            measured = shlex.split(scale.evaluate)
+            evaluate = (str(run), *where, "--parts", *last, *measured)
+            evaluate_best = (str(run / "best.pt"), *where, "--parts", *best, *measured)
+            certify = (str(run), *where, "--folder", str(run), "--name", "certify", *shlex.split(scale.certify))
+            found.append(
+                Job(
+                    arm,
+                    seed,
+                    name,
+                    (*words, *where, "--folder", str(runs), "--name", name),
+                    evaluate if last and is_trained else (),
+                    chosen.program,
+                    evaluate_best if best and is_trained else (),
+                    certify if is_certified else (),
+                )
+            )
     return found
+
+
+def _parts_of(study: Study, checkpoint: str) -> list[str]:
+    """What `train.evaluate` is asked for of a run's last or best epoch."""
+    measures = [one for one in study.measures.values() if one.part not in (OF_RUN, OF_CERTIFICATES)]
+    return list(dict.fromkeys(one.part for one in measures if checkpoint in one.of))
 
 
 def _plain(arm: str) -> str:

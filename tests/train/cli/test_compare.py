@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from train.compare.run import main, overfitting
+from train.compare.run import derived, main
 from train.files import checkpoint
 from train.show.intervals import wilson
 
@@ -165,7 +165,9 @@ def test_headers_are_whole_through_a_pipe_and_brackets_are_shown(tmp_path: Path)
         assert f"run[{number}] [bold]" in done.stdout
 
 
-def test_what_robust_overfitting_costs_is_told_where_it_was_measured() -> None:
-    numbers = {"robust, best": 0.5, "robust, last": 0.4, "training robust": 0.9, "training": 1.0}
-    assert overfitting(numbers) == pytest.approx({"robust, lost": 0.1, "robust gap": 0.5})
-    assert overfitting({"training": 1.0}) == {}
+def test_studies_are_told_of_the_network_that_is_kept_and_of_robust_overfitting() -> None:
+    numbers = {"robust, best": 0.5, "robust, last": 0.4, "training robust": 0.9, "held-out, last": 0.7}
+    assert derived(numbers) == pytest.approx({"accuracy": 0.7, "robust": 0.4, "robust gap": 0.5})
+    averaged = numbers | {"averaged, last": 0.8, "averaged robust, last": 0.6}
+    assert derived(averaged) == pytest.approx({"accuracy": 0.8, "robust": 0.6, "robust gap": 0.5})
+    assert derived({"training": 1.0}) == {}

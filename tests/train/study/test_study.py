@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from train.certify.settings import Arguments as Certifying
-from train.compare.run import BEST, COLUMNS, overfitting
+from train.compare.run import BEST, COLUMNS, derived
 from train.study import run as command
 from train.study.declare import OF_RUN, Arm, Expected, Measure, Scale, Study
 from train.study.numbers import claim, write_numbers
@@ -55,15 +55,21 @@ class Commands:
             folder.mkdir(parents=True)
             (folder / "last.pt").touch()
             return 0
-        folder, arm = Path(words[1]), Path(words[1]).name.split("-")
+        folder = Path(words[1])
+        is_best = folder.name == "best.pt"
+        folder = folder.parent if is_best else folder
+        arm = folder.name.split("-")
         accuracy = REACHED[arm[0]][int(arm[1])]
         found = {"accuracy": accuracy}
         parts = {
             "clean": {"raw": {"accuracy": 0.0}, "averaged": found},
             "noise": {"raw": {"white": {"0.05": accuracy}}},
         }
-        (folder / "evaluate-last").mkdir()
-        (folder / "evaluate-last/evaluate.json").write_text(json.dumps({"parts": parts}))
+        if is_best:
+            parts = {"clean": {"averaged": {"accuracy": 1 - accuracy}}}
+        place = folder / f"evaluate-{'best' if is_best else 'last'}"
+        place.mkdir()
+        (place / "evaluate.json").write_text(json.dumps({"parts": parts}))
         return 0
 
 
@@ -152,6 +158,36 @@ def test_the_report_says_first_what_does_not_hold_and_how_each_number_was_made(t
     assert "|  | +4.2 [+2.3, +6.1] | +0.042 [+0.023, +0.061] |" in text
     assert all(job.texts[0] in text for job in jobs[: len(REACHED)])
     assert scale.chosen in text
+
+
+def test_the_best_epoch_is_evaluated_where_it_is_asked_for(tmp_path: Path) -> None:
+    both = {of: Measure("clean", ("accuracy",), of=of) for of in ("best", "best - last")}
+    study = replace(STUDY, measures=both, expected=())
+    failed, commands = worked(tmp_path, study=study)
+    assert failed == []
+    runs = tmp_path / "runs"
+    jobs = planned(tmp_path, study)
+    first = jobs[0]
+    assert first.commands[1][:2] == ["train.evaluate", str(runs / first.name)]
+    assert first.commands[2][:2] == ["train.evaluate", str(runs / first.name / "best.pt")]
+    assert len(commands.done) == 27
+    numbers = read_numbers(study, jobs, Done(tmp_path / "done.json"), runs)
+    assert numbers["best"]["mixed"] == pytest.approx({seed: 1 - REACHED["mixed"][seed] for seed in SEEDS})
+    assert numbers["best - last"]["mixed"] == pytest.approx({seed: 1 - 2 * REACHED["mixed"][seed] for seed in SEEDS})
+    alone = planned(tmp_path, replace(study, measures={"best": both["best"]}))[0]
+    assert [command[0] for command in alone.commands] == ["train", "train.evaluate"]
+    with pytest.raises(ValueError, match=r"is for what train.evaluate measures, not for 'run'"):
+        Measure("run", ("accuracy",), of="best")
+
+
+def test_words_of_the_attack_go_where_an_arm_has_it(tmp_path: Path) -> None:
+    arms = {
+        "plain": Arm("madry2018towards small"),
+        "deep": Arm("wu2020adversarial small", attack="objective.objective.attack"),
+    }
+    scale = Scale("--{attack}.num_steps 3")
+    jobs = jobs_of(replace(STUDY, arms=arms, expected=()), replace(scale, seeds=(0,)), None, tmp_path)
+    assert [job.train[2] for job in jobs] == ["--objective.attack.num_steps", "--objective.objective.attack.num_steps"]
 
 
 def test_what_is_certified_is_a_command_of_its_own_and_its_numbers_are_read(tmp_path: Path) -> None:
@@ -245,7 +281,7 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
 
     study = command.find(name)
     assert "cpu" in study.scales or list(study.scales) == ["paper"]
-    columns = {*COLUMNS.values(), *BEST.values(), *overfitting(dict.fromkeys((*COLUMNS.values(), *BEST.values()), 0.5))}
+    columns = {*COLUMNS.values(), *BEST.values(), *derived(dict.fromkeys((*COLUMNS.values(), *BEST.values()), 0.5))}
     assert {measure.keys[0] for measure in study.measures.values() if measure.part == OF_RUN} <= columns
     for scale in study.scales.values():
         evaluations = set()

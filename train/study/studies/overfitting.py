@@ -21,9 +21,9 @@ STUDY = Study(
     },
     reference="AT",
     measures={
-        "robust, best": Measure("run", ("robust, best",)),
-        "robust, last": Measure("run", ("robust, last",)),
-        "lost": Measure("run", ("robust, lost",), "lower"),
+        "robust, best": Measure("pgd20", ("accuracy",), of="best"),
+        "robust, last": Measure("pgd20", ("accuracy",)),
+        "lost": Measure("pgd20", ("accuracy",), "lower", of="best - last"),
         "robust gap": Measure("run", ("robust gap",), "lower"),
         "rise around the weights": Measure("landscape_attacked", ("rise",), "lower", "number"),
     },

@@ -4,7 +4,12 @@
 runs/generator/last.pt.
 """
 
+from dataclasses import replace
+
 from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.scales import TINY
+
+WITHIN = "objective.objective.attack"
 
 STUDY = Study(
     question="Which form of adversarial training withstands attacks best, and what does it cost in clean accuracy?",
@@ -13,37 +18,45 @@ STUDY = Study(
         "TRADES": Arm("zhang2019theoretically small"),
         "MART": Arm("wang2020improving small"),
         "IAT": Arm("lamb2022interpolated small"),
-        "AWP": Arm("wu2020adversarial small"),
-        "MART with AWP": Arm("wu2020adversarial small_mart"),
+        "AWP": Arm("wu2020adversarial small", attack=WITHIN),
+        "MART with AWP": Arm("wu2020adversarial small_mart", attack=WITHIN),
+        "TRADES with SAT": Arm("huang2020selfadaptive small_trades", "--objective.start 8"),
         "OAT": Arm("lee2021removing small"),
+        "TRADES with OAT": Arm("lee2021removing small_trades"),
         "AugRmixAT": Arm("liu2022augrmixat small"),
         "pad and crop": Arm("rebuffi2021data small_unmixed"),
-        "pad and crop, no average": Arm("rebuffi2021data small_unmixed", "--ema_decay None"),
         "cutout": Arm("rebuffi2021data small_cutout"),
         "mixup": Arm("rebuffi2021data small_mixup"),
         "CutMix": Arm("rebuffi2021data small"),
         "CutMix, no average": Arm("rebuffi2021data small", "--ema_decay None"),
-        "RICAP": Arm("rebuffi2021data small_ricap"),
         "training images alone": Arm("gowal2021improving small_alone"),
         "Gaussian images": Arm("gowal2021improving small_gaussian"),
         "generated images": Arm("gowal2021improving small_generated"),
     },
     reference="AT",
     measures={
-        "accuracy": Measure("clean", ("accuracy",)),
+        "accuracy": Measure("run", ("accuracy",)),
         "PGD-50": Measure("pgd50", ("accuracy",)),
         "AutoAttack": Measure("autoattack", ("accuracy",)),
         "noise 0.05": Measure("noise", ("white", "0.05")),
         "occlusion 0.5": Measure("occlusion", ("centre", "0.5")),
     },
     scales={
-        "cpu": Scale("--num_images 1000 --num_epochs 20 --evaluate_every 20", "--num_images 1000", (0, 1, 2)),
+        "cpu": replace(
+            TINY,
+            overrides=f"{TINY.overrides} --num_images 1500 --num_epochs 20 --evaluate_every 20 --ema_decay 0.97 "
+            "--{attack}.num_steps 3 --{attack}.step_size 4/255",
+            evaluate="--num_images 250 --version custom --attacks apgd-ce apgd-t",
+        ),
         "gpu-hour": Scale(
             "--num_epochs 30 --evaluate_every 30 --model preact_resnet18", "--num_images 1000", (0, 1, 2)
         ),
     },
     expected=(
         Expected("1901.08573", "TRADES withstands attacks better than adversarial training", "TRADES", "PGD-50", "AT"),
+        Expected("2002.10319", "SAT makes TRADES more robust", "TRADES with SAT", "AutoAttack", "TRADES"),
+        Expected("2101.06639", "images of no class make TRADES more robust", "TRADES with OAT", "AutoAttack", "TRADES"),
+        Expected("1906.06784", "mixup in adversarial training keeps robustness", "IAT", "AutoAttack", "AT"),
         Expected("1906.06784", "mixup in adversarial training gains clean accuracy", "IAT", "accuracy", "AT"),
         Expected("2004.05884", "AWP makes adversarial training more robust", "AWP", "AutoAttack", "AT"),
         Expected("2004.05884", "AWP makes MART more robust", "MART with AWP", "AutoAttack", "MART"),

@@ -1,0 +1,31 @@
+"""How often a network is wrong where it answers the images alone that it is surest of, on part of CIFAR-10."""
+
+from dataclasses import replace
+
+from train.study.declare import Arm, Expected, Measure, Scale, Study
+from train.study.scales import OVERFITTED
+
+STUDY = Study(
+    question="Is a network that learns to abstain less often wrong where it answers?",
+    arms={
+        "softmax response": Arm("baseline small"),
+        "Deep Gamblers": Arm("liu2019deep small"),
+        "SAT": Arm("huang2020selfadaptive small_selective"),
+    },
+    reference="softmax response",
+    measures={
+        "area under risk": Measure("selective", ("abstention|softmax", "aurc"), "lower"),
+        "risk at 80 %": Measure("selective", ("abstention|softmax", "risk", "0.8"), "lower"),
+        "accuracy": Measure("clean", ("accuracy",)),
+    },
+    scales={
+        "cpu": OVERFITTED,
+        "gpu-hour": Scale("--num_epochs 60 --model preact_resnet18 --ema_decay None"),
+    },
+    expected=(
+        Expected(
+            "2002.10319", "SAT is less often wrong than softmax response", "SAT", "area under risk", "softmax response"
+        ),
+        Expected("2002.10319", "SAT is less often wrong than Deep Gamblers", "SAT", "area under risk", "Deep Gamblers"),
+    ),
+)
