@@ -13,7 +13,7 @@ IAT = System(
     claims=(
         Claim(
             text="Adversarial training's clean error falls from 12.3 to 6.5 %, and robustness is kept",
-            tested=(Comparison("robust", "IAT", "accuracy", "AT"),),
+            tested=(Comparison("robust", "IAT", "accuracy", "AT"), Comparison("robust", "IAT", "AutoAttack", "AT")),
             commands=(
                 "train lamb2022interpolated small --root CIFAR",
                 "train madry2018towards small --root CIFAR",
@@ -117,6 +117,7 @@ OAT = System(
         ),
         Claim(
             text="It is better than other augmentations, and adds to TRADES and RST",
+            tested=(Comparison("robust", "TRADES with OAT", "AutoAttack", "TRADES"),),
             commands=(
                 "train lee2021removing small_trades --root CIFAR --streams.0.root CIFAR100",
                 "train zhang2019theoretically small --root CIFAR",
@@ -172,7 +173,7 @@ RICE = System(
             text="Double descent does not explain it: wider networks are better, and overfit all the same",
             tested=(
                 Comparison("overfitting", "AT", "robust, best", "AT, width 8"),
-                Comparison("overfitting", "AT, width 64", "lost"),
+                Comparison("overfitting", "AT", "lost"),
             ),
             commands=(
                 "train rice2020overfitting small_overfit --root CIFAR --num_images 300 --model preact_resnet8_w16",
@@ -251,6 +252,7 @@ AWP = System(
     claims=(
         Claim(
             text="It makes the loss flatter around the weights",
+            tested=(Comparison("overfitting", "AWP", "rise around the weights", "AT"),),
             commands=(
                 "train wu2020adversarial small_overfit --root CIFAR --num_images 300",
                 "train rice2020overfitting small_overfit --root CIFAR --num_images 300",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OWN_DATA = ("tables", "gan")
+OWN_DATA = ("tables", "gan", "localisation")
 """Studies that bring their data with them; the others are given CIFAR-10."""
 
 

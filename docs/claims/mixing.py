@@ -207,6 +207,10 @@ CUTMIX = System(
         ),
         Claim(
             text="It localises objects better, trained by labels alone",
+            tested=(
+                Comparison("localisation", "CutMix", "localised", "ERM"),
+                Comparison("localisation", "CutMix", "localised", "mixup"),
+            ),
             commands=(
                 "train yun2019cutmix small",
                 "train baseline small",
@@ -257,7 +261,10 @@ GENLABEL = System(
         ),
         Claim(
             text="It withstands attacks better",
-            tested=(Comparison("hidden", "GenLabel", "PGD-20", "mixup"),),
+            tested=(
+                Comparison("hidden", "GenLabel", "PGD-20", "mixup"),
+                Comparison("hidden", "GenLabel", "FGSM 2/255", "mixup"),
+            ),
             commands=("train.evaluate runs/sohn2022genlabel-small --root CIFAR --parts fgsm pgd20",),
         ),
         Claim(

@@ -68,6 +68,7 @@ SAT = System(
         ),
         Claim(
             text="It improves adversarial training",
+            tested=(Comparison("robust", "TRADES with SAT", "AutoAttack", "TRADES"),),
             commands=(
                 "train huang2020selfadaptive small_trades --root CIFAR",
                 "train zhang2019theoretically small --root CIFAR",
@@ -76,6 +77,10 @@ SAT = System(
         ),
         Claim(
             text="It is less often wrong where it answers (CIFAR, SVHN, Dogs and Cats)",
+            tested=(
+                Comparison("selective", "SAT", "area under risk", "softmax response"),
+                Comparison("selective", "SAT", "area under risk", "Deep Gamblers"),
+            ),
             commands=(
                 "train huang2020selfadaptive small_selective --root CIFAR",
                 "train.selective runs/huang2020selfadaptive-small_selective --root CIFAR",
@@ -158,6 +163,11 @@ SMOOTHMIX = System(
         ),
         Claim(
             text="It is less over-confident under noise",
+            tested=tuple(
+                Comparison("certified", f"SmoothMix{at}", "ECE of the votes", f"{other}{at}")
+                for at in ("", ", 0.5")
+                for other in ("Gaussian", "SmoothAdv")
+            ),
             commands=(
                 "train.certify runs/jeong2021smoothmix-small --root CIFAR --num_images 500 --n 2000",
                 "train.certify runs/jeong2021smoothmix-small_gaussian --root CIFAR --num_images 500 --n 2000",

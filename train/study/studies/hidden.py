@@ -48,6 +48,7 @@ STUDY = Study(
         Expected("2110.02180", "NFM keeps clean accuracy", "NFM", "accuracy", "ERM"),
         Expected("2212.13381", "MixupE generalises better than mixup", "MixupE", "accuracy", "mixup"),
         Expected("2201.02354", "GenLabel withstands attacks better than mixup", "GenLabel", "PGD-20", "mixup"),
+        Expected("2201.02354", "GenLabel withstands one step better than mixup", "GenLabel", "FGSM 2/255", "mixup"),
         Expected("2311.05538", "MultiMix generalises better than mixup", "MultiMix", "accuracy", "mixup"),
         Expected("2311.05538", "MultiMix's classes are tighter", "MultiMix", "alignment", "mixup"),
         Expected("2311.05538", "MultiMix's embeddings are more even", "MultiMix", "uniformity", "mixup"),

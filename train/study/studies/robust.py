@@ -44,9 +44,12 @@ STUDY = Study(
     scales={
         "cpu": replace(
             TINY,
-            overrides=f"{TINY.overrides} --num_images 1500 --num_epochs 20 --evaluate_every 20 --ema_decay 0.97 "
-            "--{attack}.num_steps 3 --{attack}.step_size 4/255",
+            overrides=f"{TINY.overrides} --model preact_resnet8_w16 --num_images 800 --num_epochs 30 "
+            "--evaluate_every 30 --batch_size 64 --ema_decay 0.97 --robust.num_images 500 --{attack}.num_steps 3 "
+            "--{attack}.step_size 4/255",
             evaluate="--num_images 250 --version custom --attacks apgd-ce apgd-t",
+            chosen=f"{TINY.chosen} Three steps of the attack in training, and of AutoAttack its two gradient attacks, "
+            "on 250 images. With seed 900 adversarial training withstands PGD-10 for 22 % of the images.",
         ),
         "gpu-hour": Scale(
             "--num_epochs 30 --evaluate_every 30 --model preact_resnet18", "--num_images 1000", (0, 1, 2)
@@ -56,7 +59,7 @@ STUDY = Study(
         Expected("1901.08573", "TRADES withstands attacks better than adversarial training", "TRADES", "PGD-50", "AT"),
         Expected("2002.10319", "SAT makes TRADES more robust", "TRADES with SAT", "AutoAttack", "TRADES"),
         Expected("2101.06639", "images of no class make TRADES more robust", "TRADES with OAT", "AutoAttack", "TRADES"),
-        Expected("1906.06784", "mixup in adversarial training keeps robustness", "IAT", "AutoAttack", "AT"),
+        Expected("1906.06784", "mixup in adversarial training keeps robustness", "IAT", "AutoAttack", "AT", 0.02),
         Expected("1906.06784", "mixup in adversarial training gains clean accuracy", "IAT", "accuracy", "AT"),
         Expected("2004.05884", "AWP makes adversarial training more robust", "AWP", "AutoAttack", "AT"),
         Expected("2004.05884", "AWP makes MART more robust", "MART with AWP", "AutoAttack", "MART"),

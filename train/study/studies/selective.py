@@ -1,7 +1,5 @@
 """How often a network is wrong where it answers the images alone that it is surest of, on part of CIFAR-10."""
 
-from dataclasses import replace
-
 from train.study.declare import Arm, Expected, Measure, Scale, Study
 from train.study.scales import OVERFITTED
 
