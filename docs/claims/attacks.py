@@ -297,6 +297,7 @@ VIT = System(
     claims=(
         Claim(
             text="Vision transformers become robust with light augmentation",
+            tested=(Comparison("vit", "light", "AutoAttack", "light, no attack"),),
             commands=(
                 "train debenedetti2023light small --root CIFAR",
                 "train.evaluate runs/debenedetti2023light-small --root CIFAR --parts clean pgd20",

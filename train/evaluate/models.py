@@ -81,7 +81,7 @@ class Subject:
 def read_checkpoint(
     path: Path,
     root: str | None,
-    weights: Literal["both", "averaged", "raw"],
+    weights: Literal["both", "kept", "averaged", "raw"],
     recipe_file: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Subject:
@@ -132,7 +132,7 @@ def _load(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _networks(
-    path: Path, content: dict[str, Any], weights: Literal["both", "averaged", "raw"], file: RecipeFile | None
+    path: Path, content: dict[str, Any], weights: Literal["both", "kept", "averaged", "raw"], file: RecipeFile | None
 ) -> dict[str, nn.Module]:
     found = {"averaged": content["ema"], "raw": content["model"]}
     if found["averaged"] is None:
@@ -140,7 +140,8 @@ def _networks(
             raise ValueError(f"{path} holds no averaged weights; pass --weights raw")
         found = {"network": found["raw"]}
     elif weights != "both":
-        found = {weights: found[weights]}
+        name = "averaged" if weights == "kept" else weights
+        found = {name: found[name]}
     networks = {}
     for name, state in found.items():
         networks[name] = build_model(**content["network"], seed=0, own=None if file is None else file.names)

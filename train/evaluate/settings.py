@@ -117,8 +117,8 @@ class Arguments:
     """Write the adversarial images of pgd, pgd20, pgd50 and autoattack to this .npz."""
     adversarial: Path | None = None
     """saved: a file of --save_adversarial, whose images are checked and shown to the network."""
-    weights: Literal["both", "averaged", "raw"] = "both"
-    """Which weights of a run that kept an average."""
+    weights: Literal["both", "kept", "averaged", "raw"] = "both"
+    """Which weights of a run that kept an average; kept: the averaged ones, and those of a run without an average."""
     num_images: int | None = None
     """So many test images, evenly spread; None takes all."""
     first: int | None = None

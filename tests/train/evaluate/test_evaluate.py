@@ -131,10 +131,10 @@ def test_both_weights_are_those_of_the_checkpoint(home: Path, tmp_path: Path) ->
         assert results(tmp_path)["parts"]["clean"][name]["accuracy"] == pytest.approx(float(hits))
 
 
-@pytest.mark.parametrize("weights", ["averaged", "raw"])
-def test_one_of_the_weights_alone(home: Path, tmp_path: Path, weights: Any) -> None:
+@pytest.mark.parametrize(("weights", "name"), [("averaged", "averaged"), ("kept", "averaged"), ("raw", "raw")])
+def test_one_of_the_weights_alone(home: Path, tmp_path: Path, weights: Any, name: str) -> None:
     assert run_quietly(asked(home, tmp_path, "clean", weights=weights)) == 0
-    assert list(results(tmp_path)["parts"]["clean"]) == [weights]
+    assert list(results(tmp_path)["parts"]["clean"]) == [name]
 
 
 ALL = ("clean", "calibration", "noise", "occlusion", "detection", "fgsm", "transfer", "pgd", "pgd20", "pgd50")
@@ -467,6 +467,8 @@ def test_other_classes_and_no_average_are_refused(home: Path, tmp_path: Path) ->
     selective = home / "runs" / "selective"
     with pytest.raises(ValueError, match="holds no averaged weights; pass --weights raw"):
         run_quietly(asked(home, tmp_path, checkpoint=selective, weights="averaged"))
+    assert run_quietly(asked(home, tmp_path, "clean", checkpoint=selective, weights="kept")) == 0
+    assert list(results(tmp_path)["parts"]["clean"]) == ["network"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from train.study.declare import Arm, Expected, Measure, Scale, Study
-from train.study.scales import OVERFITTED
+from train.study.scales import TINY
 
 AFTER = "train/study/arms/mixed_after.py"
 
@@ -19,11 +19,16 @@ STUDY = Study(
     },
     reference="mixup",
     measures={
-        "accuracy": Measure("clean", ("accuracy",)),
-        "NLL": Measure("calibration", ("nll",), "lower", "number"),
+        "accuracy": Measure("run", ("accuracy",)),
+        "training accuracy": Measure("run", ("training",)),
     },
     scales={
-        "cpu": replace(OVERFITTED, evaluate="--num_images 10000", seeds=(0, 1, 2, 3, 4)),
+        "cpu": replace(
+            TINY,
+            overrides=f"{TINY.overrides} --model preact_resnet8_w16 --num_images 1000 --num_epochs 30 "
+            "--evaluate_every 30 --batch_size 64 --ema_decay None",
+            seeds=tuple(range(10)),
+        ),
         "gpu-hour": Scale("--num_epochs 60 --model preact_resnet18", "", (0, 1, 2)),
     },
     expected=tuple(

@@ -47,7 +47,7 @@ STUDY = Study(
             overrides=f"{TINY.overrides} --model preact_resnet8_w16 --num_images 800 --num_epochs 30 "
             "--evaluate_every 30 --batch_size 64 --ema_decay 0.97 --robust.num_images 500 --{attack}.num_steps 3 "
             "--{attack}.step_size 4/255",
-            evaluate="--num_images 250 --version custom --attacks apgd-ce apgd-t",
+            evaluate="--num_images 250 --weights kept --version custom --attacks apgd-ce apgd-t",
             chosen=f"{TINY.chosen} Three steps of the attack in training, and of AutoAttack its two gradient attacks, "
             "on 250 images. With seed 900 adversarial training withstands PGD-10 for 22 % of the images.",
         ),
