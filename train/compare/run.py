@@ -131,7 +131,7 @@ def derived(numbers: Mapping[str, float]) -> dict[str, float]:
     """What follows from a run's numbers by column, in no table of `compare`, for studies: "accuracy" and "robust" of
     the network that is kept after the last epoch, the averaged one where there is one; "robust gap", how much more of
     the training images than of the held-out ones withstand the attack."""
-    found = {}
+    found: dict[str, float] = {}
     for name, columns in (
         ("accuracy", ("averaged, last", "held-out, last")),
         ("robust", ("averaged robust, last", "robust, last")),

@@ -140,8 +140,8 @@ def _networks(
             raise ValueError(f"{path} holds no averaged weights; pass --weights raw")
         found = {"network": found["raw"]}
     elif weights != "both":
-        name = "averaged" if weights == "kept" else weights
-        found = {name: found[name]}
+        asked: str = "averaged" if weights == "kept" else weights
+        found = {asked: found[asked]}
     networks = {}
     for name, state in found.items():
         networks[name] = build_model(**content["network"], seed=0, own=None if file is None else file.names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from mixdali.checks import one_of, require
 from mixdali.names import nearest
@@ -12,7 +12,9 @@ from mixdali.names import nearest
 OF_RUN = "run"
 OF_CERTIFICATES = "certify"
 TRAINER = "train"
-LAST, BEST, LOST = "last", "best", "best - last"
+LAST: Final = "last"
+BEST: Final = "best"
+LOST: Final = "best - last"
 
 
 @dataclass(frozen=True)

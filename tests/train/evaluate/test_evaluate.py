@@ -467,8 +467,8 @@ def test_other_classes_and_no_average_are_refused(home: Path, tmp_path: Path) ->
     selective = home / "runs" / "selective"
     with pytest.raises(ValueError, match="holds no averaged weights; pass --weights raw"):
         run_quietly(asked(home, tmp_path, checkpoint=selective, weights="averaged"))
-    assert run_quietly(asked(home, tmp_path, "clean", checkpoint=selective, weights="kept")) == 0
-    assert list(results(tmp_path)["parts"]["clean"]) == ["network"]
+    assert run_quietly(asked(home, tmp_path, "clean", checkpoint=selective, weights="kept", name="kept")) == 0
+    assert list(json.loads((tmp_path / "kept/evaluate.json").read_text())["parts"]["clean"]) == ["network"]
 
 
 @pytest.mark.parametrize(
