@@ -74,11 +74,6 @@ def test_every_report_is_written_by_the_function_that_looks(command: str) -> Non
 DOCS = Path(__file__).parents[2] / "docs"
 SHARE = re.compile(r"^(\d+\.\d+)(?: %)?(?: ± [\d.]+)? \[(\d+\.\d+), (\d+\.\d+)\]$")
 TABLES: dict[tuple[str, str], dict[int, int]] = {
-    ("comparison.md", "| | accuracy | NLL"): {1: 10_000, **dict.fromkeys(range(4, 9), 2000)},
-    ("noisy_labels.md", "| | last epoch"): {1: 10_000, 2: 10_000},
-    ("robustness.md", "| | what it is"): {2: 10_000, 3: 1000},
-    ("robustness.md", "| | best epoch"): {1: 256, 2: 256, 4: 256, 5: 256, 6: 256},
-    ("robustness.md", "| | average certified"): {2: 500, 3: 500, 4: 500},
     ("selective.md", "| coverage wanted"): {1: 900},
 }
 """By page and header, of how many images the accuracies in a column are."""
