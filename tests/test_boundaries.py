@@ -36,7 +36,7 @@ TABLE = """
     train/data train/show train/loop train/cli
     train/evaluate/parts train/evaluate/pictures train/evaluate
     train/certify train/predict train/selective train/compare train/export
-    train/study/declare.py train/study/scales.py train/study/studies train/study/arms train/study
+    train/study/declare.py train/study/scales.py train/study/studies train/study/numbers.py train/study/arms train/study
     train/generator train/autoencoder train/tables
     train/bench train/killed
     train

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.claims.declare import Claim, Comparison
-from train.study.report import difference_text
+from train.study.report import difference_text, sides
 from train.study.results import paired
 
 SCALES = ("cpu", "gpu-hour", "paper")  # from the least to the most work; of several, the last decides
@@ -64,21 +64,23 @@ def found_for(tested: Comparison, studies: Studies) -> list[Found]:
             seeds = len(content["scale"]["seeds"])
             where = f"[{tested.study}](studies/{folder_name(tested.study, scale)}/study.md), {scale}, {seeds} "
             where += "seed" if seeds == 1 else "seeds"
-            sides = f"{tested.arm} against {tested.than}" if tested.than else tested.arm
-            text = (
-                f"{sides}, {tested.measure} ({_side(measure, alone=not tested.than)}): "
-                f"{difference_text(difference, measure)}"
-            )
+            who = sides(found_in) if (found_in := _claim(tested, content)) else f"{tested.arm}, {tested.measure}"
+            text = f"{who} ({_side(measure, alone=not tested.than)}): {difference_text(difference, measure)}"
             found.append(Found(tested, scale, where, verdict, text))
     return found
 
 
 def _compared(tested: Comparison, content: Content) -> tuple[str, Content | None]:
     """The verdict of the study, and its difference."""
+    one = _claim(tested, content)
+    return (OPEN, None) if one is None else (one["verdict"], one["difference"])
+
+
+def _claim(tested: Comparison, content: Content) -> Content | None:
     for one in content["claims"]:
         if all(one[name] == getattr(tested, name) for name in ("arm", "measure", "than")):
-            return one["verdict"], one["difference"]
-    return OPEN, None
+            return one
+    return None
 
 
 def _alone(tested: Comparison, content: Content) -> tuple[str, Content | None]:

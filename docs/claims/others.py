@@ -176,6 +176,8 @@ SMOOTHMIX = System(
     ),
 )
 
+GRID = "grid of networks"
+
 PREDICTOR = System(
     name="Predicting generalization using GANs",
     paper="2111.14212",
@@ -183,6 +185,10 @@ PREDICTOR = System(
     claims=(
         Claim(
             text="The test error is predicted from images of a GAN, without tuning",
+            tested=tuple(
+                Comparison("generalization", GRID, measure, GRID)
+                for measure in ("Kendall, synthetic", "error, synthetic")
+            ),
             commands=(
                 "train.generator --root CIFAR --flip",
                 "train.predict runs/grid-* --synthetic runs/generator/last.pt --root CIFAR",
@@ -191,8 +197,10 @@ PREDICTOR = System(
         ),
         Claim(
             text="It is better than the winners of the PGDL competition, and so on DEMOGEN",
+            tested=(Comparison("generalization", GRID, "PGDL, synthetic", GRID),),
             commands=("train.predict runs/grid-* --synthetic runs/generator/last.pt --root CIFAR",),
-            lacks="the networks of PGDL and DEMOGEN: the score is of networks trained here",
+            lacks="the networks of PGDL and DEMOGEN, and what won: the score is of networks trained here, against that "
+            "of their training accuracy",
         ),
         Claim(
             text="It works with several GANs, though they lose modes",
@@ -201,6 +209,7 @@ PREDICTOR = System(
         ),
         Claim(
             text="The generated images are nearer to the test images than the training images are, class by class",
+            tested=(Comparison("generalization", GRID, "distance, synthetic", GRID),),
             commands=(
                 "train baseline small --root CIFAR",
                 "train.predict.frechet runs/baseline-small --synthetic runs/generator/last.pt --root CIFAR",

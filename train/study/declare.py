@@ -98,6 +98,7 @@ class Expected:
     paper   its arXiv number; "" for a claim of our own.
     claim   in the paper's sense, in our words.
     within  the two are alike: they differ by less than this, in the measure's unit (0.02: two points of a share).
+    against the measure of `than`, where it is another one: two numbers of a run against each other.
     """
 
     paper: str
@@ -106,6 +107,7 @@ class Expected:
     measure: str
     than: str
     within: float | None = None
+    against: str = ""
 
     def __post_init__(self) -> None:
         require(self.within is None or self.within > 0, "Expected: within", self.within, "must be above 0, or None")
@@ -133,6 +135,7 @@ class Study:
             _known("arm", name, self.arms)
         for claim in self.expected:
             _known("measure", claim.measure, self.measures)
+            _known("measure", claim.against or claim.measure, self.measures)
         others = [arm.program for arm in self.arms.values() if arm.program != TRAINER]
         of_runs = [name for name, measure in self.measures.items() if measure.part in (OF_RUN, OF_CERTIFICATES)]
         if others and of_runs:

@@ -79,17 +79,18 @@ def markdown(content: Mapping[str, Any]) -> str:
     for claim in sorted(content["claims"], key=lambda claim: order.index(claim["verdict"])):
         measure = content["measures"][claim["measure"]]
         shown = "" if claim["difference"] is None else f": {difference_text(claim['difference'], measure)}"
-        lines.append(
-            f"- **{claim['verdict']}**: {claim['claim']} ({claim['paper']}; {claim['arm']} against {claim['than']}, "
-            f"{claim['measure']}{shown})"
-        )
+        paper = f"{claim['paper']}; " if claim["paper"] else ""
+        lines.append(f"- **{claim['verdict']}**: {claim['claim']} ({paper}{sides(claim)}{shown})")
     seeds = content["scale"]["seeds"]
     about = f"Means over seeds {', '.join(map(str, seeds))} ± their standard deviation [95 % interval of the mean]"
     if len(seeds) < 2:
         about = f"One seed, {seeds[0]}, so that nothing can be said of chance"
+    differences = ""
+    if len(content["commands"]) > 1:
+        differences = f"; below, the paired difference to {content['reference']} with its 95 % interval (Student's t)"
     lines += [
         "",
-        f"{about}; below, the paired difference to {content['reference']} with its 95 % interval (Student's t).",
+        f"{about}{differences}.",
         *([content["scale"]["chosen"]] if content["scale"]["chosen"] else []),
         "",
         *_table(content),
@@ -101,6 +102,13 @@ def markdown(content: Mapping[str, Any]) -> str:
         *(f"    {text}" for texts in content["commands"].values() for text in texts),
     ]
     return "\n".join(lines) + "\n"
+
+
+def sides(claim: Mapping[str, Any]) -> str:
+    """Who against whom, in what."""
+    if claim.get("against"):
+        return f"{claim['arm']}, {claim['measure']} against {claim['against']}"
+    return f"{claim['arm']} against {claim['than']}, {claim['measure']}"
 
 
 def _table(content: Mapping[str, Any]) -> list[str]:

@@ -115,8 +115,10 @@ def judge(expected: Expected, study: Study, numbers: Numbers) -> tuple[Verdict, 
 
     A claim that two are alike holds where the interval lies within its bounds, and does not where it lies beyond one.
     """
-    measure, found = study.measures[expected.measure], numbers[expected.measure]
-    difference = paired(found[expected.arm], found[expected.than])
+    measure = study.measures[expected.measure]
+    difference = paired(
+        numbers[expected.measure][expected.arm], numbers[expected.against or expected.measure][expected.than]
+    )
     if difference is None:
         return "not measured", None
     low, high, bound = difference.low, difference.high, expected.within or 0.0

@@ -277,6 +277,7 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
     from train.evaluate.settings import Arguments
     from train.generator import gaussians
     from train.machine.command import parse
+    from train.study.arms import grid
     from train.tables import run as tables
 
     study = command.find(name)
@@ -292,6 +293,9 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
             if job.program == "train.generator.gaussians":
                 parse(gaussians.Arguments, job.train, program=job.program, summary="")
                 continue
+            if job.program == "train.study.arms.grid":
+                parse(grid.Arguments, job.train, program=job.program, summary="")
+                continue
             assert job.program == "train"
             words, fields = split_words(job.train)
             chosen = choose_recipe(*words)
@@ -303,3 +307,18 @@ def test_every_study_is_made_of_commands_that_are_read(name: str, tmp_path: Path
             if job.certify and job.arm == study.reference:
                 asked = parse(Certifying, job.certify, program="train.certify", summary="")
                 assert asked.folder == str(tmp_path / job.name)
+
+
+def test_two_measures_of_one_arm_are_compared_in_pairs_of_a_seed(tmp_path: Path) -> None:
+    one = Expected("1", "noise costs", "mixed", "accuracy", "mixed", against="noise")
+    study = replace(STUDY, arms={"mixed": STUDY.arms["mixed"]}, reference="mixed", expected=(one,))
+    numbers = {"accuracy": {"mixed": {0: 0.5, 1: 0.6, 2: 0.7}}, "noise": {"mixed": {0: 0.2, 1: 0.31, 2: 0.4}}}
+    verdict, difference = judge(one, study, numbers)
+    assert verdict == "holds"
+    assert difference is not None
+    assert difference.mean == pytest.approx((0.3 + 0.29 + 0.3) / 3)
+    text = markdown(contents("mine, scale cpu", study, study.scale("cpu"), planned(tmp_path, study), numbers, {}))
+    assert "noise costs (1; mixed, accuracy against noise: " in text
+    assert "paired difference" not in text
+    with pytest.raises(ValueError, match="the study has no measure 'nothing'"):
+        replace(study, expected=(replace(one, against="nothing"),))

@@ -1,0 +1,73 @@
+"""What tells how well networks generalise: images of a generator, or the training images. A seed is a grid of networks.
+
+Reads what `python -m train.generator` has learned, runs/generator/last.pt.
+"""
+
+from train.study.declare import Arm, Expected, Measure, Scale, Study
+
+
+def of(name: str, key: str, shown: str = "number") -> Measure:
+    """A number of the grid."""
+    better = "lower" if key in ("mean_error", "synthetic images", "training images") else "higher"
+    return Measure("prediction", (name, key), better, shown)  # type: ignore[arg-type]
+
+
+GRID = "grid of networks"
+SYNTHETIC, TRAINING = "synthetic accuracy", "training accuracy"
+
+STUDY = Study(
+    question="Do images of a GAN tell the test accuracy of networks better than their training images do?",
+    arms={GRID: Arm("--synthetic runs/generator/last.pt", program="train.study.arms.grid")},
+    reference=GRID,
+    measures={
+        "PGDL, synthetic": of(SYNTHETIC, "pgdl"),
+        "PGDL, training": of(TRAINING, "pgdl"),
+        "Kendall, synthetic": of(SYNTHETIC, "kendall"),
+        "Kendall, training": of(TRAINING, "kendall"),
+        "error, synthetic": of(SYNTHETIC, "mean_error", "percent"),
+        "error, training": of(TRAINING, "mean_error", "percent"),
+        "distance, synthetic": of("distance", "synthetic images"),
+        "distance, training": of("distance", "training images"),
+    },
+    scales={
+        "cpu": Scale(
+            seeds=(0, 1, 2, 3, 4),
+            chosen="Eight networks a seed, two widths by two numbers of images by two weight decays, so that they "
+            "differ in how well they generalise and not only in how far they have learned.",
+        ),
+    },
+    expected=(
+        Expected(
+            "2111.14212",
+            "synthetic images predict the gap better than training images",
+            GRID,
+            "PGDL, synthetic",
+            GRID,
+            against="PGDL, training",
+        ),
+        Expected(
+            "2111.14212",
+            "synthetic images order networks better than training images",
+            GRID,
+            "Kendall, synthetic",
+            GRID,
+            against="Kendall, training",
+        ),
+        Expected(
+            "2111.14212",
+            "synthetic accuracy is nearer to the test accuracy than training accuracy",
+            GRID,
+            "error, synthetic",
+            GRID,
+            against="error, training",
+        ),
+        Expected(
+            "2111.14212",
+            "synthetic images are nearer to the test images than training images are",
+            GRID,
+            "distance, synthetic",
+            GRID,
+            against="distance, training",
+        ),
+    ),
+)
