@@ -30,7 +30,7 @@ def test_what_is_finished_is_not_trained_again_and_a_failure_is_one_line(
     words = " ".join(asked[0])
     for part in ("preact_resnet8_w8 ", "--num_images 100 ", "--weight_decay 0.1 ", "--seed 3 ", "--root CIFAR"):
         assert part in words
-    with pytest.raises(RuntimeError, match="^network w16-n100-d0 failed with code 1: error: the disk is full$"):
+    with pytest.raises(RuntimeError, match=r"^network w16-n100-d0 failed with code 1: error: the disk is full$"):
         next(found)
 
 
