@@ -110,6 +110,7 @@ OAT = System(
         ),
         Claim(
             text="Images of no class improve standard training",
+            tested=(Comparison("mixing", "images of no class", "accuracy", "ERM"),),
             commands=(
                 "train lee2021removing small_standard --root CIFAR --streams.0.root CIFAR100",
                 "train baseline small --root CIFAR",

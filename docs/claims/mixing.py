@@ -237,6 +237,11 @@ CUTMIX = System(
         ),
         Claim(
             text="It tells images of other classes from its own better",
+            tested=tuple(
+                Comparison("mixing", "CutMix", f"told from {noise}", "ERM")
+                for noise in ("uniform noise", "normal noise")
+            ),
+            lacks="the photographs of other sets, which `--ood FOLDER` takes: images of noise stand for them",
             commands=("train.evaluate runs/yun2019cutmix-small --root CIFAR --parts detection --ood FOLDER",),
         ),
     ),
@@ -308,7 +313,10 @@ MULTIMIX = System(
         ),
         Claim(
             text="It withstands attacks better, and tells images of other classes better",
-            tested=(Comparison("hidden", "MultiMix", "FGSM 2/255", "mixup"),),
+            tested=tuple(
+                Comparison("hidden", "MultiMix", measure, "mixup")
+                for measure in ("FGSM 2/255", "told from uniform noise", "told from normal noise")
+            ),
             commands=(
                 "train.evaluate runs/venkataramanan2023multimix-small --root CIFAR --parts fgsm pgd20 detection",
             ),

@@ -29,6 +29,8 @@ STUDY = Study(
         "rotated by 40": Measure("deformations", ("rotation", "40")),
         "directions": Measure("spectrum", ("stage1", "needed"), "lower", "number"),
         "alignment": Measure("embedding", ("alignment",), "lower", "number"),
+        "told from uniform noise": Measure("detection", ("uniform", "softmax", "auroc")),
+        "told from normal noise": Measure("detection", ("gaussian", "softmax", "auroc")),
         "uniformity": Measure("embedding", ("uniformity",), "lower", "number"),
     },
     scales={
@@ -53,5 +55,11 @@ STUDY = Study(
         Expected("2311.05538", "MultiMix's classes are tighter", "MultiMix", "alignment", "mixup"),
         Expected("2311.05538", "MultiMix's embeddings are more even", "MultiMix", "uniformity", "mixup"),
         Expected("2311.05538", "MultiMix withstands attacks better", "MultiMix", "FGSM 2/255", "mixup"),
+        *(
+            Expected(
+                "2311.05538", f"MultiMix tells images from {noise} better", "MultiMix", f"told from {noise}", "mixup"
+            )
+            for noise in ("uniform noise", "normal noise")
+        ),
     ),
 )

@@ -1,4 +1,7 @@
-"""Mixing methods against none: zhang2017mixup, yun2019cutmix and others, on part of CIFAR-10."""
+"""Mixing methods against none: zhang2017mixup, yun2019cutmix and others, on part of CIFAR-10.
+
+`images of no class` reads CIFAR-100 from a folder cifar-100-python.
+"""
 
 from train.study.declare import Arm, Expected, Measure, Scale, Study
 from train.study.scales import OVERFITTED
@@ -14,6 +17,7 @@ STUDY = Study(
         "CutMix, per image": Arm("yun2019cutmix small", "--mix 'CutMix()'"),
         "ResizeMix": Arm("baseline small", "--mix 'ResizeMix()'"),
         "FMix": Arm("baseline small", "--mix 'FMix(per=\"batch\")'"),
+        "images of no class": Arm("lee2021removing small_standard", "--weight_decay 5e-4"),
         "mixup or CutMix": Arm("baseline small", "--mix 'Choose([MixUp(), CutMix()])'"),
     },
     reference="ERM",
@@ -24,6 +28,8 @@ STUDY = Study(
         "noise 0.05": Measure("noise", ("white", "0.05")),
         "FGSM 2/255": Measure("fgsm", ("2/255",)),
         "occlusion 0.5": Measure("occlusion", ("centre", "0.5")),
+        "told from uniform noise": Measure("detection", ("uniform", "softmax", "auroc")),
+        "told from normal noise": Measure("detection", ("gaussian", "softmax", "auroc")),
     },
     scales={
         "cpu": OVERFITTED,
@@ -36,6 +42,13 @@ STUDY = Study(
         Expected("1905.04899", "CutMix generalises better than mixup", "CutMix", "accuracy", "mixup"),
         Expected("1905.04899", "CutMix withstands one-step attacks better", "CutMix", "FGSM 2/255", "ERM"),
         Expected("1905.04899", "CutMix withstands occlusion better", "CutMix", "occlusion 0.5", "ERM"),
+        Expected(
+            "2101.06639", "images of no class make training more accurate", "images of no class", "accuracy", "ERM"
+        ),
         Expected("1905.04899", "CutMix withstands noise better", "CutMix", "noise 0.05", "ERM"),
+        *(
+            Expected("1905.04899", f"CutMix tells images from {noise} better", "CutMix", f"told from {noise}", "ERM")
+            for noise in ("uniform noise", "normal noise")
+        ),
     ),
 )
