@@ -29,6 +29,7 @@ class Measure:
     shown   "percent" for shares of 1, else "number".
     of      which of the run's checkpoints is measured; "best - last": by how much the best epoch's is above the last
             one's. What chose the best epoch are other images than those that are measured here.
+    everywhere  all arms have it. False, of "run" only: one without it has no number, as one without wrong labels.
     """
 
     part: str
@@ -36,11 +37,14 @@ class Measure:
     better: Literal["higher", "lower"] = "higher"
     shown: Literal["percent", "number"] = "percent"
     of: Literal["last", "best", "best - last"] = LAST
+    everywhere: bool = True
 
     def __post_init__(self) -> None:
         one_of("Measure: of", self.of, (LAST, BEST, LOST))
         if self.of != LAST and self.part in (OF_RUN, OF_CERTIFICATES):
             raise ValueError(f"Measure: of={self.of!r} is for what train.evaluate measures, not for {self.part!r}")
+        if not self.everywhere and self.part != OF_RUN:
+            raise ValueError(f"Measure: everywhere=False is for what a run says of itself, not for {self.part!r}")
         one_of("Measure: better", self.better, ("higher", "lower"))
         one_of("Measure: shown", self.shown, ("percent", "number"))
         require(bool(self.keys), "Measure: keys", self.keys, "must say where the number stands")

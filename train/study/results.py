@@ -46,17 +46,22 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
         if any(measure.part == OF_RUN for measure in study.measures.values()):
             of_run = read_run(runs / job.name).numbers
         for name, measure in study.measures.items():
-            if measure.part == OF_RUN:
+            if measure.part != OF_RUN:
+                found[name][job.arm][job.seed] = _evaluated(name, measure, job.name, parts)
+            elif measure.everywhere or measure.keys[0] in of_run:
                 found[name][job.arm][job.seed] = _number(name, measure, of_run)
-                continue
-            numbers = []
-            for checkpoint in (BEST, LAST) if measure.of == LOST else (measure.of,):
-                if measure.part not in parts[checkpoint]:
-                    there = ", ".join(parts[checkpoint])
-                    raise ValueError(f"measure {name!r}: {job.name} has no part {measure.part!r}, there is {there}")
-                numbers.append(_number(name, measure, network_of(parts[checkpoint][measure.part])))
-            found[name][job.arm][job.seed] = numbers[0] - sum(numbers[1:])
     return found
+
+
+def _evaluated(name: str, measure: Measure, run: str, parts: Mapping[str, Mapping[str, Any]]) -> float:
+    """A measure of a run, from the parts of its last and its best epoch."""
+    numbers = []
+    for checkpoint in (BEST, LAST) if measure.of == LOST else (measure.of,):
+        if measure.part not in parts[checkpoint]:
+            there = ", ".join(parts[checkpoint])
+            raise ValueError(f"measure {name!r}: {run} has no part {measure.part!r}, there is {there}")
+        numbers.append(_number(name, measure, network_of(parts[checkpoint][measure.part])))
+    return numbers[0] - sum(numbers[1:])
 
 
 def _parts(products: Sequence[Path], checkpoint: str) -> Mapping[str, Any]:

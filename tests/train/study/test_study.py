@@ -6,11 +6,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from train.certify.settings import Arguments as Certifying
 from train.compare.run import BEST, COLUMNS, derived
+from train.study import results
 from train.study import run as command
 from train.study.declare import OF_RUN, Arm, Expected, Measure, Scale, Study
 from train.study.numbers import claim, write_numbers
@@ -178,6 +180,24 @@ def test_the_best_epoch_is_evaluated_where_it_is_asked_for(tmp_path: Path) -> No
     assert [command[0] for command in alone.commands] == ["train", "train.evaluate"]
     with pytest.raises(ValueError, match=r"is for what train.evaluate measures, not for 'run'"):
         Measure("run", ("accuracy",), of="best")
+
+
+def test_a_run_may_lack_what_it_alone_can_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measures = {"wrong": Measure("run", ("training, wrong labels",), "lower", everywhere=False)}
+    study = replace(STUDY, measures=measures, expected=(Expected("1", "fewer", "mixed", "wrong", "noisy"),))
+    worked(tmp_path, study=study)
+
+    def read(path: Path) -> SimpleNamespace:
+        return SimpleNamespace(numbers={} if path.name.startswith("plain") else {"training, wrong labels": 0.25})
+
+    monkeypatch.setattr(results, "read_run", read)
+    numbers = read_numbers(study, planned(tmp_path, study), Done(tmp_path / "done.json"), tmp_path / "runs")
+    assert numbers["wrong"] == {"plain": {}, "mixed": dict.fromkeys(SEEDS, 0.25), "noisy": dict.fromkeys(SEEDS, 0.25)}
+    content = contents("mine, scale cpu", study, study.scale("cpu"), planned(tmp_path, study), numbers, {})
+    assert "plain" not in content["measures"]["wrong"]["arms"]
+    write_report(tmp_path, content)
+    with pytest.raises(ValueError, match="everywhere=False is for what a run says of itself, not for 'clean'"):
+        Measure("clean", ("accuracy",), everywhere=False)
 
 
 def test_words_of_the_attack_go_where_an_arm_has_it(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ STUDY = Study(
     reference="ERM, 40 %",
     measures={
         "accuracy": Measure("run", ("accuracy",)),
-        "learned, right": Measure("run", ("training, real labels",)),
-        "learned, wrong": Measure("run", ("training, wrong labels",), "lower"),
+        "learned, right": Measure("run", ("training, real labels",), everywhere=False),
+        "learned, wrong": Measure("run", ("training, wrong labels",), "lower", everywhere=False),
     },
     scales={
         "cpu": replace(
