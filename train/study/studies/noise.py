@@ -67,11 +67,9 @@ STUDY = Study(
     },
     expected=(
         *(
-            Expected(
-                "1710.09412", f"mixup learns fewer wrong labels at {rate}", f"mixup, {rate}", measure, f"ERM, {rate}"
-            )
+            Expected("1710.09412", f"mixup {what} at {rate}", f"mixup, {rate}", measure, f"ERM, {rate}")
             for rate in ("20 %", "40 %", "60 %")
-            for measure in ("accuracy", "learned, wrong")
+            for measure, what in (("accuracy", "generalises better"), ("learned, wrong", "learns fewer wrong labels"))
         ),
         *(
             Expected("2002.10319", f"SAT generalises better at {rate}", f"SAT, {rate}", "accuracy", f"ERM, {rate}")
