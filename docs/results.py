@@ -329,7 +329,9 @@ def readme_block(studies: Studies) -> str:
         f"{found['holds']}" + (":" if found["holds"] else "."),
         "",
     ]
-    lines += [f"- {system.name}: {claim.text[0].lower()}{claim.text[1:]}." for system, claim in holding[:SHOWN]]
+    for system, claim in holding[:SHOWN]:
+        lacks = f" (not shown: {claim.lacks})" if claim.lacks else ""
+        lines.append(f"- {system.name}: {claim.text[0].lower()}{claim.text[1:]}{lacks}.")
     lines += [f"- and {more} more."] if more > 0 else []
     return "\n".join(lines).rstrip("\n") + "\n"
 
