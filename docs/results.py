@@ -99,7 +99,7 @@ Twenty abstracts make 79 claims that a run can show; here is each, with what sho
 `python -m docs.results` from [the studies](studies.md) alone; a number that no study has is not here. An interval is
 that of the paired differences over seeds, at 95 %: a claim *holds* where it lies on the claim's side of zero, does
 *not hold* where it lies on the other, and is *not resolved* where it has both. Networks and data are small, so what is
-found speaks of the direction of a claim, not of its size.
+found speaks of the direction of a claim, not of its size; AutoAttack is there its two gradient attacks, on 250 images.
 
 *Commands on this page run in a checkout of the project: [set-up](commands.md#set-up), which says what `CIFAR` and
 `IMAGES` stand for. `CIFAR100`, `SVHN` and `SPEECH` (Google's commands) are folders of these sets, `FOLDER` and `FILE`
@@ -225,9 +225,9 @@ RESULTS_HEAD = """# Results
 
 Twenty papers, a row each: what was measured, and the paper's own number beside it. Written by `python -m docs.results`
 from [the studies](docs/studies.md) alone. *Two cores* is a small network on part of CIFAR-10, trained in minutes: such
-numbers are compared with each other, never with the paper's. *A GPU-hour* and *the paper's settings* are filled by a
-run on a GPU, and empty until there is one. ± is the deviation over seeds; below, the paired difference to the study's
-reference, with its 95 % interval. [Each claim of the abstracts](docs/claims.md) has a table of its own.
+numbers are compared with each other, never with the paper's; AutoAttack is there its two gradient attacks. *A GPU-hour*
+and *the paper's settings* are filled by a run on a GPU, and empty until there is one. ± is the deviation over seeds;
+below, the paired difference to the study's reference, with its 95 % interval. [Each claim of the abstracts](docs/claims.md) has a table of its own.
 
 *Commands run in a checkout of the project: [set-up](docs/commands.md#set-up).*
 """
