@@ -227,7 +227,8 @@ Twenty papers, a row each: what was measured, and the paper's own number beside 
 from [the studies](docs/studies.md) alone. *Two cores* is a small network on part of CIFAR-10, trained in minutes: such
 numbers are compared with each other, never with the paper's; AutoAttack is there its two gradient attacks. *A GPU-hour*
 and *the paper's settings* are filled by a run on a GPU, and empty until there is one. ± is the deviation over seeds;
-below, the paired difference to the study's reference, with its 95 % interval. [Each claim of the abstracts](docs/claims.md) has a table of its own.
+below, the paired difference to the study's reference, with its 95 % interval. [Each claim of the
+abstracts](docs/claims.md) has a table of its own.
 
 *Commands run in a checkout of the project: [set-up](docs/commands.md#set-up).*
 """
