@@ -58,25 +58,24 @@ def found_for(tested: Comparison, studies: Studies) -> list[Found]:
         content = studies.get((tested.study, scale))
         if content is None:
             continue
-        verdict, difference = _alone(tested, content) if not tested.than else _compared(tested, content)
+        claim = _claim(tested, content)
+        if not tested.than:
+            verdict, difference = _alone(tested, content)
+        else:
+            verdict, difference = (OPEN, None) if claim is None else (claim["verdict"], claim["difference"])
         if difference is not None:
             measure = content["measures"][tested.measure]
             seeds = len(content["scale"]["seeds"])
             where = f"[{tested.study}](studies/{folder_name(tested.study, scale)}/study.md), {scale}, {seeds} "
             where += "seed" if seeds == 1 else "seeds"
-            who = sides(found_in) if (found_in := _claim(tested, content)) else f"{tested.arm}, {tested.measure}"
+            who = f"{tested.arm}, {tested.measure}" if claim is None else sides(claim)
             text = f"{who} ({_side(measure, alone=not tested.than)}): {difference_text(difference, measure)}"
             found.append(Found(tested, scale, where, verdict, text))
     return found
 
 
-def _compared(tested: Comparison, content: Content) -> tuple[str, Content | None]:
-    """The verdict of the study, and its difference."""
-    one = _claim(tested, content)
-    return (OPEN, None) if one is None else (one["verdict"], one["difference"])
-
-
 def _claim(tested: Comparison, content: Content) -> Content | None:
+    """What the study says of the comparison; None where it has none, as of an arm alone."""
     for one in content["claims"]:
         if all(one[name] == getattr(tested, name) for name in ("arm", "measure", "than")):
             return one

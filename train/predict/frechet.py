@@ -76,7 +76,7 @@ def main(words: Sequence[str]) -> int:
         networks = read_networks([asked.checkpoint], asked.root, asked.recipe_file, partial(say, console))
         classes = networks.sources.classes
         sets = {str(path): read_synthetic(path, classes, asked.num_images, asked.seed) for path in asked.synthetic}
-        found = measure_sets(networks, sets, asked, world)
+        found = measure_sets(networks, sets, world, asked.num_images, average=asked.average)
     folder = new_folder(asked.folder)
     with written(folder / "frechet.json") as aside:
         aside.write_text(as_json({"classifier": str(networks.paths[0]), **found}))
@@ -85,20 +85,23 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def measure_sets(networks: Networks, sets: dict[str, Source], asked: Arguments, world: World) -> dict[str, Any]:
-    """By synthetic set `distances` from the test and the training images, under "sets"; under "training" those of the
-    training images from the test images, as the measure of what is near; and "images", how many of each.
+def measure_sets(
+    networks: Networks, sets: dict[str, Source], world: World, num_images: int, *, average: bool
+) -> dict[str, Any]:
+    """In features of the first of the networks, by synthetic set `distances` from the test and the training images,
+    under "sets"; under "training" those of the training images from the test images, as the measure of what is near;
+    and "images", how many of each.
 
     A distance is the greater the fewer images it is of. So as many training as test images are taken, evenly spread.
     """
     sources = networks.sources
-    number = min(asked.num_images, len(sources.held_out), len(networks.trained_on[0]))
+    number = min(num_images, len(sources.held_out), len(networks.trained_on[0]))
     real = {
         "test": sources.held_out.select(spread(len(sources.held_out), number)),
         "training": networks.trained_on[0].select(spread(len(networks.trained_on[0]), number)),
     }
     path, file = networks.paths[0], networks.recipe_files[0]
-    model = checkpoint.load_model(path, average=asked.average, file=file).to(world.device).eval()
+    model = checkpoint.load_model(path, average=average, file=file).to(world.device).eval()
     recipe = sized(networks.recipes[0], sources)
 
     def features(images: Source) -> tuple[np.ndarray, np.ndarray]:

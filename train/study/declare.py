@@ -49,6 +49,11 @@ class Measure:
         one_of("Measure: shown", self.shown, ("percent", "number"))
         require(bool(self.keys), "Measure: keys", self.keys, "must say where the number stands")
 
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """Those that are evaluated for it; of two, the second one's number is taken from the first one's."""
+        return (BEST, LAST) if self.of == LOST else (self.of,)
+
 
 @dataclass(frozen=True)
 class Arm:

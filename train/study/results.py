@@ -13,7 +13,7 @@ from typing import Any, Literal
 from scipy import stats
 
 from train.compare.run import read_run
-from train.study.declare import BEST, LAST, LOST, OF_CERTIFICATES, OF_RUN, Expected, Measure, Study
+from train.study.declare import BEST, LAST, OF_CERTIFICATES, OF_RUN, Expected, Measure, Study
 from train.study.work import CERTIFICATES, Done, Job, is_done
 
 CONFIDENCE = 0.95
@@ -41,7 +41,7 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
     for job in jobs:
         if not is_done(job, done, runs):
             continue
-        parts = {checkpoint: _parts(job.products(runs), checkpoint) for checkpoint in (LAST, BEST)}
+        parts = _parts(job, runs)
         of_run: Mapping[str, float] = {}
         if any(measure.part == OF_RUN for measure in study.measures.values()):
             of_run = read_run(runs / job.name).numbers
@@ -56,7 +56,7 @@ def read_numbers(study: Study, jobs: Sequence[Job], done: Done, runs: Path) -> N
 def _evaluated(name: str, measure: Measure, run: str, parts: Mapping[str, Mapping[str, Any]]) -> float:
     """A measure of a run, from the parts of its last and its best epoch."""
     numbers = []
-    for checkpoint in (BEST, LAST) if measure.of == LOST else (measure.of,):
+    for checkpoint in measure.checkpoints:
         if measure.part not in parts[checkpoint]:
             there = ", ".join(parts[checkpoint])
             raise ValueError(f"measure {name!r}: {run} has no part {measure.part!r}, there is {there}")
@@ -64,14 +64,15 @@ def _evaluated(name: str, measure: Measure, run: str, parts: Mapping[str, Mappin
     return numbers[0] - sum(numbers[1:])
 
 
-def _parts(products: Sequence[Path], checkpoint: str) -> Mapping[str, Any]:
-    """What was measured of the last or best epoch; nothing of a run that was not evaluated."""
-    found: dict[str, Any] = {}
-    for path in products:
+def _parts(job: Job, runs: Path) -> dict[str, dict[str, Any]]:
+    """What was measured, by checkpoint; certificates are of the last epoch. Nothing of a run that was not evaluated."""
+    found: dict[str, dict[str, Any]] = {LAST: {}, BEST: {}}
+    for path in job.products(runs):
         if path.name == CERTIFICATES:
-            found |= {OF_CERTIFICATES: {"certified": json.loads(path.read_text())}}
-        elif path.suffix == ".json" and (checkpoint == LAST) == (path.parent.name != f"evaluate-{BEST}"):
-            found |= json.loads(path.read_text())["parts"]
+            found[LAST][OF_CERTIFICATES] = {"certified": json.loads(path.read_text())}
+        elif path.suffix == ".json":
+            checkpoint = BEST if path == job.evaluated(runs, BEST) else LAST
+            found[checkpoint] |= json.loads(path.read_text())["parts"]
     return found
 
 

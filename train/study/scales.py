@@ -2,6 +2,13 @@
 
 from train.study.declare import Scale
 
+WITHIN = "objective.objective.attack"
+"""`Arm.attack` of an objective around another one, as weight perturbation and the L1 penalty are."""
+THREE_STEPS = "--{attack}.num_steps 3 --{attack}.step_size 4/255"
+"""Attacks in training that two cores can pay."""
+GRADIENT_ATTACKS = "--version custom --attacks apgd-ce apgd-t"
+"""Of AutoAttack, in an evaluation, those that two cores can pay."""
+
 OVERFITTED = Scale(
     "--num_images 2000 --num_epochs 60 --evaluate_every 60 --ema_decay None",
     "--num_images 2000",

@@ -120,7 +120,7 @@ def jobs_of(study: Study, scale: Scale, root: str | None, runs: Path) -> list[Jo
 def _parts_of(study: Study, checkpoint: str) -> list[str]:
     """What `train.evaluate` is asked for of a run's last or best epoch."""
     measures = [one for one in study.measures.values() if one.part not in (OF_RUN, OF_CERTIFICATES)]
-    return list(dict.fromkeys(one.part for one in measures if checkpoint in one.of))
+    return list(dict.fromkeys(one.part for one in measures if checkpoint in one.checkpoints))
 
 
 def _plain(arm: str) -> str:

@@ -18,6 +18,7 @@ from mixdali import Choose, CutMix, Loader, MixUp, Mosaic, Plan, SmoothMix, one_
 from mixdali.worlds.graph.world import GraphWorld
 from mixdali.worlds.operators import OperatorWorld
 from tests.helpers.readers import NAMES, indices, reading, shuffling
+from tests.helpers.threads import threads
 
 
 def test_the_simplest_use(files: list[str]) -> None:
@@ -90,11 +91,6 @@ def test_a_loader_left_in_mid_epoch_frees_its_pipeline_at_once(files: list[str])
         assert pipeline() is None
     finally:
         gc.enable()
-
-
-def threads() -> set[str]:
-    """Of this process, by number: those of pipelines that earlier tests left may end at any time."""
-    return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
 def test_a_loader_that_is_released_has_no_threads_and_goes_on_as_if_nothing_had_been(files: list[str]) -> None:

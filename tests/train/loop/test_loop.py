@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers.threads import threads
 from tests.helpers.training import ALONE, TINY, StopAt, assert_same, coloured, coloured_sources, new_training, weights
 from train.data.loaders import val_loader
 from train.loop.epochs import Training, fit, make_batch, train_step
@@ -136,11 +136,6 @@ def test_evaluation_counts_every_image_once_and_exactly() -> None:
     assert found["images"] == 22
     assert found["accuracy"] == pytest.approx(hits / 22)
     assert found["loss"] == pytest.approx(total / 22, rel=1e-5)
-
-
-def threads() -> set[str]:
-    """Of this process, by number: those of pipelines that earlier tests left may end at any time."""
-    return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
 def test_the_pipelines_of_held_out_images_are_there_while_they_are_needed() -> None:

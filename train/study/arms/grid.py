@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
@@ -23,7 +23,7 @@ from train.compare.run import read_run
 from train.machine.command import new_console, parse, run_command, say
 from train.machine.distributed import open_world
 from train.machine.precision import tf32
-from train.predict import frechet
+from train.predict.frechet import measure_sets
 from train.predict.measure import measure, read_networks
 from train.predict.report import result_table, score
 from train.predict.run import describe
@@ -81,7 +81,8 @@ def main(words: Sequence[str]) -> int:
     place = claim(Path(asked.folder), asked.name, "grid", {**asdict(settings), "root": asked.root})
     paths = list(train_networks(settings, asked.root, place / "networks", partial(say, console)))
     with open_world("cpu") as world, tf32(False):
-        networks = read_networks(paths, asked.root, tell=partial(say, console))
+        # the widest, which has seen most images, comes first: its features are those that distances are measured in
+        networks = read_networks(paths[::-1], asked.root, tell=partial(say, console))
         synthetic = read_synthetic(
             Path(settings.synthetic), networks.sources.classes, settings.num_synthetic, settings.seed
         )
@@ -90,19 +91,14 @@ def main(words: Sequence[str]) -> int:
             measured.append(network)
             say(console, describe(network))
         found = score(measured)
-        # the classifier that has seen most images, and is the widest
-        last = read_networks(paths[-1:], asked.root, tell=partial(say, console))
-        question = frechet.Arguments(
-            checkpoint=paths[-1], synthetic=(Path(settings.synthetic),), num_images=settings.num_synthetic
-        )
-        near = frechet.measure_sets(last, {"synthetic": synthetic}, question, world)
+        near = measure_sets(networks, {"synthetic": synthetic}, world, settings.num_synthetic, average=False)
     write_numbers(place, {"prediction": {"grid": numbers(found, near)}})
     console.print(result_table(found, len(measured)))
     say(console, f"{place}: numbers.json")
     return 0
 
 
-def train_networks(settings: Settings, root: str | None, folder: Path, tell: Any) -> Iterator[Path]:
+def train_networks(settings: Settings, root: str | None, folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:
     """The runs of the grid, one after the other; those that are finished are taken as they are.
 
     Raises:

@@ -5,14 +5,7 @@ Reads what `python -m train.generator` has learned, runs/generator/last.pt.
 
 from train.study.declare import Arm, Expected, Measure, Scale, Study
 
-
-def of(name: str, key: str, shown: str = "number") -> Measure:
-    """A number of the grid."""
-    better = "lower" if key in ("mean_error", "synthetic images", "training images") else "higher"
-    return Measure("prediction", (name, key), better, shown)  # type: ignore[arg-type]
-
-
-GRID = "grid of networks"
+GRID, PART = "grid of networks", "prediction"
 SYNTHETIC, TRAINING = "synthetic accuracy", "training accuracy"
 
 STUDY = Study(
@@ -20,14 +13,14 @@ STUDY = Study(
     arms={GRID: Arm("--synthetic runs/generator/last.pt", program="train.study.arms.grid")},
     reference=GRID,
     measures={
-        "PGDL, synthetic": of(SYNTHETIC, "pgdl"),
-        "PGDL, training": of(TRAINING, "pgdl"),
-        "Kendall, synthetic": of(SYNTHETIC, "kendall"),
-        "Kendall, training": of(TRAINING, "kendall"),
-        "error, synthetic": of(SYNTHETIC, "mean_error", "percent"),
-        "error, training": of(TRAINING, "mean_error", "percent"),
-        "distance, synthetic": of("distance", "synthetic images"),
-        "distance, training": of("distance", "training images"),
+        "PGDL, synthetic": Measure(PART, (SYNTHETIC, "pgdl"), shown="number"),
+        "PGDL, training": Measure(PART, (TRAINING, "pgdl"), shown="number"),
+        "Kendall, synthetic": Measure(PART, (SYNTHETIC, "kendall"), shown="number"),
+        "Kendall, training": Measure(PART, (TRAINING, "kendall"), shown="number"),
+        "error, synthetic": Measure(PART, (SYNTHETIC, "mean_error"), "lower"),
+        "error, training": Measure(PART, (TRAINING, "mean_error"), "lower"),
+        "distance, synthetic": Measure(PART, ("distance", "synthetic images"), "lower", "number"),
+        "distance, training": Measure(PART, ("distance", "training images"), "lower", "number"),
     },
     scales={
         "cpu": Scale(

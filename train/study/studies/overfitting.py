@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 from train.study.declare import Arm, Expected, Measure, Study
-from train.study.scales import TINY
+from train.study.scales import THREE_STEPS, TINY, WITHIN
 
 AT = "rice2020overfitting small_overfit"
-WITHIN = "objective.objective.attack"
 
 STUDY = Study(
     question="How much robust accuracy is lost after the best epoch, and does anything beat stopping there?",
@@ -35,7 +34,7 @@ STUDY = Study(
             TINY,
             overrides=f"{TINY.overrides} --model preact_resnet8_w32 --num_images 300 --num_epochs 40 "
             "--schedule.at 20 30 --evaluate_every 5 --ema_decay None --robust.num_images 128 "
-            "--{attack}.num_steps 3 --{attack}.step_size 4/255",
+            f"{THREE_STEPS}",
             evaluate="--num_images 300",
             chosen=f"{TINY.chosen} With seed 900, 300 images and three steps of the attack, 15 % of the held-out "
             "images withstand PGD-10 in the fifth epoch and 6 % in the last ones, in which 98 % of the training images "

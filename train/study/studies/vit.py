@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from train.study.declare import Arm, Expected, Measure, Scale, Study
-from train.study.scales import TINY
+from train.study.scales import GRADIENT_ATTACKS, TINY
 
 SMALLER = "timm:vit_tiny_patch16_224(img_size=16, patch_size=4, embed_dim=64, depth=4, num_heads=4, mlp_ratio=2)"
 
@@ -28,7 +28,7 @@ STUDY = Study(
             TINY,
             overrides=f"{TINY.overrides} --model '{SMALLER}' --precision float32 --num_images 2000 --num_epochs 20 "
             "--evaluate_every 20 --ema_decay None",
-            evaluate="--num_images 250 --version custom --attacks apgd-ce apgd-t",
+            evaluate=f"--num_images 250 {GRADIENT_ATTACKS}",
             chosen=f"{TINY.chosen} Sixteen patches; of AutoAttack its two gradient attacks, on 250 images; float32, in "
             "which so small a transformer is four times as fast on a CPU.",
         ),
