@@ -1,10 +1,9 @@
-"""One run from its recipe to its table: data, folder, training, pictures."""
+"""One run from its recipe to its end: data, folder, training."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,23 +12,18 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from train.data.labels.noise import write_changes
-from train.data.loaders import batches_per_run, check_hints, preview_batches, train_loader, val_loader
+from train.data.loaders import batches_per_run, check_hints, train_loader, val_loader
 from train.data.sources import Sources, prepare_sources, read_sources
-from train.data.stages import PATIENCE, explain_waiting
-from train.data.streams import split_batch
 from train.files import checkpoint, manifest
 from train.files.boards import installed
-from train.files.classes import describe_hardest, write_classes
 from train.files.folders import Claim, RunFolder, claim_folder
-from train.files.log import Log
 from train.files.plain import to_plain
 from train.files.recipe_file import RecipeFile, own_names
 from train.loop.epochs import Training, fit, score_name
 from train.loop.memory import estimate_memory
 from train.loop.saves import Saves
+from train.loop.shown import announce, fit_and_show, show_finished, unless_disk_refuses
 from train.loop.state import new_state
-from train.loop.trace import Trace
 from train.loop.under_attack import fixed_images
 from train.machine.circumstances import circumstances
 from train.machine.command import say
@@ -40,16 +34,8 @@ from train.machine.run import Run
 from train.machine.stop import Stop, stop_on_signals
 from train.objectives import Objective
 from train.recipe import Recipe
-from train.show.pictures import draw_curves, draw_mixed
-from train.show.progress import Progress, new_progress
-from train.show.table import result_table
+from train.show.progress import Progress
 
-SECONDS_BETWEEN_PICTURES = 30.0
-CHANGES = "changed_labels.csv"
-CLASSES = "classes.csv"
-SHOWN_CLASSES = 3
-SKIPPED = "skipped.txt"
-FILES = ("curves.png", "mixed.png", "metrics.jsonl", "best.pt", "last.pt")
 INSTEAD = "--weights starts a new run from its weights"
 
 
@@ -96,7 +82,7 @@ def train_recipe(
         folder = _enter_folder(stack, title, recipe, run, world, facts["identity"])
         if folder.finished:
             if world.is_main:
-                _show_finished(title, recipe, sources, folder, console)
+                show_finished(title, recipe, sources, folder, console)
             return 0
         facts |= folder.facts
         training = _build(recipe, run, sources, world, stop, file)
@@ -120,13 +106,13 @@ def train_recipe(
 
         if not world.is_main:
             return 0 if train(lambda row: None) else stop.exit_code
-        _announce(console, title, overrides, training, sources, folder)
+        announce(console, title, overrides, training, sources, folder)
         memory = estimate_memory(recipe, run, sources, training.state, world, batches_per_run(training.train))
         for note in (*memory.lines(), *notes):
             say(console, note)
-        with _unless_disk_refuses(folder.path / manifest.PLACE, console):
+        with unless_disk_refuses(folder.path / manifest.PLACE, console):
             manifest.add_start(folder.path, world, recipe.seed, memory.plain())
-        finished = _fit_and_show(training, train, title, run, sources, folder, facts, console)
+        finished = fit_and_show(training, train, title, run, sources, folder, facts, console)
         if saves.trouble is not None:
             raise saves.trouble
         if not finished:
@@ -257,119 +243,6 @@ def _build(recipe: Recipe, run: Run, sources: Sources, world: World, stop: Stop,
     return Training(recipe, state, batches, held_out, world, Progress(), stop, also, fixed, 60 * run.save_every)
 
 
-def _announce(
-    console: Console, title: str, overrides: list[str], training: Training, sources: Sources, folder: RunFolder
-) -> None:
-    recipe, state, world = training.recipe, training.state, training.world
-    parameters = sum(parameter.numel() for parameter in state.model.parameters())
-    processes = f" x {world.size}" if world.size > 1 else ""
-    parts = f", {state.parts} parts a step" if state.parts > 1 else ""
-    lines = [
-        title + (f", changed: {'; '.join(overrides)}" if overrides else ""),
-        sources.found,
-        f"{len(sources.train):,} images to train on, {len(sources.held_out):,} held out, {sources.num_classes} classes"
-        + (f", {len(sources.also['test']):,} test images" if "test" in sources.also else ""),
-        f"{recipe.model}, {parameters:,} parameters, {recipe.precision} on {world.device.type}{processes}{parts}",
-        folder.verb(f"epoch {state.epoch}, step {state.epoch_step}"),
-    ]
-    counts = split_batch(recipe.streams, recipe.batch_size)
-    for stream, source, count in zip(recipe.streams, sources.streams, counts[1:], strict=True):
-        lines.append(f"{count:,} images of a batch of {recipe.batch_size:,} from {stream.root}, {len(source):,} images")
-    if recipe.weights is not None:
-        lines.append(f"starts from {recipe.weights}" + (f", anew: {', '.join(state.fresh)}" if state.fresh else ""))
-    if recipe.robust is not None:
-        held_out, own = (min(recipe.robust.num_images, len(part)) for part in (sources.held_out, sources.train))
-        lines.append(f"accuracy under attack is measured on {held_out:,} held-out and {own:,} training images")
-    if sources.changes is not None:
-        changed = (sources.changes.original != sources.changes.given).mean()
-        lines.append(f"{changed:.2%} of the training labels changed, listed in {folder.path / CHANGES}")
-    for line in lines:
-        say(console, line)
-
-
-def _fit_and_show(
-    training: Training,
-    train: Callable[[Callable[[dict[str, float]], None]], bool],
-    title: str,
-    run: Run,
-    sources: Sources,
-    folder: RunFolder,
-    facts: dict[str, Any],
-    console: Console,
-) -> bool:
-    """Train as the main process: numbers and pictures on the way, the table at the end."""
-    state, recipe, path = training.state, training.recipe, folder.path
-    header = {"run": title, "name": path.name, **facts}
-    changes = sources.changes
-    if changes is not None and not (path / CHANGES).exists():
-        with _unless_disk_refuses(path / CHANGES, console):
-            write_changes(path / CHANGES, changes.index, changes.original, changes.given, sources.classes)
-    if not (path / "mixed.png").exists():
-        batches = preview_batches(recipe, run, sources, training.world)
-        names = (*sources.classes, "no class")
-        with _unless_disk_refuses(path / "mixed.png", console):
-            draw_mixed(path / "mixed.png", batches, names, f"{title}: training images as the network sees them")
-    drawn, explained = time.perf_counter(), list[bool]()
-
-    def draw() -> None:
-        with _unless_disk_refuses(path / "curves.png", console):
-            draw_curves(path / "curves.png", state.history, title, mixed=recipe.mix is not None)
-
-    def record(row: dict[str, float]) -> None:
-        nonlocal drawn
-        with _unless_disk_refuses(log.path, console):
-            log.add(row)
-        training.progress.end_epoch(row)
-        if row["waiting"] > PATIENCE and not explained:
-            explained.append(True)
-            say(console, explain_waiting(recipe, run, sources, training.world, row["waiting"]))
-        if training.by_class is not None:
-            with _unless_disk_refuses(path / CLASSES, console):
-                write_classes(path / CLASSES, training.by_class.tolist(), sources.classes)
-        if training.skipped:
-            say(console, _list_skipped(training.skipped, path / SKIPPED))
-        if time.perf_counter() - drawn > SECONDS_BETWEEN_PICTURES:
-            draw()
-            drawn = time.perf_counter()
-
-    if run.profile:
-        training.trace = Trace(path / "trace.json", run.profile)
-    with (
-        closing(Log(path, header, state.history, run.boards, partial(say, console))) as log,
-        closing(new_progress(console)) as training.progress,
-    ):
-        with _unless_disk_refuses(log.path, console):
-            log.write()
-        finished = train(record)
-    if training.trace is not None:
-        say(console, training.trace.close())
-    if state.history:
-        draw()
-    if finished:
-        if state.epoch < recipe.num_epochs:
-            console.print(
-                f"ended after epoch {state.epoch}: nothing better in --patience {recipe.patience}", highlight=False
-            )
-        console.print(result_table(title, state.history, recipe, sources))
-        if training.by_class is not None and sources.num_classes > SHOWN_CLASSES:
-            say(console, f"hardest: {describe_hardest(training.by_class.tolist(), sources.classes, SHOWN_CLASSES)}")
-        _name_files(path, console)
-    return finished
-
-
-def _show_finished(title: str, recipe: Recipe, sources: Sources, folder: RunFolder, console: Console) -> None:
-    """What a run reached that was finished before."""
-    assert folder.start is not None
-    say(console, f"{folder.path} is finished, and this is what it reached; delete the folder to train anew")
-    console.print(result_table(title, checkpoint.load(folder.start)["history"], recipe, sources))
-    _name_files(folder.path, console)
-
-
-def _name_files(path: Path, console: Console) -> None:
-    files = [name for name in FILES if (path / name).is_file()]
-    say(console, f"{path}: {', '.join(files)}")
-
-
 @contextmanager
 def _advised(advise: Callable[[], str]) -> Iterator[None]:
     """What the machine does not do any more, such as reading or writing, says how to go on too."""
@@ -377,21 +250,3 @@ def _advised(advise: Callable[[], str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(f"{error}; {advise()}") from error
-
-
-@contextmanager
-def _unless_disk_refuses(path: Path, console: Console) -> Iterator[None]:
-    """What shows a run is not worth ending it."""
-    try:
-        yield
-    except OSError as error:
-        say(console, f"{path} cannot be written: {error.strerror or error}; training goes on")
-
-
-def _list_skipped(skipped: Mapping[str, str], path: Path) -> str:
-    """Writes their list, which --exclude takes. -> what to tell people."""
-    from pipelines.sources.exclude import write_list  # here, because importing a pipeline loads DALI
-
-    write_list(path, sorted(skipped))
-    first = min(skipped)
-    return f"{len(skipped):,} image files cannot be used, the first: {first} {skipped[first]}; all are listed in {path}"
