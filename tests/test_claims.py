@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docs import cost, results
-from docs.claims import SYSTEMS, Comparison
+from docs.claims import SYSTEMS, Comparison, claims_page, found, results_page
 from train.certify import settings as certify
 from train.cli.main import choose_recipe, split_words
 from train.cli.overrides import parse_overrides
@@ -38,13 +38,13 @@ KINDS = {
     "train.tables": tables.Arguments,
     "train.tables.boundaries": boundaries.Arguments,
 }
-STUDIES = results.read_studies(results.STUDIES)
+STUDIES = found.read_studies(results.STUDIES)
 
 
 def commands() -> list[str]:
     """One for all that differ in their data alone."""
     of_claims = [command for claim in CLAIMS for command in claim.shown_by]
-    texts = [*of_claims, *(results.command_of(system) for system in SYSTEMS)]
+    texts = [*of_claims, *(results_page.command_of(system) for system in SYSTEMS)]
     return list(dict.fromkeys(re.sub(r" --root \w+", "", text) for text in texts))
 
 
@@ -64,8 +64,8 @@ def test_every_command_of_a_claim_is_read(command: str) -> None:
 
 
 def test_the_pages_are_what_the_studies_say() -> None:
-    assert results.results_page(STUDIES) == results.RESULTS.read_text(), "python -m docs.results"
-    assert results.claims_page(STUDIES) == results.CLAIMS.read_text(), "python -m docs.results"
+    assert results_page.results_page(STUDIES) == results.RESULTS.read_text(), "python -m docs.results"
+    assert claims_page.claims_page(STUDIES) == results.CLAIMS.read_text(), "python -m docs.results"
     assert results.readme(results.README.read_text(), STUDIES) == results.README.read_text(), "python -m docs.results"
     assert results.menu(results.MENU.read_text(), STUDIES) == results.MENU.read_text(), "python -m docs.results"
     assert "<!-- claims -->" in results.README.read_text()
@@ -74,18 +74,18 @@ def test_the_pages_are_what_the_studies_say() -> None:
         content = json.loads(path.read_text())
         assert results.portable(content) == content, "python -m docs.results"
         assert results.study_page(content) == path.with_name("study.md").read_text(), "python -m docs.results"
-        assert path.parent.name == results.folder_name(*results.name_and_scale(content))
+        assert path.parent.name == found.folder_name(*found.name_and_scale(content))
 
 
 def test_no_claim_is_missing_and_each_has_a_command_or_a_reason() -> None:
     assert (len(SYSTEMS), len(CLAIMS)) == (20, 79)
     assert len({(system.paper, claim.text) for system in SYSTEMS for claim in system.claims}) == 79
     assert [claim.text for claim in CLAIMS if not claim.shown_by and not claim.lacks] == []
-    assert results.counts(STUDIES)["commands"] >= 62
+    assert claims_page.counts(STUDIES)["commands"] >= 62
     page = results.CLAIMS.read_text()
     for place, system in enumerate(SYSTEMS, start=1):
         for number, claim in enumerate(system.claims, start=1):
-            assert f"| {place}.{number} | {results.cited(system)} | {claim.text} |" in page
+            assert f"| {place}.{number} | {claims_page.cited(system)} | {claim.text} |" in page
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.recipe or system.name)
@@ -143,16 +143,16 @@ def study_found(verdict: str, low: float, high: float) -> dict[str, Any]:
 )
 def test_a_verdict_and_its_number_are_those_of_the_json(verdict: str, low: float, high: float, shown: str) -> None:
     claim = SYSTEMS[0].claims[0]
-    assert results.verdict_of(claim, {}) == results.OPEN
+    assert found.verdict_of(claim, {}) == found.OPEN
     studies = {("mixing", "cpu"): study_found(verdict, low, high)}
-    assert results.verdict_of(claim, studies) == verdict
-    page = results.claims_page(studies)
-    part = page.partition(f"## {results.SECTIONS[verdict]}\n")[2].partition("\n## ")[0]
+    assert found.verdict_of(claim, studies) == verdict
+    page = claims_page.claims_page(studies)
+    part = page.partition(f"## {claims_page.SECTIONS[verdict]}\n")[2].partition("\n## ")[0]
     where = "[mixing](studies/mixing/study.md), cpu, 3 seeds"
     assert f"| {where}: mixup against ERM, accuracy (points, higher is better): {shown}" in part
-    assert page.index(f"## {results.SECTIONS[verdict]}\n") < page.index("## Not measured yet")
-    assert f"accuracy 50.0 ± 1.0 [47.5, 52.5]; {shown} to ERM (mixing)" in results.results_page(studies)
-    assert results.counts(studies)["measured"] == 1
+    assert page.index(f"## {claims_page.SECTIONS[verdict]}\n") < page.index("## Not measured yet")
+    assert f"accuracy 50.0 ± 1.0 [47.5, 52.5]; {shown} to ERM (mixing)" in results_page.results_page(studies)
+    assert claims_page.counts(studies)["measured"] == 1
     assert claim.lacks
     line = f"- mixup: {claim.text[0].lower()}{claim.text[1:]} (not shown: {claim.lacks})."
     assert (line in results.readme_block(studies)) == (verdict == "holds")
@@ -167,17 +167,17 @@ def test_a_measure_that_is_claimed_to_be_above_zero_is_judged_by_its_own_interva
 ) -> None:
     content = study_found("holds", 0.01, 0.03)
     content["measures"]["accuracy"]["arms"]["ERM"]["seeds"] = dict(enumerate(seeds))
-    (found,) = results.found_for(Comparison("mixing", "ERM", "accuracy"), {("mixing", "cpu"): content})
-    assert found.verdict == verdict
-    assert found.text.startswith("ERM, accuracy (points, above 0 is claimed): ")
+    (one,) = found.found_for(Comparison("mixing", "ERM", "accuracy"), {("mixing", "cpu"): content})
+    assert one.verdict == verdict
+    assert one.text.startswith("ERM, accuracy (points, above 0 is claimed): ")
 
 
 def test_the_study_with_more_work_decides_and_both_are_shown() -> None:
     claim = SYSTEMS[0].claims[0]
     larger = {**study_found("holds", 0.01, 0.03), "title": "mixing, scale gpu-hour"}
     studies = {("mixing", "cpu"): study_found("does not hold", -0.03, -0.01), ("mixing", "gpu-hour"): larger}
-    assert results.verdict_of(claim, studies) == "holds"
-    row = next(line for line in results.claims_page(studies).splitlines() if line.startswith("| 1.1 |"))
+    assert found.verdict_of(claim, studies) == "holds"
+    row = next(line for line in claims_page.claims_page(studies).splitlines() if line.startswith("| 1.1 |"))
     assert "-2.0 [-3.0, -1.0]" in row
     assert "+2.0 [+1.0, +3.0]" in row
 
@@ -193,7 +193,7 @@ def test_a_study_that_is_kept_has_its_page_in_the_menu() -> None:
 def test_what_a_study_compares_beside_the_claims_is_shown_too() -> None:
     content = study_found("holds", 0.01, 0.03)
     content["claims"][0]["than"] = "nothing"
-    page = results.claims_page({("mixing", "cpu"): content})
+    page = claims_page.claims_page({("mixing", "cpu"): content})
     where = "[mixing](studies/mixing/study.md), cpu, 3 seeds"
     row = f"| 1710.09412 | mixup is better | holds | {where}: mixup against nothing"
     assert row in page.partition("## Beside the abstracts")[2]
