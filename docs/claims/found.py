@@ -107,5 +107,5 @@ def folder_name(study: str, scale: str) -> str:
 
 
 def _side(measure: Content, *, alone: bool) -> str:
-    unit = ["points"] if measure["shown"] == "percent" else []
+    unit = [] if measure["shown"] == "number" else ["points"]
     return ", ".join([*unit, "above 0 is claimed" if alone else f"{measure['better']} is better"])

@@ -26,7 +26,7 @@ class Measure:
     keys    where it stands below the network in evaluate.json, such as ("white", "0.05"), or in certificates.json; of
             "run" one column's name. "abstention|softmax" is the first of these that is there.
     better  which direction is the better one.
-    shown   "percent" for shares of 1, else "number".
+    shown   "percent" for shares of 1, "points" for differences of two shares, else "number".
     of      which of the run's checkpoints is measured; "best - last": by how much the best epoch's is above the last
             one's. What chose the best epoch are other images than those that are measured here.
     everywhere  all arms have it. False, of "run" only: one without it has no number, as one without wrong labels.
@@ -35,7 +35,7 @@ class Measure:
     part: str
     keys: tuple[str, ...]
     better: Literal["higher", "lower"] = "higher"
-    shown: Literal["percent", "number"] = "percent"
+    shown: Literal["percent", "points", "number"] = "percent"
     of: Literal["last", "best", "best - last"] = LAST
     everywhere: bool = True
 
@@ -46,7 +46,9 @@ class Measure:
         if not self.everywhere and self.part != OF_RUN:
             raise ValueError(f"Measure: everywhere=False is for what a run says of itself, not for {self.part!r}")
         one_of("Measure: better", self.better, ("higher", "lower"))
-        one_of("Measure: shown", self.shown, ("percent", "number"))
+        one_of("Measure: shown", self.shown, ("percent", "points", "number"))
+        if self.of == LOST and self.shown == "percent":
+            raise ValueError(f'Measure: shown must be "points" or "number" of {LOST!r}, which is no share')
         require(bool(self.keys), "Measure: keys", self.keys, "must say where the number stands")
 
     @property

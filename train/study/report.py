@@ -137,7 +137,7 @@ def _table(content: Mapping[str, Any]) -> list[str]:
 
 def mean_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
     """What an arm reached, for people: the mean over its seeds, their deviation, and the interval of the mean. Shares
-    are in percent.
+    are in percent, where the interval ends at 0 and 100.
 
     found    the arm's entry in `contents`.
     measure  that of the measure.
@@ -164,7 +164,7 @@ def difference_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str
 
 
 def _units(measure: Mapping[str, Any]) -> tuple[float, int]:
-    return (100.0, 1) if measure["shown"] == "percent" else (1.0, 3)
+    return (1.0, 3) if measure["shown"] == "number" else (100.0, 1)
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

@@ -163,7 +163,10 @@ def test_the_report_says_first_what_does_not_hold_and_how_each_number_was_made(t
 
 
 def test_the_best_epoch_is_evaluated_where_it_is_asked_for(tmp_path: Path) -> None:
-    both = {of: Measure("clean", ("accuracy",), of=of) for of in ("best", "best - last")}
+    both = {
+        "best": Measure("clean", ("accuracy",), of="best"),
+        "best - last": Measure("clean", ("accuracy",), shown="points", of="best - last"),
+    }
     study = replace(STUDY, measures=both, expected=())
     failed, commands = worked(tmp_path, study=study)
     assert failed == []
@@ -176,10 +179,15 @@ def test_the_best_epoch_is_evaluated_where_it_is_asked_for(tmp_path: Path) -> No
     numbers = read_numbers(study, jobs, Done(tmp_path / "done.json"), runs)
     assert numbers["best"]["mixed"] == pytest.approx({seed: 1 - REACHED["mixed"][seed] for seed in SEEDS})
     assert numbers["best - last"]["mixed"] == pytest.approx({seed: 1 - 2 * REACHED["mixed"][seed] for seed in SEEDS})
+    # mixed loses -0.08, -0.30 and -0.17: an interval of differences, which no share's bounds cut
+    text = markdown(contents("toy", study, study.scale("cpu"), jobs, numbers, {}))
+    assert "| mixed | 40.8 ± 5.5 [27.1, 54.6] | -18.3 ± 11.1 [-45.8, 9.1] |" in text
     alone = planned(tmp_path, replace(study, measures={"best": both["best"]}))[0]
     assert [command[0] for command in alone.commands] == ["train", "train.evaluate"]
     with pytest.raises(ValueError, match=r"is for what train.evaluate measures, not for 'run'"):
-        Measure("run", ("accuracy",), of="best")
+        Measure("run", ("accuracy",), shown="points", of="best")
+    with pytest.raises(ValueError, match=r'shown must be "points" or "number" of \'best - last\', which is no share'):
+        Measure("clean", ("accuracy",), of="best - last")
 
 
 def test_a_run_may_lack_what_it_alone_can_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

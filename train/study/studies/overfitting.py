@@ -25,8 +25,8 @@ STUDY = Study(
     measures={
         "robust, best": Measure("pgd20", ("accuracy",), of="best"),
         "robust, last": Measure("pgd20", ("accuracy",)),
-        "lost": Measure("pgd20", ("accuracy",), "lower", of="best - last"),
-        "robust gap": Measure("run", ("robust gap",), "lower"),
+        "lost": Measure("pgd20", ("accuracy",), "lower", "points", of="best - last"),
+        "robust gap": Measure("run", ("robust gap",), "lower", "points"),
         "rise around the weights": Measure("landscape_attacked", ("rise",), "lower", "number"),
     },
     scales={
