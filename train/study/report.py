@@ -15,11 +15,13 @@ from train.files.sealed import written
 from train.show.as_json import as_json
 from train.show.pictures import BLUE, DPI
 from train.study.declare import Scale, Study
-from train.study.results import Difference, Numbers, half_width, judge, mean_and_deviation, paired
+from train.study.results import ALIKE, Difference, Numbers, half_width, judge, mean_and_deviation, paired
 from train.study.work import Job
 
 PANELS = 5
 """Side by side in a plot."""
+NO_INTERVAL = "[no interval]"
+"""Of one seed, or where all seeds say the same."""
 SIDES = {"higher": "higher is better", "lower": "lower is better"}
 
 
@@ -146,12 +148,15 @@ def mean_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
     mean, deviation = found["mean"], found["deviation"]
     if deviation is None:
         return f"{factor * mean:.{digits}f}"
+    middle = f"{factor * mean:.{digits}f} ± {factor * deviation:.{digits}f}"
+    if deviation <= ALIKE:
+        return f"{middle} {NO_INTERVAL}"
     half = half_width(deviation, len(found["seeds"]))
     low, high = mean - half, mean + half
     if measure["shown"] == "percent":
         low, high = max(low, 0.0), min(high, 1.0)
     shown = ", ".join(f"{factor * bound:.{digits}f}" for bound in (low, high))
-    return f"{factor * mean:.{digits}f} ± {factor * deviation:.{digits}f} [{shown}]"
+    return f"{middle} [{shown}]"
 
 
 def difference_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
@@ -159,7 +164,7 @@ def difference_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str
     factor, digits = _units(measure)
     middle = f"{factor * found['mean']:+.{digits}f}"
     if found["low"] is None:
-        return f"{middle}, one pair"
+        return f"{middle} {NO_INTERVAL}"
     return f"{middle} [{factor * found['low']:+.{digits}f}, {factor * found['high']:+.{digits}f}]"
 
 

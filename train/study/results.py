@@ -17,6 +17,8 @@ from train.study.declare import BEST, LAST, OF_CERTIFICATES, OF_RUN, Expected, M
 from train.study.work import CERTIFICATES, Done, Job, is_done
 
 CONFIDENCE = 0.95
+ALIKE = 1e-9
+"""Values that deviate by no more are the same, as shares of a few hundred images may be by chance."""
 
 Numbers = dict[str, dict[str, dict[int, float]]]
 """By measure, arm and seed."""
@@ -25,7 +27,8 @@ Verdict = Literal["holds", "does not hold", "not resolved", "not measured"]
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of paired differences, and its interval; without one where there are fewer than two pairs."""
+    """The mean of paired differences, and its interval; none where there is one pair, or all pairs differ by the same:
+    they do not tell how much chance there is in it."""
 
     mean: float
     low: float | None
@@ -100,12 +103,13 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
-    """Ours less theirs over the seeds that both have, with the 95 % interval by Student's t. None without a pair."""
+    """Ours less theirs over the seeds that both have, with the 95 % interval by Student's t where the pairs tell one.
+    None without a pair."""
     differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     if not differences:
         return None
     mean, deviation = mean_and_deviation(differences)
-    if deviation is None:
+    if deviation is None or deviation <= ALIKE:
         return Difference(mean, None, None)
     half = half_width(deviation, len(differences))
     return Difference(mean, mean - half, mean + half)

@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from mixdali import one_hot
 from tests.helpers.attack_cases import Reads
 from tests.helpers.nets import NUM_CLASSES, make_batch, plain, preact, seeded
+from tests.helpers.processes import in_parallel
 from tests.helpers.training import ALONE, TINY, assert_same, new_training, weights
 from train.attacks import PGD
 from train.cli.main import find_recipe
 from train.cli.overrides import parse_overrides
 from train.loop.epochs import make_batch as to_batch
 from train.loop.epochs import train_step
-from train.machine.distributed import World
+from train.machine.distributed import World, data_parallel
 from train.models import Normalise
 from train.objectives import (
     MART,
@@ -168,7 +169,7 @@ def group() -> Iterator[None]:
 def test_processes_exchange_gradients_once_a_step_and_not_during_the_attack(objective: Objective) -> None:
     batch, model = make_batch(), preact()
     alone, _ = objective(copy.deepcopy(model), batch, nn.Module(), objective.draw(batch, seeded()))
-    wrapped = nn.parallel.DistributedDataParallel(model)
+    wrapped: Any = in_parallel(model)
     exchanged = []
 
     def exchange(bucket: Any) -> torch.futures.Future[Tensor]:
@@ -196,7 +197,7 @@ def two_steps(world: World) -> dict[str, Tensor]:
     start = objective.draw(batch, seeded())["start"]
     own = slice(world.rank * 8 // world.size, (world.rank + 1) * 8 // world.size)
     batch = replace(batch, images=batch.images[own], targets=batch.targets[own])
-    net = nn.parallel.DistributedDataParallel(model) if world.size > 1 else model
+    net = data_parallel(model, world)
     state = objective.setup(model, 8, NUM_CLASSES)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     for _ in range(2):

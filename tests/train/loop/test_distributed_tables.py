@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.helpers.processes import torchrun
 from tests.helpers.training import ALONE, assert_same, write_cifar
-from train.machine.distributed import World
+from train.machine.distributed import World, data_parallel
 from train.objectives import NeighborConsistency, Objective, SelfAdaptiveTraining
 from train.objectives.batch import Batch
 
@@ -24,7 +24,7 @@ def objective_steps(objective: Objective, world: World) -> dict[str, Tensor]:
     # Without batch norm, whose statistics each process takes of its own images.
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).double()
-    parallel = model if world.size == 1 else nn.parallel.DistributedDataParallel(model)
+    parallel = data_parallel(model, world)
     state = objective.setup(model, 24, 5)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     torch.manual_seed(1)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mixdali import CutMix
 from tests.helpers.adversarial import adam_attack, drawn, of_recipe
 from tests.helpers.nets import NUM_CLASSES, assert_agrees, make_batch, plain, preact
+from tests.helpers.processes import in_parallel
 from tests.helpers.training import ALONE, assert_same, coloured_sources, new_training, run_steps, weights
 from train.attacks import PGD
 from train.cli.main import find_recipe, recipe_outline
@@ -147,7 +148,7 @@ def test_in_several_processes_the_step_is_the_same() -> None:
     model, batch = preact(), make_batch()
     draws = drawn(objective, batch)
     found = []
-    for net in (copy.deepcopy(model), nn.parallel.DistributedDataParallel(copy.deepcopy(model))):
+    for net in (copy.deepcopy(model), in_parallel(copy.deepcopy(model))):
         loss, _ = objective(net, batch, nn.Module(), draws)
         loss.backward()
         gradients = [parameter.grad for parameter in net.parameters()]

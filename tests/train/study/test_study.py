@@ -17,7 +17,7 @@ from train.study import run as command
 from train.study.declare import OF_RUN, Arm, Expected, Measure, Scale, Study
 from train.study.numbers import claim, write_numbers
 from train.study.report import contents, markdown, write_report
-from train.study.results import judge, paired, read_numbers
+from train.study.results import Difference, judge, paired, read_numbers
 from train.study.work import Done, Job, jobs_of, work_off
 
 SEEDS = (0, 1, 2)
@@ -124,8 +124,18 @@ def test_numbers_intervals_and_verdicts_follow_from_the_runs(tmp_path: Path) -> 
     assert math.isclose(found.mean, 0.125 / 3)
     assert math.isclose(found.mean - found.low, 4.30265 * 0.0076376 / math.sqrt(3), rel_tol=1e-4)
     assert [judge(claim, STUDY, numbers)[0] for claim in STUDY.expected] == ["holds", "not resolved", "does not hold"]
-    assert paired({0: 0.5}, {0: 0.4, 1: 0.3}) is not None
+    assert paired({0: 0.5}, {0: 0.4, 1: 0.3}) == Difference(pytest.approx(0.1), None, None)
     assert paired({0: 0.5}, {1: 0.3}) is None
+
+
+def test_pairs_that_all_differ_by_one_image_resolve_nothing(tmp_path: Path) -> None:
+    jobs, scale = planned(tmp_path), STUDY.scale("cpu")
+    reached = {"plain": (0.144, 0.152, 0.14), "mixed": (0.148, 0.156, 0.144), "noisy": (0.1, 0.1, 0.1)}
+    numbers = {name: {arm: dict(enumerate(values)) for arm, values in reached.items()} for name in STUDY.measures}
+    assert judge(STUDY.expected[0], STUDY, numbers)[0] == "not resolved"
+    text = markdown(contents("toy", STUDY, scale, jobs, numbers, {}))
+    assert "mixed against plain, accuracy: +0.4 [no interval]" in text
+    assert "| noisy | 10.0 ± 0.0 [no interval] | 0.100 ± 0.000 [no interval] |" in text
 
 
 @pytest.mark.parametrize(
@@ -248,7 +258,7 @@ def test_one_seed_has_no_interval_and_resolves_nothing(tmp_path: Path) -> None:
     assert {judge(claim, study, numbers)[0] for claim in study.expected} == {"not resolved"}
     text = markdown(contents("toy", study, study.scale("cpu"), jobs, numbers, {}))
     assert "One seed, 1, so that nothing can be said of chance" in text
-    assert "+5.0, one pair" in text
+    assert "+5.0 [no interval]" in text
 
 
 def test_mistakes_get_one_line(tmp_path: Path) -> None:
