@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ import torch.distributed.nn
 from torch import Tensor, nn
 
 from train.machine.launch import Launch, find_launch
+
+SECONDS_TO_DROP = 0.2
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -139,7 +142,14 @@ def open_world(device: Device) -> Iterator[World]:
         world = World(chosen, launch.rank, launch.size, launch.local_size)
         yield replace(world, peers=tuple(world.gather((socket.gethostname(), os.getpid()))))
     finally:
-        dist.destroy_process_group()
+        _leave()
+
+
+def _leave() -> None:
+    # A thread of gloo's that drops the last operation's tensors needs the interpreter's lock, and torch 2.6 keeps that
+    # lock while it waits for the thread: the process would never end. Asleep, this one leaves the lock to it.
+    time.sleep(SECONDS_TO_DROP)
+    dist.destroy_process_group()
 
 
 def _join(launch: Launch, *, on_gpu: bool) -> None:
