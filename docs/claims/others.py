@@ -23,6 +23,7 @@ ADA = System(
                 "train.evaluate runs/calian2022defending-small --root CIFAR --parts clean corruptions",
             ),
             lacks="the paper's four image-to-image networks, for which a small autoencoder stands",
+            tried="60 epochs in place of 30, one seed: 29.1 % of the corrupted images, and 29.9 % without AdA",
         ),
         Claim(
             text="It withstands attacks in Lp balls too, on CIFAR-10 and ImageNet",
