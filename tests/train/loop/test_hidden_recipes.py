@@ -88,38 +88,37 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(name: str, variant: s
 # What one process of two does: three steps of each objective on images of its own.
 WORKER = """
 import sys, torch
-import torch.distributed as dist
 from tests.helpers.nets import make_batch, preact
+from train.machine.distributed import data_parallel, open_world
 from train.objectives import ManifoldMixup, MixupE, MultiMix, NoisyFeatureMixup
 
-dist.init_process_group("gloo")
-rank, layers, found = dist.get_rank(), [], {}
-for objective in (
-    ManifoldMixup(),
-    MixupE(version=1),
-    NoisyFeatureMixup(stages=("input", "stage1", "stage2")),
-    MultiMix(num_tuples=16, dense=True, chunk_size=64, input_prob=0, teacher_weight=0.5),
-):
-    model = preact()
-    state = objective.setup(model, 100, 5)
-    parallel = torch.nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
-    generator = torch.Generator().manual_seed(rank)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for step in range(6):
-        batch = make_batch(seed=10 * step + rank)
-        draws = objective.draw(batch, generator)
-        if isinstance(objective, ManifoldMixup):
-            layers.append(int(draws["layer"]))
-        loss, _ = objective(parallel, batch, state, draws)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        objective.after_step(model, batch, state)
-    found[type(objective).__name__] = dict(model.named_parameters())
-    if hasattr(state, "teacher"):
-        found["teacher"] = dict(state.teacher.named_parameters())
-torch.save({"layers": layers, "found": found}, f"{sys.argv[1]}/{rank}.pt")
-dist.destroy_process_group()
+with open_world("cpu") as world:
+    rank, layers, found = world.rank, [], {}
+    for objective in (
+        ManifoldMixup(),
+        MixupE(version=1),
+        NoisyFeatureMixup(stages=("input", "stage1", "stage2")),
+        MultiMix(num_tuples=16, dense=True, chunk_size=64, input_prob=0, teacher_weight=0.5),
+    ):
+        model = preact()
+        state = objective.setup(model, 100, 5)
+        parallel = data_parallel(model, world)
+        generator = torch.Generator().manual_seed(rank)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for step in range(6):
+            batch = make_batch(seed=10 * step + rank)
+            draws = objective.draw(batch, generator)
+            if isinstance(objective, ManifoldMixup):
+                layers.append(int(draws["layer"]))
+            loss, _ = objective(parallel, batch, state, draws)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            objective.after_step(model, batch, state)
+        found[type(objective).__name__] = dict(model.named_parameters())
+        if hasattr(state, "teacher"):
+            found["teacher"] = dict(state.teacher.named_parameters())
+    torch.save({"layers": layers, "found": found}, f"{sys.argv[1]}/{rank}.pt")
 """
 
 
