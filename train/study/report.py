@@ -15,7 +15,7 @@ from train.files.sealed import written
 from train.show.as_json import as_json
 from train.show.pictures import BLUE, DPI
 from train.study.declare import Scale, Study
-from train.study.results import ALIKE, Difference, Numbers, half_width, judge, mean_and_deviation, paired
+from train.study.results import Difference, Numbers, half_width, judge, mean_and_deviation, paired
 from train.study.work import Job
 
 PANELS = 5
@@ -149,9 +149,9 @@ def mean_text(found: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
     if deviation is None:
         return f"{factor * mean:.{digits}f}"
     middle = f"{factor * mean:.{digits}f} ± {factor * deviation:.{digits}f}"
-    if deviation <= ALIKE:
-        return f"{middle} {NO_INTERVAL}"
     half = half_width(deviation, len(found["seeds"]))
+    if half is None:
+        return f"{middle} {NO_INTERVAL}"
     low, high = mean - half, mean + half
     if measure["shown"] == "percent":
         low, high = max(low, 0.0), min(high, 1.0)

@@ -109,14 +109,15 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference
     if not differences:
         return None
     mean, deviation = mean_and_deviation(differences)
-    if deviation is None or deviation <= ALIKE:
-        return Difference(mean, None, None)
     half = half_width(deviation, len(differences))
-    return Difference(mean, mean - half, mean + half)
+    return Difference(mean, None, None) if half is None else Difference(mean, mean - half, mean + half)
 
 
-def half_width(deviation: float, number: int) -> float:
-    """Of the 95 % interval of a mean of so many values with this deviation, by Student's t."""
+def half_width(deviation: float | None, number: int) -> float | None:
+    """Of the 95 % interval of a mean of so many values with this deviation, by Student's t. None where the values do
+    not tell one: there is one, or all are the same."""
+    if deviation is None or deviation <= ALIKE:
+        return None
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, number - 1)) * deviation / math.sqrt(number)
 
 
