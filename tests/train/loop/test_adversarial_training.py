@@ -7,14 +7,12 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from mixdali import one_hot
@@ -154,14 +152,6 @@ def test_a_step_reads_nothing_back_but_whether_the_images_are_right(objective: O
 
 
 # Wrapped networks.
-
-
-@pytest.fixture
-def group() -> Iterator[None]:
-    """This process as a group of its own."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 @every

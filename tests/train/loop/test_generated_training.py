@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -132,14 +130,6 @@ def test_the_clean_images_move_no_running_average_and_the_adversarial_ones_move_
     other(adversarial)
     for found, expected in zip(model.buffers(), other.buffers(), strict=True):
         assert torch.equal(found, expected)
-
-
-@pytest.fixture
-def group() -> Iterator[None]:
-    """This process as a group of its own."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 @pytest.mark.usefixtures("group")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torchvision
 from torch import Tensor, nn
 
@@ -162,20 +160,14 @@ def test_only_tensors_can_be_changed() -> None:
         net(images())
 
 
-@pytest.fixture
-def one_process() -> Iterator[None]:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
-
-
 def compiled(net: nn.Module) -> Any:
     return torch.compile(net, backend="eager")
 
 
 @pytest.mark.filterwarnings("ignore:.*torch._dynamo.*:FutureWarning")
+@pytest.mark.usefixtures("group")
 @pytest.mark.parametrize("wrap", ["compiled", "parallel", "compiled in parallel", "parallel in compiled"])
-def test_wrappers_see_the_change_and_nothing_of_it_later(one_process: None, wrap: str) -> None:
+def test_wrappers_see_the_change_and_nothing_of_it_later(wrap: str) -> None:
     net, x = plain(), images(size=12)
     parallel = nn.parallel.DistributedDataParallel
     wrapped = {

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -209,14 +207,6 @@ def test_in_half_precision_loss_and_gradients_are_nearly_the_same(variant: str) 
         found.append((loss.detach(), torch.cat([parameter.grad.flatten() for parameter in model.parameters()])))
     torch.testing.assert_close(found[1][0], found[0][0], rtol=0.05, atol=0)
     assert float(torch.cosine_similarity(found[1][1], found[0][1], dim=0)) > 0.9
-
-
-@pytest.fixture
-def group() -> Iterator[None]:
-    """This process as a group of its own."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("variant", ["recipe", "one_step", "smoothadv", "gaussian"])
